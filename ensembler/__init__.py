@@ -1,0 +1,53 @@
+"""Blend out-of-fold embeddings: exact weights, honest scores, a frozen spec, a submission."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ensembler.api import FitResult, Prediction, fit, predict
+    from ensembler.errors import EnsemblerError, InputError, SpecError, StoreError, StudyError
+    from ensembler.spec.model import EnsembleSpec
+    from ensembler.store.reader import Store
+
+__version__ = "0.1.0"
+
+# Resolved on first use (PEP 562), so that `import ensembler` loads nothing heavy.
+_HOMES = {
+    "EnsembleSpec": "ensembler.spec.model",
+    "EnsemblerError": "ensembler.errors",
+    "FitResult": "ensembler.api",
+    "InputError": "ensembler.errors",
+    "Prediction": "ensembler.api",
+    "SpecError": "ensembler.errors",
+    "Store": "ensembler.store.reader",
+    "StoreError": "ensembler.errors",
+    "StudyError": "ensembler.errors",
+    "fit": "ensembler.api",
+    "predict": "ensembler.api",
+}
+
+__all__ = [
+    "EnsembleSpec",
+    "EnsemblerError",
+    "FitResult",
+    "InputError",
+    "Prediction",
+    "SpecError",
+    "Store",
+    "StoreError",
+    "StudyError",
+    "fit",
+    "predict",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

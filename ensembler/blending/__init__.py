@@ -1,0 +1,1 @@
+"""From vectors to per-row Gram statistics, and from these to weights."""

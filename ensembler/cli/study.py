@@ -1,0 +1,17 @@
+"""`ensembler study`: the group of its commands."""
+
+from __future__ import annotations
+
+import click
+
+from ensembler.cli.lazy import LazyGroup
+
+_COMMANDS = {
+    "list": ("ensembler.cli.study_list:list_", "The studies that come with ensembler."),
+    "show": ("ensembler.cli.study_show:show", "A study's definition, every key spelt out."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=_COMMANDS)
+def study() -> None:
+    """List and show study definitions."""

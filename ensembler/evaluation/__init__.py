@@ -1,0 +1,1 @@
+"""Honest scores: nested estimates, paired intervals, what each member contributes."""

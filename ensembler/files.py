@@ -1,0 +1,127 @@
+"""Atomic writes and content digests: what every file format here stands on.
+
+A file is written under a temporary name beside its place, flushed to the disk and renamed: a kill
+at any moment leaves the old file or the new one. The temporary name is fixed (`.NAME.partial`), so
+what a kill leaves behind is overwritten by the next attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGEST_BLOCK = 1 << 22  # bytes hashed at once; bounds memory when a memory-mapped array is hashed
+
+
+def partial_path(path: Path) -> Path:
+    """The temporary name beside `path` that a write goes to first."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing; it appears, whole and on disk, when the block ends.
+
+    Args:
+        path: the file to create or replace; its folder must exist.
+
+    Yields:
+        A binary file under the temporary name.
+
+    Raises:
+        OSError: the folder cannot be written; the old file is untouched.
+    """
+    temporary = partial_path(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears at `path`, with all its files on disk, when the block ends.
+
+    Args:
+        path: the folder to create; it must not exist, or be empty.
+
+    Yields:
+        The temporary folder to write into.
+
+    Raises:
+        OSError: the parent cannot be written, or `path` is a folder with content.
+    """
+    temporary = partial_path(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _sync_folder(file) if file.is_dir() else _sync_file(file)
+        _sync_folder(temporary)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def canonical_json(document: object) -> bytes:
+    """One document, one sequence of bytes: sorted keys, UTF-8, two-space indent, final newline.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def sha256_json(document: object) -> str:
+    """The sha256 of a document's canonical JSON."""
+    return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def sha256_arrays(*arrays: NDArray[np.generic]) -> str:
+    """The sha256 of arrays' contents: of each its dtype, shape and little-endian C-order bytes.
+
+    The framing of a file (npy header, compression) does not enter, so that a digest survives a
+    change of library.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        little = array.dtype.newbyteorder("<")
+        digest.update(f"{little.str}{array.shape}".encode())
+        step = max(1, DIGEST_BLOCK // max(1, array.itemsize * array[:1].size))
+        for start in range(0, len(array), step):
+            digest.update(np.ascontiguousarray(array[start : start + step], dtype=little).data)
+    return digest.hexdigest()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; its rename is durable by itself
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""Folds that never split a group."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
+    """Deal whole groups to folds of nearly equal size (scikit-learn's GroupKFold).
+
+    Deterministic: the larger groups are dealt first, ties in the order of the groups' names, so the
+    order of rows does not matter.
+
+    Args:
+        groups: (rows,) text, the group of each row.
+        folds: how many folds; with fewer groups than that, each group is a fold.
+
+    Returns:
+        (rows,) int64 in 0..folds-1; all 0 when there is one group.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    count = min(folds, len(np.unique(groups)))
+    fold = np.zeros(len(groups), dtype=np.int64)
+    if count > 1:
+        splits = GroupKFold(n_splits=count).split(fold, groups=groups)
+        for number, (_, rows) in enumerate(splits):
+            fold[rows] = number
+    return fold
+
+
+def split_groups(groups: NDArray[np.str_], fold: NDArray[np.int64]) -> NDArray[np.str_]:
+    """The groups with rows in more than one fold, sorted.
+
+    Args:
+        groups: (rows,) text.
+        fold: (rows,) int64.
+
+    Returns:
+        (k,) text, k = 0 when the folds are honest.
+    """
+    names, code = np.unique(groups, return_inverse=True)
+    folds_of_group = np.unique(np.stack([code, fold]), axis=1)[0]
+    return names[np.bincount(folds_of_group, minlength=len(names)) > 1]

@@ -1,0 +1,1 @@
+"""From a frozen spec and embeddings to blended embeddings to `submission.csv`."""

@@ -1,0 +1,1 @@
+"""A study: its definition, its space, its Optuna run."""
