@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+EVALUATION_FOLDS = 5  # each costs a search; a nested estimate gains little from more
+
 
 def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
     """Deal whole groups to folds of nearly equal size (scikit-learn's GroupKFold).
@@ -28,6 +30,32 @@ def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
         for number, (_, rows) in enumerate(splits):
             fold[rows] = number
     return fold
+
+
+def evaluation_folds(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArray[np.int64]:
+    """The folds of the nested estimate and of the priors.
+
+    The store's own folds where they can serve, pooled to EVALUATION_FOLDS where there are more;
+    else groups are dealt anew. They can serve when every row has one, no group is split and there
+    are three: with one held out and one scored, the prior of a training row needs a third.
+
+    Args:
+        fold: (rows,) int64, -1 where a row is in none.
+        groups: (rows,) text.
+
+    Returns:
+        (rows,) int64 in 0..F-1, 3 <= F <= EVALUATION_FOLDS.
+
+    Raises:
+        ValueError: there are fewer than three groups.
+    """
+    _, number = np.unique(fold, return_inverse=True)
+    if fold.min() >= 0 and number.max() >= 2 and len(split_groups(groups, fold)) == 0:
+        return number % EVALUATION_FOLDS
+    dealt = group_folds(groups, EVALUATION_FOLDS)
+    if dealt.max() < 2:
+        raise ValueError(f"{dealt.max() + 1} groups are too few to hold one out; 3 are needed")
+    return dealt
 
 
 def split_groups(groups: NDArray[np.str_], fold: NDArray[np.int64]) -> NDArray[np.str_]:

@@ -38,7 +38,8 @@ def paired_cosine(
     Returns:
         (rows,) float64 in [-1, 1] up to rounding; 0 where either row is zero.
     """
-    return np.einsum("id,id->i", unit_rows(predicted), unit_rows(target))
+    cosine: NDArray[np.float64] = np.einsum("id,id->i", unit_rows(predicted), unit_rows(target))
+    return cosine
 
 
 def mean_cosine(

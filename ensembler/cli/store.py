@@ -11,7 +11,7 @@ _COMMANDS = {
     "add": ("ensembler.cli.store_add:add", "Add a member from files of embeddings or captions."),
     "remove": ("ensembler.cli.store_remove:remove", "Take a member out."),
     "show": ("ensembler.cli.store_show:show", "What the store holds."),
-    "audit": ("ensembler.cli.store_audit:audit", "Look for what spoils a blend; exit 3 on findings."),
+    "audit": ("ensembler.cli.store_audit:audit", "Look for what spoils a blend."),
 }
 
 

@@ -1,14 +1,17 @@
-"""Frozen spec format 1: what `ensemble.json` holds. FORMAT.md beside this file is the page to read."""
+"""Frozen spec format 1: what `ensemble.json` holds. FORMAT.md beside this file explains it."""
 
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from ensembler.errors import SpecError
+from ensembler.files import atomic_write, canonical_json, sha256_json
 from ensembler.store.model import EncoderRecord, Frozen, MemberName, Origin, Sha256
 
 # To raise VERSION: keep these classes as model_v1.py, convert in loading.py, leave
@@ -30,7 +33,10 @@ def decode_vector(text: str) -> NDArray[np.float32]:
     Raises:
         ValueError: not base64, not whole float32 numbers, or not finite.
     """
-    vector = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+    content = base64.b64decode(text, validate=True)
+    if len(content) % 4:
+        raise ValueError(f"a vector of {len(content)} bytes does not hold whole float32 numbers")
+    vector = np.frombuffer(content, dtype="<f4").astype(np.float32)
     if not np.isfinite(vector).all():
         raise ValueError("a vector holds NaN or infinity")
     return vector
@@ -43,6 +49,8 @@ def _check_vector(text: str) -> str:
 
 Vector = Annotated[str, AfterValidator(_check_vector)]
 Norm = Literal["none", "l2", "power"]
+Weight = Annotated[float, Field(ge=-1e9, le=1e9)]  # free weights stay far below; sums stay finite
+ALPHAS: Final = {"none": 0.0, "l2": 1.0}
 
 
 class MemberSpec(Frozen):
@@ -50,11 +58,19 @@ class MemberSpec(Frozen):
 
     name: MemberName
     sha256: Sha256  # of the out-of-fold member the weight was fitted on
-    weight: float
+    weight: Weight
     norm: Norm
-    alpha: float  # 0 for none, 1 for l2
+    alpha: float = Field(ge=-4.0, le=4.0)  # 0 for none, 1 for l2; the bounds keep powers finite
     mean: Vector | None = None  # (d,), present when the blend is centred
     origin: Origin  # what made it: predictor, config, checkpoints, preprocessing
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MemberSpec:
+        if self.norm != "power" and self.alpha != ALPHAS[self.norm]:
+            raise ValueError(
+                f"norm {self.norm!r} means alpha {ALPHAS[self.norm]}, not {self.alpha}"
+            )
+        return self
 
 
 class PriorSpec(Frozen):
@@ -63,7 +79,7 @@ class PriorSpec(Frozen):
     Its weight may be 0; rows without a member get the vector all the same.
     """
 
-    weight: float
+    weight: Weight
     vector: Vector
 
 
@@ -127,6 +143,16 @@ class Scores(Frozen):
     groups: int
     folds: int
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Scores:
+        if (self.held_out is None) != (self.baselines is None):
+            raise ValueError("held_out and baselines come together, or neither")
+        if self.held_out is not None:
+            lacking = [name for name in Baselines.model_fields if name not in self.held_out.versus]
+            if lacking:
+                raise ValueError(f"held_out.versus lacks {', '.join(lacking)}")
+        return self
+
 
 class Provenance(Frozen):
     """Where the spec came from; nothing in it names a machine or a date."""
@@ -146,7 +172,7 @@ class Coreset(Frozen):
     no row, and 1 for the prior.
     """
 
-    rows: int
+    rows: int = Field(ge=1)
     cosines: Vector  # (rows, K(K-1)/2) between columns, the strict upper triangle row by row
     cross: Vector  # (rows, K) with the target
     lengths: Vector  # (rows, K)
@@ -167,11 +193,54 @@ class EnsembleSpec(Frozen):
     digest: Sha256  # of the canonical JSON of everything else
 
     @model_validator(mode="after")
-    def _dimensions(self) -> EnsembleSpec:
-        vectors = [("blend.prior.vector", self.blend.prior.vector)]
-        vectors += [(f"blend.members.{m.name}.mean", m.mean) for m in self.blend.members if m.mean]
-        for place, vector in vectors:
-            size = decode_vector(vector).size
-            if size != self.dim:
-                raise ValueError(f"{place} has {size} numbers, dim is {self.dim}")
+    def _sizes(self) -> EnsembleSpec:
+        members, coreset = self.blend.members, self.coreset
+        columns = 1 + len(members)
+        per_row = coreset.rows * columns
+        sizes = [("blend.prior.vector", self.blend.prior.vector, self.dim)]
+        sizes += [
+            (f"blend.members.{number}.mean", member.mean, self.dim)
+            for number, member in enumerate(members)
+            if member.mean is not None
+        ]
+        sizes += [
+            ("coreset.cosines", coreset.cosines, per_row * (columns - 1) // 2),
+            ("coreset.cross", coreset.cross, per_row),
+            ("coreset.lengths", coreset.lengths, per_row),
+            ("coreset.weight", coreset.weight, coreset.rows),
+        ]
+        for place, vector, size in sizes:
+            found = decode_vector(vector).size
+            if found != size:
+                raise ValueError(f"{place} has {found} numbers instead of {size}")
         return self
+
+    def canonical(self) -> bytes:
+        """The bytes of its file."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest_of_contents(self) -> str:
+        """What `digest` must be: the sha256 of the canonical JSON of everything else."""
+        return sha256_json(self.model_dump(mode="json", exclude={"digest"}))
+
+    def save(self, path: str | Path) -> None:
+        """Write the spec; the file appears whole or not at all.
+
+        Args:
+            path: the file to create or replace; its folder must exist.
+
+        Raises:
+            SpecError: the file cannot be written, or the digest does not fit the contents.
+        """
+        if self.digest != self.digest_of_contents():
+            raise SpecError(
+                "digest: it does not fit the spec's contents; make the changed spec with"
+                " `ensembler.spec.loading.seal`"
+            )
+        try:
+            with atomic_write(Path(path)) as file:
+                file.write(self.canonical())
+        except OSError as error:
+            raise SpecError(
+                f"{path} cannot be written ({error}); name a file in a folder that can be written"
+            ) from error

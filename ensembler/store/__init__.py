@@ -1,1 +1,1 @@
-"""The OOF store: members' embeddings joined to samples by id. FORMAT.md is the format on one page."""
+"""The OOF store: members' embeddings joined to samples by id; FORMAT.md is the format."""

@@ -1,4 +1,4 @@
-"""OOF store format 1: what its two JSON files hold. FORMAT.md beside this file is the page to read."""
+"""OOF store format 1: what its two JSON files hold; FORMAT.md beside this file explains it."""
 
 from __future__ import annotations
 

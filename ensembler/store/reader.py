@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,9 +205,7 @@ class Store:
                 f"{folder / 'rows.npy'}: positions must ascend within 0..{samples - 1};"
                 f" add member {name!r} again"
             )
-        embeddings = load_array(
-            folder / "embeddings.npy", record.dtype, (record.rows, record.dim)
-        )
+        embeddings = load_array(folder / "embeddings.npy", record.dtype, (record.rows, record.dim))
         return Member(record=record, path=folder, rows=rows, embeddings=embeddings)
 
     def members(self, names: Iterable[str] | None = None) -> tuple[Member, ...]:
@@ -219,7 +217,7 @@ class Store:
         return tuple(self.member(name) for name in (self.names if names is None else names))
 
 
-def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
+def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Memory-map one .npy file of a store after checking it against what the manifest says.
 
     Args:
@@ -234,7 +232,7 @@ def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[np.gen
         StoreError: missing, truncated, of object type, or of another type or shape.
     """
     try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(
             f"{path} cannot be read ({error}): it is missing or truncated; add the member again"

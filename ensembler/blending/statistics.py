@@ -1,0 +1,153 @@
+"""The Gram statistics: all that a blend's score needs, kept scale-free and per row.
+
+With unit vectors `x̂_im` and the unit target `t_i`, a blend with coefficients `v_im` on them scores
+
+    cos_i = Σ_m v_im <x̂_im, t_i> / sqrt(Σ_mn v_im v_in <x̂_im, x̂_in>),
+
+so the pairwise cosines, the cosines with the target and the lengths `‖x_im‖` (which turn weights
+and norms into `v_im`) are enough. No search ever passes over rows × members × d again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Precision = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Statistics of the members under one centring; M members, P = M(M-1)/2 pairs, F folds.
+
+    Attributes:
+        cosines: (rows, P) float32 or float64, between members m < n, the strict upper triangle row
+            by row; 0 where either is absent.
+        cross: (rows, M) float64, with the row's target; 0 where absent.
+        lengths: (rows, M) float64, ‖x‖; 0 where absent.
+        fold_cosines: (rows, M, F) like `cosines`, with each fold's mean-target direction.
+    """
+
+    cosines: NDArray[np.floating]
+    cross: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    fold_cosines: NDArray[np.floating]
+
+    @staticmethod
+    def shapes(rows: int, members: int, folds: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each array."""
+        return {
+            "cosines": (rows, members * (members - 1) // 2),
+            "cross": (rows, members),
+            "lengths": (rows, members),
+            "fold_cosines": (rows, members, folds),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Gram statistics of a store's rows, raw and centred.
+
+    Attributes:
+        names: the M members, in order.
+        weight: (rows,) float64, the row weights.
+        fold: (rows,) int64, the evaluation fold of each row, in 0..F-1.
+        means: (M, d) float32, each member's mean embedding over the rows it covers.
+        fold_sums: (F, d) float64, each fold's weighted sum of unit targets.
+        target_cosines: (rows, F) float64, each target with each fold's mean-target direction.
+        raw: the members as they are.
+        centred: the members less their means.
+    """
+
+    names: tuple[str, ...]
+    weight: NDArray[np.float64]
+    fold: NDArray[np.int64]
+    means: NDArray[np.float32]
+    fold_sums: NDArray[np.float64]
+    target_cosines: NDArray[np.float64]
+    raw: Geometry
+    centred: Geometry
+
+    def __len__(self) -> int:
+        return len(self.fold)
+
+    @property
+    def folds(self) -> int:
+        """How many evaluation folds there are."""
+        return len(self.fold_sums)
+
+    def geometry(self, centred: bool) -> Geometry:
+        """The statistics under one centring."""
+        return self.centred if centred else self.raw
+
+    def prior_parts(self, held_out: int | None) -> NDArray[np.float64]:
+        """How each fold's rows compose their prior from the folds' mean-target directions.
+
+        The prior of a row is the unit-length sum of all targets but those of its own fold and of
+        the held-out one, so that nothing scores a row that saw its fold.
+
+        Args:
+            held_out: the fold that a nested estimate keeps aside; None for the fit on all rows.
+
+        Returns:
+            (F, F) float64: row j holds the coefficients of the F directions for rows of fold j;
+            zeros where no fold is left.
+        """
+        lengths = np.linalg.norm(self.fold_sums, axis=1)
+        gram = self.fold_sums @ self.fold_sums.T
+        allowed = ~np.eye(self.folds, dtype=bool)
+        if held_out is not None:
+            allowed[:, held_out] = False
+        squares = np.einsum("jf,fg,jg->j", allowed, gram, allowed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = allowed * lengths / np.sqrt(squares)[:, None]
+        return np.asarray(np.where(squares[:, None] > 0.0, parts, 0.0))
+
+
+def allocate(
+    folder: Path, rows: int, members: int, folds: int, precision: Precision
+) -> dict[str, Geometry]:
+    """New memory-mapped arrays for both centrings, one .npy file each.
+
+    Args:
+        folder: an existing, empty folder.
+        rows: rows of the store.
+        members: how many members.
+        folds: how many evaluation folds.
+        precision: of the cosines between members.
+
+    Returns:
+        {"raw": …, "centred": …}, writable.
+    """
+    return {
+        centring: Geometry(
+            **{
+                name: np.lib.format.open_memmap(
+                    folder / f"{centring}.{name}.npy",
+                    mode="w+",
+                    dtype=_dtype(name, precision),
+                    shape=shape,
+                )
+                for name, shape in Geometry.shapes(rows, members, folds).items()
+            }
+        )
+        for centring in ("raw", "centred")
+    }
+
+
+def open_geometry(folder: Path, centring: str) -> Geometry:
+    """The arrays that `allocate` made, memory-mapped read-only."""
+    return Geometry(
+        **{
+            field.name: np.load(folder / f"{centring}.{field.name}.npy", mmap_mode="r")
+            for field in fields(Geometry)
+        }
+    )
+
+
+def _dtype(name: str, precision: Precision) -> str:
+    return "float64" if name in ("cross", "lengths") else precision

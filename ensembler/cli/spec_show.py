@@ -1,0 +1,21 @@
+"""`ensembler spec show`: the blend and its scores."""
+
+from __future__ import annotations
+
+import click
+
+from ensembler.spec.loading import load_spec
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--json", "as_json", is_flag=True, help="Print the document itself.")
+def show(spec: str, *, as_json: bool) -> None:
+    """Print the blend of SPEC and its scores, as `fit` printed them."""
+    frozen = load_spec(spec)
+    if as_json:
+        click.echo(frozen.canonical(), nl=False)
+        return
+    from ensembler.report.console import as_text, spec_table
+
+    click.echo(as_text(spec_table(frozen)))

@@ -1,0 +1,52 @@
+"""`ensembler store audit`: one line for each thing that would spoil a blend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ensembler.cli.main import FINDINGS
+from ensembler.store.audit import Finding, Kind
+from ensembler.store.audit import audit as audit_store
+from ensembler.store.reader import Store
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.pass_context
+def audit(ctx: click.Context, store: str, as_json: bool) -> None:
+    """Look for what spoils a blend: NaN, leaks, twins, misaligned rows, changed files, bad folds.
+
+    Exits 3 when anything was found.
+    """
+    from rich.console import Console
+
+    opened = Store.open(store)
+    with Console(stderr=True).status(f"auditing {len(opened.names)} members"):
+        findings = audit_store(opened)
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    elif findings:
+        for finding in findings:
+            click.echo(_line(finding))
+    else:
+        click.echo(_all_clear(opened))
+    if findings:
+        ctx.exit(FINDINGS)
+
+
+def _line(finding: Finding) -> str:
+    """The finding on one line: its kind, whose it is, what was found and what to do."""
+    return f"{finding.kind}  {finding.member or 'store'}: {finding.message}"
+
+
+def _all_clear(store: Store) -> str:
+    needs_targets = {Kind.LEAK, Kind.MISALIGNED, Kind.FOLDS, Kind.GROUP_ACROSS_FOLDS}
+    skipped = needs_targets if store.manifest.targets is None else set()
+    checked = ", ".join(kind for kind in Kind if kind not in skipped)
+    without = "; without targets the rest cannot be" if skipped else ""
+    rows, members = store.manifest.samples.rows, len(store.names)
+    return f"no findings in {rows} samples; members: {members} (checked: {checked}{without})"

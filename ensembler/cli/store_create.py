@@ -1,0 +1,77 @@
+"""`ensembler store create`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option(
+    "--targets",
+    type=click.Path(path_type=Path),
+    help="Vectors: .npy in the samples' order, or any file of vectors with ids.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    help="Folds to deal, by group, where SAMPLES has none.",
+)
+@click.option(
+    "--encoder",
+    type=click.Path(path_type=Path),
+    help="A sentence-transformers folder for the prompts; default: the MiniLM that is installed.",
+)
+@click.option("--no-texts", is_flag=True, help="Use the prompts, but keep none in the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def create(
+    store: Path,
+    samples: Path,
+    targets: Path | None,
+    folds: int,
+    encoder: Path | None,
+    no_texts: bool,
+    as_json: bool,
+) -> None:
+    """Make STORE from SAMPLES, a table: .csv, .tsv or .parquet.
+
+    SAMPLES has the column id (or imgId) and any of prompt, fold, group, source and weight; its
+    order is kept. TSV is read without quoting. Targets come from --targets, else from the prompts.
+    With neither, STORE is one for test embeddings.
+    """
+    from ensembler.cli.encoding_progress import encoding_progress
+    from ensembler.store.create import create_store
+
+    with encoding_progress() as progress:
+        made = create_store(
+            store,
+            samples,
+            targets=targets,
+            folds=folds,
+            encoder=encoder,
+            keep_texts=not no_texts,
+            progress=progress,
+        )
+    rows, manifest = made.samples, made.manifest
+    groups = len(set(rows.group.tolist()))
+    dealt = len(set(rows.fold[rows.fold >= 0].tolist()))
+    if as_json:
+        document = {
+            "store": str(store),
+            "samples": len(rows),
+            "groups": groups,
+            "folds": dealt,
+            "dim": manifest.dim,
+            "targets": manifest.targets is not None,
+            "digest": made.digest,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    scored = f"targets of {manifest.dim} numbers" if manifest.targets else "no targets"
+    click.echo(f"{store}: {len(rows)} samples in {groups} groups and {dealt} folds, {scored}")

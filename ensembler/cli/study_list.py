@@ -1,0 +1,22 @@
+"""`ensembler study list`: the studies that come with ensembler."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ensembler.search.definition import load_study, study_paths
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def list_(*, as_json: bool) -> None:
+    """The studies that come with ensembler, for `fit --study`."""
+    described = {name: load_study(path).description for name, path in study_paths().items()}
+    if as_json:
+        click.echo(json.dumps(described))
+        return
+    width = max(map(len, described))
+    for name, description in described.items():
+        click.echo(f"{name:{width}}  {description}")

@@ -1,0 +1,55 @@
+"""What each member gives: alone, and what the blend loses without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blending.statistics import Statistics
+from ensembler.blending.weighting import Weighting, weighting_cosines
+from ensembler.evaluation.nested import Nested
+
+# A fold's weighting again without one member: (weighting, member, rows, held-out fold).
+Without = Callable[[Weighting, int, NDArray[np.int64], int | None], Weighting]
+
+
+def alone(statistics: Statistics) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each member's coverage and its mean cosine over the rows it covers.
+
+    Args:
+        statistics: of all rows; M members.
+
+    Returns:
+        (M,) int64 rows covered, and (M,) float64 weighted mean cosines, 0 where nothing is covered.
+    """
+    present = statistics.raw.lengths > 0.0
+    weight = statistics.weight @ present
+    total = statistics.weight @ statistics.raw.cross
+    mean = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0.0)
+    return present.sum(axis=0), mean
+
+
+def losses_without(statistics: Statistics, nested: Nested, without: Without) -> NDArray[np.float64]:
+    """The held-out score lost when one member is left out and the others' weights solved again.
+
+    Args:
+        statistics: of all rows; M members.
+        nested: of the blend, whose centring and norms each fold keeps.
+        without: solves a fold's weights again without a member.
+
+    Returns:
+        (M,) float64; negative where the blend is better off without the member, 0 where no fold
+        gave it weight.
+    """
+    weight = statistics.weight / statistics.weight.sum()
+    losses = np.zeros(len(statistics.names))
+    for fold, weighting in enumerate(nested.weightings):
+        aside = statistics.fold == fold
+        train, test = np.flatnonzero(~aside), np.flatnonzero(aside)
+        for member in np.flatnonzero(np.array(weighting.weights[1:])):
+            again = without(weighting, int(member), train, fold)
+            cosines = weighting_cosines(statistics, again, test, fold)
+            losses[member] += weight[test] @ (nested.cosines[test] - cosines)
+    return losses

@@ -1,0 +1,127 @@
+"""What a fit starts from: the study, its space on this store, the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ensembler.blending.cache import cached_statistics
+from ensembler.blending.statistics import Statistics
+from ensembler.errors import StoreError, first_few
+from ensembler.files import sha256_json
+from ensembler.folds import evaluation_folds
+from ensembler.search.definition import StudyDefinition, load_study, parse_study, select_members
+from ensembler.search.space import Space
+from ensembler.store.reader import Store
+
+Progress = Callable[[str, int, int], None]  # stage, done so far, of how many
+
+# Settings that do not change which trial comes at which place: a resumed study may differ in them.
+LASTING = {"description", "members", "patience", "trials", "validation"}
+
+
+def resolve_study(
+    study: str | Path | StudyDefinition,
+    *,
+    members: Sequence[str] | None,
+    trials: int | None,
+    seed: int | None,
+) -> tuple[str, StudyDefinition]:
+    """A study with the caller's own settings: the caller's, else the study's, else the default.
+
+    Args:
+        study: a name, a file or a definition.
+        members: names or patterns, or None.
+        trials: how many, or None.
+        seed: or None.
+
+    Returns:
+        The study's name and its definition.
+
+    Raises:
+        StudyError: no such study, or a setting is not one.
+    """
+    if isinstance(study, StudyDefinition):
+        name, definition = "given", study
+    else:
+        name, definition = Path(study).stem, load_study(study)
+    own = {"members": members and list(members), "trials": trials, "seed": seed}
+    changed = {key: value for key, value in own.items() if value is not None}
+    return name, parse_study(definition.model_dump(mode="json") | changed, f"study {name}")
+
+
+def make_space(definition: StudyDefinition, store: Store) -> Space:
+    """What a study leaves open for a store's members.
+
+    Raises:
+        StoreError: the store has no members or no targets.
+        StudyError: the study names members the store does not have.
+    """
+    store.targets()  # before anything else: is there something to fit to?
+    if not store.names:
+        raise StoreError(f"{store.path} has no members; add some with `ensembler store add`")
+    groups = select_members(definition, store.names)
+    chosen = {name for members in groups.values() for name in members}
+    names = tuple(name for name in store.names if name in chosen)
+    return Space(definition=definition, groups=groups, names=names)
+
+
+def study_identity(store: Store, space: Space) -> str:
+    """The digest of all that decides the sequence of trials."""
+    records = {record.name: record.sha256 for record in store.manifest.members}
+    targets = store.manifest.targets
+    return sha256_json(
+        {
+            "samples": store.manifest.samples.sha256,
+            "targets": targets.sha256 if targets else None,
+            "members": [[name, records[name]] for name in space.names],
+            "groups": {group: list(names) for group, names in space.groups.items()},
+            "definition": space.definition.model_dump(mode="json", exclude=LASTING),
+        }
+    )
+
+
+def fit_statistics(
+    store: Store, space: Space, *, jobs: int, progress: Progress | None
+) -> Statistics:
+    """The Gram statistics of the study's members, in double precision where they may cancel.
+
+    Raises:
+        StoreError: a file is broken, the groups are too few, or no row has two members.
+    """
+    samples = store.samples
+    try:
+        fold = evaluation_folds(samples.fold, samples.group)
+    except ValueError as error:
+        raise StoreError(f"{store.path}: {error}; add samples of other groups") from error
+    statistics = cached_statistics(
+        store,
+        space.names,
+        fold,
+        precision="float64" if space.definition.bounds == "free" else "float32",
+        jobs=jobs,
+        progress=None if progress is None else _counted(progress),
+    )
+    together = int((statistics.raw.lengths > 0.0).sum(axis=1).max())
+    if together < min(2, len(space.names)):
+        raise StoreError(
+            f"{store.path}: no row has two of the members {first_few(space.names)}, so there is"
+            " nothing to blend; were they dumped for different samples?"
+        )
+    return statistics
+
+
+def _counted(progress: Progress) -> Callable[[int], Callable[[int], None]]:
+    """Progress by rows added up, from what is told of rows done since the last call."""
+
+    def begin(total: int) -> Callable[[int], None]:
+        done = 0
+
+        def tick(rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress("statistics", done, total)
+
+        return tick
+
+    return begin

@@ -1,0 +1,94 @@
+"""One whole search, on all rows or on those left when a fold is held out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blending.problem import Problem
+from ensembler.blending.solver import normalise, solve
+from ensembler.blending.statistics import Statistics
+from ensembler.blending.weighting import Weighting
+from ensembler.fitting.inputs import Progress
+from ensembler.search.record import Record
+from ensembler.search.run import Outcome, run_study
+from ensembler.search.scoring import Scorer
+from ensembler.search.space import Space
+
+
+def search(
+    space: Space,
+    statistics: Statistics,
+    rows: NDArray[np.int64],
+    held_out: int | None,
+    *,
+    record: Record | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run the study on some rows.
+
+    Args:
+        space: what is searched.
+        statistics: of all rows.
+        rows: (n,) int64, ascending.
+        held_out: the fold whose targets no prior may know, or None.
+        record: where trials are kept.
+        jobs: threads over the trials of a batch.
+        progress: told of each trial.
+    """
+    definition = space.definition
+    scorer = Scorer(
+        statistics,
+        rows,
+        held_out,
+        columns=space.columns,
+        bounds=definition.bounds,
+        seed=definition.seed,
+        jobs=jobs,
+    )
+    return run_study(
+        space,
+        scorer,
+        record=record,
+        on_trial=progress and (lambda t: progress("study", t.index + 1, definition.trials)),
+    )
+
+
+def without_member(
+    space: Space,
+    statistics: Statistics,
+    weighting: Weighting,
+    member: int,
+    rows: NDArray[np.int64],
+    held_out: int | None,
+) -> Weighting:
+    """A blend without one member: the others' weights solved again where the study solves them.
+
+    Args:
+        space: of the study.
+        statistics: of all rows.
+        weighting: the blend; its centring and norms are kept.
+        member: position among the statistics' members.
+        rows: (n,) int64, the rows to solve on.
+        held_out: the fold whose targets no prior may know, or None.
+    """
+    weights = np.array(weighting.weights)
+    weights[1 + member] = 0.0
+    columns = space.columns
+    columns[1 + member] = False
+    if space.definition.weights == "exact" and columns.any():
+        problem = Problem(
+            statistics=statistics,
+            rows=rows,
+            held_out=held_out,
+            centred=weighting.centred,
+            alphas=np.array(weighting.alphas),
+        )
+        bounds, warm = space.definition.bounds, weights * problem.scale
+        weights = solve(problem, columns, bounds=bounds, warm=warm).weights
+    elif weights.any():
+        weights = normalise(weights, space.definition.bounds)
+    return Weighting(
+        centred=weighting.centred, alphas=weighting.alphas, weights=tuple(weights.tolist())
+    )

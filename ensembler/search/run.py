@@ -1,0 +1,169 @@
+"""Running a study: baselines, flips of one norm, then the sampler, in batches of a fixed size.
+
+The sequence of trials depends on the statistics, the definition and the seed alone: batches are
+proposed before any of them is known, each proposal is seeded by its own index, and workers only
+evaluate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import optuna
+from optuna.trial import create_trial
+
+from ensembler.blending.weighting import Weighting
+from ensembler.search.candidate import TIE, Candidate, Trial, best_trial
+from ensembler.search.record import Record, quiet_optuna
+from ensembler.search.samplers import make_sampler
+from ensembler.search.scoring import Scored, Scorer
+from ensembler.search.space import Space
+
+OnTrial = Callable[[Trial], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a study found.
+
+    Attributes:
+        best: the best trial.
+        weighting: its centring, norms and weights.
+        trials: all of them, in order.
+    """
+
+    best: Trial
+    weighting: Weighting
+    trials: tuple[Trial, ...]
+
+
+@dataclass(kw_only=True)
+class _Run:
+    space: Space
+    scorer: Scorer
+    record: Record | None
+    on_trial: OnTrial
+    trials: list[Trial] = field(default_factory=list)
+    scored: dict[Candidate, Scored] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        return max(0, self.space.definition.trials - len(self.trials))
+
+    def evaluate(self, stage: str, candidates: Iterable[Candidate]) -> list[Trial]:
+        """Score a batch, or look its values up where the record has them."""
+        batch = list(candidates)
+        numbered = list(enumerate(batch, start=len(self.trials)))
+        known = {
+            index: self.record.known(index, self.space.parameters(candidate), candidate.rule)
+            for index, candidate in numbered
+            if self.record
+        }
+        unknown = (c for i, c in numbered if known.get(i) is None and c not in self.scored)
+        new = list(dict.fromkeys(unknown))
+        self.scored.update(zip(new, self.scorer.score(new), strict=True))
+        done = [self._trial(i, stage, c, known.get(i)) for i, c in numbered]
+        for trial in done:
+            if self.record and known[trial.index] is None:
+                parameters = self.space.parameters(trial.candidate)
+                self.record.append(trial, parameters, self.space.distributions)
+            self.trials.append(trial)
+            self.on_trial(trial)
+        return done
+
+    def _trial(
+        self, index: int, stage: str, candidate: Candidate, known: tuple[float, int, str] | None
+    ) -> Trial:
+        if known is None:
+            scored = self.scored[candidate]
+            used = sum(weight != 0.0 for weight in scored.weighting.weights)
+            known = (scored.value, used, scored.status)
+        value, used, status = known
+        return Trial(
+            index=index, stage=stage, candidate=candidate, value=value, used=used, status=status
+        )
+
+
+def run_study(
+    space: Space,
+    scorer: Scorer,
+    *,
+    record: Record | None = None,
+    on_trial: OnTrial | None = None,
+) -> Outcome:
+    """Run a study to its end: patience or trials run out, or the space is exhausted.
+
+    Args:
+        space: what is searched.
+        scorer: what scores it.
+        record: where trials are kept, and from where a run goes on; None keeps none.
+        on_trial: called after each trial.
+
+    Returns:
+        The best trial, never worse than a baseline on the same rows.
+    """
+    run = _Run(space=space, scorer=scorer, record=record, on_trial=on_trial or (lambda _: None))
+    baselines = space.baselines()
+    if space.definition.weights == "sampled":  # there they are points of the space
+        baselines = map(scorer.with_weights, baselines)
+    for batch in _batches(baselines, space.definition.batch):
+        run.evaluate("baseline", batch)
+    if space.distributions:
+        _flip(run)
+        _sample(run)
+    best = best_trial(run.trials)
+    return Outcome(
+        best=best,
+        weighting=scorer.score([best.candidate])[0].weighting,
+        trials=tuple(run.trials),
+    )
+
+
+def _flip(run: _Run) -> None:
+    """Sweeps over the norms of the incumbent, until one brings nothing."""
+    while run.left and len(run.space.definition.norms) > 1:
+        incumbent = best_trial(run.trials)
+        tried = {trial.candidate for trial in run.trials}
+        flips = (c for c in run.space.flips(incumbent.candidate) if c not in tried)
+        for batch in _batches(flips, run.space.definition.batch):
+            run.evaluate("flip", batch[: run.left])
+        if best_trial(run.trials).value <= incumbent.value + TIE:
+            return
+
+
+def _sample(run: _Run) -> None:
+    """Batches from the sampler, until patience or trials run out."""
+    definition, space = run.space.definition, run.space
+    with quiet_optuna():
+        brain = optuna.create_study(direction="maximize")
+        for trial in run.trials:
+            parameters = space.parameters(trial.candidate)
+            if trial.candidate.rule in ("solved", "given"):  # a point of the space
+                brain.add_trial(
+                    create_trial(
+                        value=trial.value, params=parameters, distributions=space.distributions
+                    )
+                )
+        stale, best = 0, max(trial.value for trial in run.trials)
+        while run.left and stale < definition.patience:
+            asked = [_ask(brain, run, index) for index in range(min(definition.batch, run.left))]
+            done = run.evaluate("sampler", [candidate for _, candidate in asked])
+            for (proposal, _), result in zip(asked, done, strict=True):
+                brain.tell(proposal, result.value)
+                stale = 0 if result.value > best + TIE else stale + 1
+                best = max(best, result.value)
+
+
+def _ask(brain: optuna.Study, run: _Run, offset: int) -> tuple[optuna.Trial, Candidate]:
+    definition = run.space.definition
+    brain.sampler = make_sampler(definition.sampler, definition.seed, len(run.trials) + offset)
+    trial = brain.ask()
+    return trial, run.space.suggest(trial)
+
+
+def _batches(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
+    waiting = iter(candidates)
+    while batch := list(islice(waiting, size)):
+        yield batch

@@ -1,0 +1,131 @@
+"""Scoring candidates: the only place where a study touches the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blending.greedy import greedy_selection
+from ensembler.blending.objective import scores
+from ensembler.blending.problem import Problem
+from ensembler.blending.solver import Bounds, normalise, solve
+from ensembler.blending.statistics import Statistics
+from ensembler.blending.weighting import Weighting
+from ensembler.search.candidate import Candidate
+
+Scaling = tuple[bool, tuple[float, ...]]  # a problem's centring and norms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A candidate's weights and what they are worth on the rows."""
+
+    value: float
+    weighting: Weighting
+    status: str
+
+
+class Scorer:
+    """Scores candidates on some rows of the statistics.
+
+    Args:
+        statistics: of all rows.
+        rows: (n,) int64, ascending: the rows to score on.
+        held_out: the fold whose targets no prior may know, or None.
+        columns: (K,) which columns may have weight.
+        bounds: of the weights.
+        seed: of the solver's random starts.
+        jobs: threads; results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        rows: NDArray[np.int64],
+        held_out: int | None,
+        *,
+        columns: NDArray[np.bool_],
+        bounds: Bounds,
+        seed: int,
+        jobs: int = 1,
+    ) -> None:
+        self._columns, self._bounds, self._seed, self._jobs = columns, bounds, seed, jobs
+
+        @lru_cache(maxsize=2)  # both centrings of unit-length members, which most candidates share
+        def problem(centred: bool, alphas: tuple[float, ...]) -> Problem:
+            return Problem(
+                statistics=statistics,
+                rows=rows,
+                held_out=held_out,
+                centred=centred,
+                alphas=np.array(alphas),
+            )
+
+        self._problem = problem
+
+    def score(self, candidates: Sequence[Candidate]) -> list[Scored]:
+        """Score a batch; candidates with given weights and equal norms share one matrix product.
+
+        Args:
+            candidates: any number.
+
+        Returns:
+            One result for each, in order.
+        """
+        from joblib import Parallel, delayed
+
+        together: dict[Scaling, list[int]] = {}
+        for place, candidate in enumerate(candidates):
+            together.setdefault((candidate.centred, candidate.alphas), []).append(place)
+        batches = [[candidates[place] for place in places] for places in together.values()]
+        results = Parallel(n_jobs=self._jobs, prefer="threads")(
+            delayed(self._score_alike)(scaling, batch)
+            for scaling, batch in zip(together, batches, strict=True)
+        )
+        placed = {
+            place: scored
+            for places, batch in zip(together.values(), results, strict=True)
+            for place, scored in zip(places, batch, strict=True)
+        }
+        return [placed[place] for place in range(len(candidates))]
+
+    def with_weights(self, candidate: Candidate) -> Candidate:
+        """The candidate with the weights its rule gives it, spelt out."""
+        weights = self.score([candidate])[0].weighting.weights
+        return replace(candidate, rule="given", weights=weights)
+
+    def _score_alike(self, scaling: Scaling, candidates: Sequence[Candidate]) -> list[Scored]:
+        problem = self._problem(*scaling)
+        found = [self._weights(problem, candidate) for candidate in candidates]
+        values = scores(problem, np.stack([weights * problem.scale for weights, _ in found]))
+        return [
+            Scored(
+                value=float(value),
+                weighting=Weighting(
+                    centred=scaling[0], alphas=scaling[1], weights=tuple(weights.tolist())
+                ),
+                status=status,
+            )
+            for (weights, status), value in zip(found, values, strict=True)
+        ]
+
+    def _weights(self, problem: Problem, candidate: Candidate) -> tuple[NDArray[np.float64], str]:
+        if candidate.rule == "solved":
+            solution = solve(problem, self._columns, bounds=self._bounds, seed=self._seed)
+            return solution.weights, solution.status.name
+        members = self._columns.copy()
+        members[0] = False
+        if candidate.rule == "given":
+            given = np.array(candidate.weights)
+        elif candidate.rule == "uniform":
+            given = members.astype(np.float64)
+        elif candidate.rule == "single_best":
+            singles = np.eye(problem.columns)[members]
+            given = singles[int(scores(problem, singles).argmax())]
+        else:
+            given = greedy_selection(problem, self._columns) / problem.scale
+        return normalise(given, self._bounds), "given"

@@ -1,0 +1,141 @@
+"""Reading .npy, .npz and .pt files of embeddings; whatever needs pickle is refused, not run."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import StoreError, first_few
+from ensembler.store.tables import ID_COLUMNS
+
+EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds several arrays
+
+
+class ArrayFile(NamedTuple):
+    """What an array file holds."""
+
+    ids: list[str] | None  # None: the file has none
+    vectors: NDArray[np.floating]  # (n, d); of an .npy file a memory map
+
+
+def read_npy(path: Path) -> ArrayFile:
+    """Memory-map the array of an .npy file.
+
+    Raises:
+        StoreError: broken, truncated, of Python objects, or not (n, d) floating-point numbers.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    return ArrayFile(None, _vectors(path, array))
+
+
+def read_npz(path: Path) -> ArrayFile:
+    """Read the embeddings, and the ids where there are any, of an .npz file.
+
+    Raises:
+        StoreError: as `read_npy`, or it does not say which array is which.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise _unreadable(path, error) from error
+    return _from_mapping(path, arrays)
+
+
+def read_pt(path: Path) -> ArrayFile:
+    """Read a tensor, or a dict of embeddings and ids, that torch saved.
+
+    Raises:
+        StoreError: as `read_npz`, or torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise StoreError(
+            f"{path}: a .pt file needs torch: pip install torch, or save it as .npy"
+        ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise StoreError(
+            f"{path} holds more than tensors, and pickled code is never run;"
+            " save {'embeddings': tensor, 'ids': list of str}"
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if isinstance(content, torch.Tensor):
+        return ArrayFile(None, _vectors(path, _to_numpy(content)))
+    if not isinstance(content, Mapping):
+        raise StoreError(
+            f"{path} holds a {type(content).__name__}; save a tensor or"
+            " {'embeddings': tensor, 'ids': list of str}"
+        )
+    return _from_mapping(path, {str(name): _to_numpy(value) for name, value in content.items()})
+
+
+def _to_numpy(value: Any) -> Any:  # noqa: ANN401 - whatever a .pt file holds
+    """A tensor as an array, bfloat16 widened since NumPy has none; anything else as it is."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+
+
+def _from_mapping(path: Path, arrays: Mapping[str, Any]) -> ArrayFile:
+    """Tell the ids of a mapping from its embeddings: by key, else by being the only other one."""
+    id_keys = [name for name in (*ID_COLUMNS, "ids") if name in arrays]
+    others = [name for name in arrays if name not in id_keys]
+    key = EMBEDDINGS if EMBEDDINGS in others else others[0] if len(others) == 1 else None
+    if key is None or len(id_keys) > 1:
+        raise StoreError(
+            f"{path} holds {first_few(arrays) or 'nothing'}; name the vectors {EMBEDDINGS!r} and"
+            " the ids 'ids'"
+        )
+    ids = _text_ids(path, arrays[id_keys[0]]) if id_keys else None
+    return ArrayFile(ids, _vectors(path, arrays[key]))
+
+
+def _text_ids(path: Path, ids: object) -> list[str]:
+    array = np.asarray(ids)
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise StoreError(
+            f"{path}: the ids are {array.dtype}{array.shape}; save them as one list of text"
+        )
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    return [str(id_) for id_ in array.tolist()]
+
+
+def _vectors(path: Path, array: object) -> NDArray[np.floating]:
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise StoreError(
+            f"{path}: embeddings are of type {found}; save them as float16, float32 or float64"
+        )
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise StoreError(
+            f"{path}: embeddings have shape {array.shape}; save one row of numbers per id, (n, d)"
+        )
+    return array
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    fault = str(error) or type(error).__name__
+    return StoreError(
+        f"{path} cannot be read ({fault}): it is missing, truncated, not {path.suffix}, or holds"
+        " Python objects; save plain numbers again"
+    )

@@ -1,0 +1,164 @@
+"""Making a store: samples, their folds, and what they are scored against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import StoreError
+from ensembler.files import atomic_folder, sha256_arrays
+from ensembler.folds import group_folds
+from ensembler.store.commit import replace_manifest, write_array, writing
+from ensembler.store.encoder import Progress, load_encoder
+from ensembler.store.joining import Join
+from ensembler.store.model import EncoderRecord, Manifest, SamplesRecord, TargetsRecord
+from ensembler.store.reader import MEMBERS, SAMPLES, TARGETS, Store
+from ensembler.store.samples import NO_FOLD, read_samples, samples_digest
+from ensembler.store.sources import Source
+from ensembler.store.targets import Targets, read_targets
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("id", "fold", "group", "source", "prompt", "weight")  # the last two are optional
+
+
+def create_store(
+    path: str | Path,
+    samples_file: str | Path,
+    *,
+    targets: str | Path | None = None,
+    folds: int = 5,
+    encoder: str | Path | None = None,
+    keep_texts: bool = True,
+    progress: Progress | None = None,
+) -> Store:
+    """Make a store; it appears whole, or not at all.
+
+    Targets come from a file, else from the samples' prompts; with neither, the store is one for
+    test embeddings: without targets, and in no folds unless the table says so.
+
+    Args:
+        path: the folder to create; it must not exist, or be empty.
+        samples_file: .csv, .tsv or .parquet with id or imgId, and any of prompt, fold, group,
+            source and weight. Its order is kept.
+        targets: .npy in the samples' order, or a file of vectors with ids.
+        folds: how many folds are dealt, by group, where the table has none.
+        encoder: a sentence-transformers folder for the prompts; None takes MiniLM.
+        keep_texts: keep the prompts in the store.
+        progress: called while prompts are encoded.
+
+    Returns:
+        The new store.
+
+    Raises:
+        StoreError: something is there already, a file cannot be used, or `path` cannot be written.
+    """
+    folder, file = Path(path), Path(samples_file)
+    _refuse_existing(folder)
+    table = read_samples(file)
+    ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
+    record: EncoderRecord | None = None
+    scored: Targets | None = None
+    if targets is not None:
+        scored = read_targets(Path(targets), ids)
+    elif "prompt" in table.column_names:
+        scored, record = _encode_prompts(file, table, ids, encoder, progress)
+    table = _complete(table, folds if scored is not None else None)
+    if not keep_texts and "prompt" in table.column_names:
+        table = table.drop_columns(["prompt"])
+    with writing(folder), atomic_folder(folder) as draft:
+        _write(draft, table, scored, record)
+    return Store.open(folder)
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise StoreError(f"{folder} exists and is not empty; name another folder, or delete it")
+    elif folder.exists():
+        raise StoreError(f"{folder} is a file; name another folder")
+
+
+def _encode_prompts(
+    file: Path,
+    table: pa.Table,
+    ids: NDArray[np.str_],
+    encoder: str | Path | None,
+    progress: Progress | None,
+) -> tuple[Targets, EncoderRecord]:
+    prompts = table["prompt"].to_pylist()
+    blank = [row for row, prompt in enumerate(prompts) if not prompt.strip()]
+    if blank:
+        raise StoreError(
+            f"{file}: row {blank[0] + 1}, id {str(ids[blank[0]])!r}, has an empty prompt"
+            f" ({len(blank)} such rows), which makes no target; leave the sample out, or give"
+            " --targets"
+        )
+    loaded = load_encoder(encoder)
+    vectors = loaded.encode(prompts, progress)
+    order = np.arange(len(ids))
+    scored = Targets(
+        source=Source(path=file, ids=None, vectors=vectors),
+        join=Join(positions=order, rows=order, unknown=0),
+        ids=ids,
+        dim=vectors.shape[1],
+    )
+    return scored, loaded.record
+
+
+def _complete(table: pa.Table, folds: int | None) -> pa.Table:
+    """Add the columns that every store has, where the table lacks them.
+
+    Args:
+        table: as `read_samples` gives it.
+        folds: how many to deal; None leaves every row in no fold.
+
+    Returns:
+        The table in the order of COLUMNS.
+    """
+    import pyarrow as pa
+
+    columns = {name: table[name] for name in table.column_names}
+    if "group" not in columns:
+        columns["group"] = _groups_of_prompts(table)
+    if "source" not in columns:
+        columns["source"] = pa.array([""] * table.num_rows, pa.string())
+    if "fold" not in columns:
+        groups = np.asarray(columns["group"].to_pylist(), dtype=np.str_)
+        dealt = np.full(len(groups), NO_FOLD) if folds is None else group_folds(groups, folds)
+        columns["fold"] = pa.array(dealt, pa.int64())
+    return pa.table({name: columns[name] for name in COLUMNS if name in columns})
+
+
+def _groups_of_prompts(table: pa.Table) -> pa.Array:
+    """One group for each distinct prompt, else for each sample, named after its first sample."""
+    if "prompt" not in table.column_names:
+        return table["id"]
+    first: dict[str, str] = {}
+    pairs = zip(table["prompt"].to_pylist(), table["id"].to_pylist(), strict=True)
+    import pyarrow as pa
+
+    return pa.array([first.setdefault(prompt, id_) for prompt, id_ in pairs], pa.string())
+
+
+def _write(
+    draft: Path, table: pa.Table, scored: Targets | None, encoder: EncoderRecord | None
+) -> None:
+    import pyarrow.parquet as pq
+
+    (draft / MEMBERS).mkdir()
+    pq.write_table(table, draft / SAMPLES)
+    record: TargetsRecord | None = None
+    if scored is not None:
+        file = draft / TARGETS
+        write_array(file, scored.blocks(), (table.num_rows, scored.dim), "float32")
+        record = TargetsRecord(sha256=sha256_arrays(np.load(file, mmap_mode="r")), encoder=encoder)
+    samples = SamplesRecord(
+        rows=table.num_rows, columns=tuple(table.column_names), sha256=samples_digest(table)
+    )
+    dim = None if scored is None else scored.dim
+    replace_manifest(draft, Manifest(dim=dim, samples=samples, targets=record))

@@ -1,0 +1,135 @@
+"""Reading tables that people wrote: CSV, TSV and Parquet, with ids that always stay text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ensembler.errors import StoreError, first_few
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ID_COLUMNS: Final = ("id", "imgId")
+SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+CSV_BLOCK: Final = 1 << 24  # bytes parsed at once; a single line must fit: 1e6 numbers do
+
+
+def is_table(path: Path) -> bool:
+    """Whether the file's name says CSV, TSV or Parquet."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a table, their types as Parquet states them or as a CSV file's start suggests.
+
+    Raises:
+        StoreError: the file is missing, empty, broken, or names a column twice.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            schema = pq.read_schema(path)
+        else:
+            with _open_csv(path, {}) as batches:
+                schema = batches.schema
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise StoreError(f"{path} names the column {twice[0]!r} twice; rename or drop one")
+    return schema
+
+
+def id_column(path: Path, names: Sequence[str]) -> str:
+    """The name of the column that holds the ids.
+
+    Raises:
+        StoreError: none of them does, or both spellings are there.
+    """
+    found = [name for name in ID_COLUMNS if name in names]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StoreError(f"{path} has both an id and an imgId column; keep one")
+    raise StoreError(
+        f"{path} has no id column: its columns are {first_few(names)};"
+        f" name one {' or '.join(ID_COLUMNS)} (is the header line missing?)"
+    )
+
+
+def read_columns(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read some columns of a table.
+
+    CSV follows RFC 4180 (quotes, line breaks inside them). In TSV a quote is a character like any
+    other. Text cells stay as they are written; an empty number is null.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        types: the columns to read and the Arrow type each becomes.
+
+    Returns:
+        A table of just these columns, in the order of `types`.
+
+    Raises:
+        StoreError: a column is missing, a cell does not fit its type, or the file is broken.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pq.read_table(path, columns=list(types)).select(list(types))
+            return pa.table({name: _cast(table[name], kind) for name, kind in types.items()})
+        with _open_csv(path, types) as batches:
+            return batches.read_all()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_ids(path: Path) -> pa.Array:
+    """The ids of a table's rows, in the file's order, as text.
+
+    Raises:
+        StoreError: as `read_columns`, or there is no id column.
+    """
+    import pyarrow as pa
+
+    name = id_column(path, read_schema(path).names)
+    return read_columns(path, {name: pa.string()})[name].combine_chunks()
+
+
+def _open_csv(path: Path, types: Mapping[str, pa.DataType]) -> Any:  # noqa: ANN401 - pyarrow is untyped
+    import pyarrow.csv
+
+    tabs = path.suffix.lower() == ".tsv"
+    return pyarrow.csv.open_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter="\t" if tabs else ",",
+            quote_char=False if tabs else '"',
+            newlines_in_values=not tabs,
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=list(types), column_types=dict(types)
+        ),
+    )
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """One Parquet column as another type; a number that only looks like an id is refused."""
+    import pyarrow as pa
+
+    if pa.types.is_string(kind) and pa.types.is_floating(column.type):
+        raise ValueError("a text column holds floating-point numbers; write it as text")
+    return column.cast(kind)
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read as a table: {error}; check the file or write it again"
+    )
