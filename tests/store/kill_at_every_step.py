@@ -17,7 +17,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-import pyarrow.csv  # noqa: F401 - loaded before the children, which are many
+# Loaded once here, for the many children.
+import pyarrow.csv
 import pyarrow.parquet  # noqa: F401
 import sklearn.model_selection  # noqa: F401
 

@@ -20,19 +20,31 @@ ROOT = Path(__file__).parents[2]
 def test_adds_at_once_do_not_lose_one_another(
     tmp_path: Path, store: Store, vectors: NDArray[np.float32]
 ) -> None:
-    pytest.importorskip("fcntl", reason="needs a system with flock")
     np.savez(tmp_path / "v.npz", ids=store.samples.id, embeddings=vectors)
-    program = "import sys; from ensembler.store.writer import add_member as a; a(*sys.argv[1:3], sys.argv[3:])"
-    with exclusive(store.path):  # all of them are started, and wait, before any may write
-        adds = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, store.path, f"m{number}", tmp_path / "v.npz"],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            for number in range(4)
-        ]
+    program = (
+        "import sys; from ensembler.store.writer import add_member\n"
+        "add_member(sys.argv[1], sys.argv[2], sys.argv[3:])"
+    )
+    adds = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, store.path, f"m{number}", tmp_path / "v.npz"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for number in range(4)
+    ]
     assert [add.wait() for add in adds] == [0, 0, 0, 0]
     assert sorted(Store.open(store.path).names) == ["m0", "m1", "m2", "m3"]
+
+
+def test_a_writer_locks_out_any_other_until_it_is_done(store: Store) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="needs a system with flock")
+    descriptor = os.open(store.path, os.O_RDONLY)
+    try:
+        with exclusive(store.path), pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
 
 
 def test_a_member_added_meanwhile_is_seen_inside_the_lock(
@@ -63,7 +75,7 @@ def test_a_failing_disk_leaves_the_old_store_and_says_so(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="cannot be written: .*No space left.*; copy the store"):
+    with pytest.raises(StoreError, match=r"cannot be written: .*No space left.*; copy the store"):
         add_member(store.path, "m", [tmp_path / "v.npz"])
     assert Store.open(store.path).digest == store.digest
     assert list((store.path / "members").iterdir()) == []
