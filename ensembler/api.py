@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitResult", "Prediction", "fit", "predict"]
 
+JOURNAL = ".journal"  # what a spec's trials are kept under, beside it: ensemble.journal
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
@@ -94,7 +96,8 @@ def fit(
     Raises:
         StoreError: the store is broken, has no targets, or nothing to blend.
         StudyError: the study cannot be used or resumed.
-        InputError: nothing is named to resume from, or the spec's folder does not exist.
+        InputError: nothing is named to resume from, or `spec` names no file in a folder that
+            exists.
     """
     from threadpoolctl import threadpool_limits
 
@@ -155,7 +158,9 @@ def _recorded(
     if storage is not None:
         yield storage_record(storage, identity, resume=resume)
     elif spec is not None:
-        journal = Path(spec).with_suffix(".journal")
+        if Path(spec).is_dir() or Path(spec).suffix == JOURNAL:
+            raise InputError(f"{str(spec)!r} cannot be a spec's file; name one like ensemble.json")
+        journal = Path(spec).with_suffix(JOURNAL)
         if not journal.parent.is_dir():
             raise InputError(f"the folder {journal.parent} does not exist; make it first")
         with journal_record(journal, identity, resume=resume) as record:

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SAME = 2e-4  # another processor's rounding may move the last digit printed
+CONSOLE = r"^```console\n(.*?)^```"
 NUMBER = re.compile(r"[+-]?\d+\.\d+")
 
 
@@ -27,10 +28,12 @@ class Step:
 
 
 def tour() -> list[Step]:
-    blocks = re.findall(r"^```console\n(.*?)^```", README.split("## Five minutes")[1], re.M | re.S)
+    blocks = re.findall(
+        r"^```console\n(.*?)^```", README.split("## Five minutes")[1], re.MULTILINE | re.DOTALL
+    )
     steps = []
     for block in blocks:
-        for command, output in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", block, re.M):
+        for command, output in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
             steps.append(Step(command, output.rstrip("\n")))
     return steps
 
@@ -70,7 +73,7 @@ def test_the_tour_prints_what_the_readme_prints(folder: Path) -> None:
 
 
 def test_the_python_example_runs_as_printed(folder: Path) -> None:
-    code = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    code = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert len(code) == 1
     (folder / "example.py").write_text(code[0])
     done = run(f"{sys.executable} example.py", folder)

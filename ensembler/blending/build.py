@@ -71,7 +71,9 @@ def build_statistics(
             rows = slice(low, min(low + BLOCK, stop))
             target = unit_rows(targets[rows])
             target_cosines[rows] = target @ directions.T
-            vectors = np.stack([m.block(rows.start, rows.stop) for m in members], axis=1)
+            vectors: NDArray[np.floating] = np.stack(
+                [m.block(rows.start, rows.stop) for m in members], axis=1, dtype=precision
+            )
             present: NDArray[np.bool_] = np.any(vectors, axis=2)
             centred = np.where(present[:, :, None], vectors - means, np.float32(0.0))
             _fill(geometries["raw"], rows, vectors, target, directions, present)
@@ -125,7 +127,7 @@ def _over_chunks(work: Callable[[int, int], Result], rows: int, jobs: int) -> li
 
 
 def _nothing_left(
-    vectors: NDArray[np.float32], centred: NDArray[np.float32], means: NDArray[np.float32]
+    vectors: NDArray[np.floating], centred: NDArray[np.floating], means: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
     """Where centring left only rounding: ‖x‖ <= CANCELLED · (‖e‖ + ‖mean‖), (rows, M)."""
     largest = np.abs(vectors).max(axis=2).astype(np.float64) + np.abs(means).max(axis=1)
@@ -145,7 +147,7 @@ def _nothing_left(
 def _fill(
     geometry: Geometry,
     rows: slice,
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.floating],
     target: NDArray[np.float64],
     directions: NDArray[np.float64],
     present: NDArray[np.bool_],

@@ -1,8 +1,8 @@
 """The statistics of a store, from the cache where they were built before.
 
 Entries are keyed by content: the digests of targets, folds, row weights and members, in order. The
-size and modification time of the members' files are part of the key too, so that a file edited
-behind its manifest's back is read anew. Entries can be deleted at any time.
+size and modification time of their files are part of the key too, so that a file edited behind its
+manifest's back is read anew. Entries can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ensembler.blending.build import Progress, build_statistics
 from ensembler.blending.statistics import Precision, Statistics, open_geometry
 from ensembler.files import atomic_folder, sha256_arrays, sha256_json
-from ensembler.store.reader import Member, Store
+from ensembler.store.reader import TARGETS, Member, Store
 
 LAYOUT = 1  # raise when the arrays or their meaning change: old entries are then never found
 SMALL = ("means", "fold_sums", "target_cosines")
@@ -97,7 +97,8 @@ def _key(
     store: Store, members: Sequence[Member], fold: NDArray[np.int64], precision: Precision
 ) -> str:
     targets = store.manifest.targets
-    files = [(m.path / name).stat() for m in members for name in ("rows.npy", "embeddings.npy")]
+    paths = [m.path / name for m in members for name in ("rows.npy", "embeddings.npy")]
+    files = [path.stat() for path in (store.path / TARGETS, *paths)]
     return sha256_json(
         {
             "layout": LAYOUT,

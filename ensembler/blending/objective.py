@@ -4,7 +4,7 @@ With `s = sqrt(u·G u)` and `a = c·u` a row scores `a/s`; by the quotient rule 
 `c/s - a g/s³` with `g = G u`, its Hessian `-(c gᵀ + g cᵀ)/s³ - a G/s³ + 3 a g gᵀ/s⁵`.
 
 A row whose blend is no longer than CANCELLED times the sum of its parts' lengths scores 0 with
-gradient 0; a row that no column of nonzero weight covers scores with the prior.
+gradient 0; a row that no member of nonzero weight covers scores with the prior, as it is predicted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.problem import Block, Rows, packed_pairs
+from ensembler.blending.problem import SHORTEST, Block, Rows, packed_pairs
 from ensembler.blending.rules import CANCELLED
 
 
@@ -71,17 +71,21 @@ def expand(problem: Rows, weights: NDArray[np.float64]) -> Expansion:
     packed = np.zeros(len(first))
     spread = _spread(weights, first, second)
     for block in problem.blocks():
-        blended = (block.gram @ spread.astype(block.gram.dtype)).astype(np.float64)  # G u, (n, K)
-        inverse, uncovered = _inverse_length(block, blended @ weights, weights)
+        parts = block.lengths @ np.abs(weights)
+        gram = _wide_enough(block.gram, parts)
+        blended = (gram @ spread.astype(gram.dtype)).astype(np.float64)  # G u, (n, K)
+        inverse = _inverse_length(blended @ weights, parts)
         along = block.cross @ weights
         share = block.share * inverse
-        value += float(share @ along) + float(block.share[uncovered] @ block.fallback[uncovered])
+        uncovered = _uncovered(block, weights[None, :])[:, 0]
+        value += float(block.share @ np.where(uncovered, block.fallback, along * inverse))
         pull = share * along * inverse**2
         gradient += block.cross.T @ share - blended.T @ pull
-        mixed = block.cross.T @ (blended * (share * inverse**2)[:, None])
-        outer = blended.T @ (blended * (3.0 * pull * inverse**2)[:, None])
+        slope = blended * (inverse**2)[:, None]  # g/s²; s⁵ by itself could leave float64
+        mixed = block.cross.T @ (slope * share[:, None])
+        outer = slope.T @ (slope * (3.0 * share * along)[:, None])
         hessian += outer - mixed - mixed.T
-        packed += block.gram.T @ pull.astype(block.gram.dtype)
+        packed += gram.T @ pull.astype(gram.dtype)
     curvature = np.zeros((columns, columns))
     curvature[first, second] = packed
     curvature[second, first] = packed
@@ -105,22 +109,32 @@ def mean_gram(problem: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _cosines(block: Block, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, S) cosines of each row under each candidate."""
     first, second = packed_pairs(candidates.shape[1])
-    squares = candidates[:, first] * candidates[:, second] * np.where(first == second, 1.0, 2.0)
-    square = (block.gram @ squares.T.astype(block.gram.dtype)).astype(np.float64)
-    parts = block.lengths @ np.abs(candidates).T
-    covered = np.sqrt(np.maximum(square, 0.0)) > CANCELLED * parts
-    inverse = np.divide(1.0, np.sqrt(np.abs(square)), out=np.zeros_like(square), where=covered)
-    return np.where(parts > 0.0, (block.cross @ candidates.T) * inverse, block.fallback[:, None])
+    size = np.abs(candidates).sum(axis=1, keepdims=True)
+    weights = candidates / np.where(size > 0.0, size, 1.0)  # any scale: squares must fit a float32
+    squares = weights[:, first] * weights[:, second] * np.where(first == second, 1.0, 2.0)
+    parts = block.lengths @ np.abs(weights).T
+    gram = _wide_enough(block.gram, parts)
+    square = (gram @ squares.T.astype(gram.dtype)).astype(np.float64)
+    cosine = (block.cross @ weights.T) * _inverse_length(square, parts)
+    return np.where(_uncovered(block, weights), block.fallback[:, None], cosine)
 
 
-def _inverse_length(
-    block: Block, square: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(n,) 1/s, 0 where the row is cancelled or uncovered, and where it is uncovered."""
-    parts = block.lengths @ np.abs(weights)
+def _wide_enough(gram: NDArray[np.floating], parts: NDArray[np.float64]) -> NDArray[np.floating]:
+    """The Gram rows in float64 where a row's parts are so short that float32 would underflow."""
+    shortest = parts.min(where=parts > 0.0, initial=1.0)
+    return gram if shortest > SHORTEST else gram.astype(np.float64)
+
+
+def _inverse_length(square: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/s, 0 where the row is cancelled or has no column of any weight."""
     length = np.sqrt(np.maximum(square, 0.0))
     covered = length > CANCELLED * parts
-    return np.divide(1.0, length, out=np.zeros_like(length), where=covered), parts == 0.0
+    return np.divide(1.0, length, out=np.zeros_like(length), where=covered)
+
+
+def _uncovered(block: Block, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n, S) where no member of nonzero weight has the row: the prior, whatever its own weight."""
+    return np.asarray(block.lengths[:, 1:] @ np.abs(weights[:, 1:]).T == 0.0)
 
 
 def _spread(

@@ -40,7 +40,8 @@ def priors_out_of_fold(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         (F, d) float64 of unit length; zero where no other fold has targets.
     """
-    return unit_rows(sums.sum(axis=0) - sums)
+    others = 1.0 - np.eye(len(sums))  # never "all less its own", which leaves its own rounding
+    return unit_rows(others @ sums)
 
 
 def prior_of_all(sums: NDArray[np.float64]) -> NDArray[np.float64]:

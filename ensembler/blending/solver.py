@@ -99,22 +99,23 @@ def solve(
         raise ValueError("at least one column must be allowed")
     points = _plain_points(problem, columns)
     values = scores(problem, points)
-    ascents = [
-        _Ascent(p, v, Status.CONVERGED, 0) for p, v in zip(points, values.tolist(), strict=True)
-    ]
+    finite = bool(np.isfinite(values).all())
+    status = Status.CONVERGED if finite else Status.NON_FINITE
+    ascents = [_Ascent(p, v, status, 0) for p, v in zip(points, values.tolist(), strict=True)]
     evaluations = 1
-    if columns.sum() > 1:
-        ascents += [
-            _ascend(problem, start, columns, bounds)
-            for start in _starts(problem, columns, points, values, warm)
-        ]
+    if finite and columns.sum() > 1:
+        starts = _starts(problem, columns, points, values, warm)
+        if bounds == "free" and warm is None:  # never below what nonnegative weights reach
+            nonnegative = solve(problem, columns, bounds="nonnegative", seed=seed)
+            starts.append(nonnegative.scaled)
+            evaluations += nonnegative.evaluations
+        ascents += [_ascend(problem, start, columns, bounds) for start in starts]
         found = [a.value for a in ascents[len(points) :]]
         if warm is None and (max(found) - min(found) > DISAGREE or _opposed(problem, columns)):
-            rng = np.random.default_rng(seed)
-            for draw in rng.dirichlet(np.ones(int(columns.sum())), size=RANDOM_STARTS):
-                start = np.zeros(problem.columns)
-                start[columns] = draw
-                ascents.append(_ascend(problem, start, columns, bounds))
+            ascents += [
+                _ascend(problem, start, columns, bounds)
+                for start in _random_starts(columns, bounds, seed)
+            ]
         evaluations += sum(a.evaluations for a in ascents)
     best = max(a.value for a in ascents)
     chosen = min(
@@ -161,6 +162,15 @@ def _starts(
         if start.any():
             return [start / np.abs(start).sum()]
     return [_mean_gram_optimum(problem, columns), points[0], points[1 + int(values[1:].argmax())]]
+
+
+def _random_starts(columns: NDArray[np.bool_], bounds: Bounds, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    starts = np.zeros((RANDOM_STARTS, len(columns)))
+    starts[:, columns] = rng.dirichlet(np.ones(int(columns.sum())), size=RANDOM_STARTS)
+    if bounds == "free":
+        starts *= rng.choice([-1.0, 1.0], size=starts.shape)
+    return starts
 
 
 def _mean_gram_optimum(problem: Rows, columns: NDArray[np.bool_]) -> NDArray[np.float64]:

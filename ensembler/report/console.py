@@ -34,7 +34,7 @@ def as_text(renderable: RenderableType) -> str:
     """A renderable as plain text, WIDTH columns wide."""
     from rich.console import Console
 
-    console = Console(width=WIDTH, no_color=True, highlight=False)
+    console = Console(width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -50,6 +50,8 @@ class StudyDefinition(Frozen):
             raise ValueError('negative `fixed` weights need bounds = "free"')
         if len(set(self.norms)) != len(self.norms):
             raise ValueError("a norm is named twice")
+        if self.fixed and not any(self.fixed.values()):
+            raise ValueError("`fixed` weights are all 0, which makes no blend")
         return self
 
 
@@ -101,7 +103,7 @@ def parse_study(document: Mapping[str, Any], place: str) -> StudyDefinition:
     try:
         return StudyDefinition.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
-        raise StudyError(f"{place}: " + "; ".join(_faults(error))) from error
+        raise StudyError(f"{place}: " + "; ".join(dict.fromkeys(_faults(error)))) from error
 
 
 def select_members(definition: StudyDefinition, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -115,14 +117,16 @@ def select_members(definition: StudyDefinition, names: Sequence[str]) -> dict[st
         Group → members, each member in one group; without groups each member is its own.
 
     Raises:
-        StudyError: a name or pattern matches nothing, a member falls into two groups, or `fixed`
-            weights name something else.
+        StudyError: nothing is named, a name or pattern matches nothing, a member falls into two
+            groups, or `fixed` weights name something else.
     """
     if isinstance(definition.members, dict):
         groups = {g: _matching(wanted, names) for g, wanted in definition.members.items()}
     else:
         wanted = tuple(names) if definition.members == "all" else definition.members
-        groups = {name: (name,) for name in _matching(wanted, names)}
+        groups = {name: (name,) for name in _matching(wanted, names)} if wanted else {}
+    if not groups:
+        raise StudyError('members: none is named; name some, or say "all"')
     taken = list(chain.from_iterable(groups.values()))
     twice = {name for name in taken if taken.count(name) > 1}
     if twice:
@@ -135,8 +139,10 @@ def select_members(definition: StudyDefinition, names: Sequence[str]) -> dict[st
 
 def _matching(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """The names that match, in the store's order."""
+    if not wanted:
+        raise StudyError("members: a group is empty; name its members, or leave it out")
     for pattern in wanted:
-        if not fnmatch.filter(names, pattern):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             raise StudyError(f"members: {unknown_name('member', pattern, names)}")
     return tuple(n for n in names if any(fnmatch.fnmatchcase(n, pattern) for pattern in wanted))
 
@@ -146,5 +152,8 @@ def _faults(error: ValidationError) -> Iterator[str]:
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             yield unknown_name("key", place, StudyDefinition.model_fields)
+        elif fault["loc"][:1] == ("members",):  # pydantic tells of each shape it could have
+            yield 'members: give "all", a list of names or patterns, or a table of such lists'
         else:
-            yield f"{place}: {fault['msg']}" if place else fault["msg"]
+            message = fault["msg"].removeprefix("Value error, ")
+            yield f"{place}: {message}" if place else message

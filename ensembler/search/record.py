@@ -103,8 +103,8 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
         resume: go on from the running journal, else from the finished one; else start afresh.
 
     Raises:
-        StudyError: another process writes the journal, there is nothing to resume, or what there
-            is belongs to another study.
+        StudyError: the journal cannot be written, another process writes it, there is nothing to
+            resume, or what there is belongs to another study.
     """
     running = path.with_name(path.name + ".running")
     if resume and not running.exists():
@@ -120,7 +120,9 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
         lock = JournalFileOpenLock(str(running))
         Path(f"{running}.lock").unlink(missing_ok=True)
         storage = JournalStorage(JournalFileBackend(str(running), lock_obj=lock))
-        yield _open(storage, STUDY_NAME, identity, str(running))
+        record = _open(storage, STUDY_NAME, identity, str(running))
+        yield record
+        record.study = _in_memory_copy(record.study)  # the file may be replaced by a later fit
         running.replace(path)
 
 
@@ -141,7 +143,8 @@ def storage_record(url: str, identity: str, *, resume: bool) -> Record:
         storage = optuna.storages.get_storage(url)
         names = optuna.get_all_study_names(storage)
     except Exception as error:  # every driver raises its own
-        raise StudyError(f"the storage {url} cannot be opened: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise StudyError(f"the storage {url!r} cannot be opened: {reason}") from error
     stem = f"{STUDY_NAME}-{identity[:12]}"
     number = sum(name.startswith(stem) for name in names)
     if resume and number == 0:
@@ -180,6 +183,14 @@ def _open(storage: optuna.storages.BaseStorage, name: str, identity: str, place:
     return Record(study)
 
 
+def _in_memory_copy(study: optuna.Study) -> optuna.Study:
+    with quiet_optuna():
+        copy = optuna.create_study(study_name=study.study_name, direction="maximize")
+    copy.set_user_attr(IDENTITY, study.user_attrs[IDENTITY])
+    copy.add_trials(study.get_trials(deepcopy=False))
+    return copy
+
+
 def _drop_torn_line(path: Path) -> None:
     """Cut what a kill left of a last line; without this Optuna refuses the whole journal."""
     with path.open("rb+") as file:
@@ -203,7 +214,14 @@ def _sole_writer(path: Path) -> Iterator[None]:
         return
     import fcntl
 
-    with path.open("ab") as file:
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise StudyError(
+            f"{path} cannot be written ({error.strerror}); name a spec in a folder that can be"
+            " written"
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

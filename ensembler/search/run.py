@@ -93,7 +93,7 @@ def run_study(
     record: Record | None = None,
     on_trial: OnTrial | None = None,
 ) -> Outcome:
-    """Run a study to its end: patience or trials run out, or the space is exhausted.
+    """Run a study to its end: until patience or trials run out.
 
     Args:
         space: what is searched.

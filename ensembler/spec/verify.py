@@ -51,7 +51,10 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
         if records[m.name].sha256 != m.sha256
     ]
     samples = store.samples
-    fold = evaluation_folds(samples.fold, samples.group)
+    try:
+        fold = evaluation_folds(samples.fold, samples.group)
+    except ValueError as error:
+        return Verified(score=None, findings=(*findings, f"the store cannot score it: {error}"))
     sums = fold_sums(store.targets(), samples.weight, fold)
     prior = decode_vector(spec.blend.prior.vector)
     if prior.shape != sums.shape[1:] or np.abs(prior - prior_of_all(sums)).max() > SAME_VECTOR:

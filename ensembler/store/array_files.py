@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +19,13 @@ from ensembler.errors import StoreError, first_few
 from ensembler.store.tables import ID_COLUMNS
 
 EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds several arrays
+
+# What NumPy, zipfile and torch raise for bytes that are not what the name says.
+_BROKEN: Final = (
+    OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+    AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    struct.error,
+)  # fmt: skip
 
 
 class ArrayFile(NamedTuple):
@@ -32,8 +42,9 @@ def read_npy(path: Path) -> ArrayFile:
         StoreError: broken, truncated, of Python objects, or not (n, d) floating-point numbers.
     """
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+        with np.errstate(over="ignore"):  # of a size that no file has: refused a moment later
+            array = np.lib.format.open_memmap(path, mode="r")
+    except _BROKEN as error:
         raise _unreadable(path, error) from error
     return ArrayFile(None, _vectors(path, array))
 
@@ -45,11 +56,10 @@ def read_npz(path: Path) -> ArrayFile:
         StoreError: as `read_npy`, or it does not say which array is which.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because NumPy leaves a file open that proves to be no archive.
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError) as error:
-        raise _unreadable(path, error) from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from error
     return _from_mapping(path, arrays)
 
@@ -67,13 +77,15 @@ def read_pt(path: Path) -> ArrayFile:
             f"{path}: a .pt file needs torch: pip install torch, or save it as .npy"
         ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other makes: refused all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise StoreError(
             f"{path} holds more than tensors, and pickled code is never run;"
             " save {'embeddings': tensor, 'ids': list of str}"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError) as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from error
     if isinstance(content, torch.Tensor):
         return ArrayFile(None, _vectors(path, _to_numpy(content)))

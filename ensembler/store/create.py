@@ -136,12 +136,12 @@ def _complete(table: pa.Table, folds: int | None) -> pa.Table:
 
 def _groups_of_prompts(table: pa.Table) -> pa.Array:
     """One group for each distinct prompt, else for each sample, named after its first sample."""
+    import pyarrow as pa
+
     if "prompt" not in table.column_names:
         return table["id"]
     first: dict[str, str] = {}
     pairs = zip(table["prompt"].to_pylist(), table["id"].to_pylist(), strict=True)
-    import pyarrow as pa
-
     return pa.array([first.setdefault(prompt, id_) for prompt, id_ in pairs], pa.string())
 
 

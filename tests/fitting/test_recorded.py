@@ -1,0 +1,194 @@
+"""The trials' journal beside the spec, and other storages: fresh, resumed, refused."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from ensembler import api
+from ensembler.errors import InputError, StudyError
+from ensembler.search.record import journal_record
+from ensembler.store.reader import Store
+
+Fit = Callable[..., api.FitResult]
+
+
+@pytest.fixture
+def fit(small: Store, tmp_path: Path) -> Fit:
+    """Fit `small` into tmp_path / "ensemble.json"."""
+
+    def run(**settings: Any) -> api.FitResult:
+        return api.fit(small, **{"spec": tmp_path / "ensemble.json", "trials": 30} | settings)
+
+    return run
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A SQLite storage; SQLAlchemy closes its pooled connections when it is collected."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield f"sqlite:///{tmp_path / 'study.db'}"
+
+
+def interrupt(patch: pytest.MonkeyPatch, trial: int) -> None:
+    """Raise KeyboardInterrupt when a trial is about to be recorded."""
+    from ensembler.search.record import Record
+
+    append = Record.append
+
+    def stopping(record: Record, done: Any, *rest: Any) -> None:
+        if done.index == trial:
+            raise KeyboardInterrupt
+        append(record, done, *rest)
+
+    patch.setattr(Record, "append", stopping)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_the_journal_is_an_optuna_study_with_every_trial(fit: Fit, tmp_path: Path) -> None:
+    result = fit()
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "ensemble.journal"))
+    )
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert len(study.trials) == result.spec.provenance.trials == 30
+    assert [t.value for t in study.trials] == [t.value for t in result.study.trials]
+    assert study.best_value == result.study.best_value
+    assert set(contents(tmp_path)) == {"ensemble.json", "ensemble.journal"}
+
+
+def test_the_study_of_a_result_outlives_its_journal(fit: Fit, tmp_path: Path) -> None:
+    result = fit()
+    (tmp_path / "ensemble.journal").unlink()
+    assert len(result.study.trials) == 30
+
+
+def test_resuming_with_more_trials_goes_on_where_the_study_ended(
+    fit: Fit, small: Store, tmp_path: Path
+) -> None:
+    fit(trials=21)
+    longer = fit(trials=40, resume=True)
+    at_once = api.fit(small, trials=40, spec=tmp_path / "once.json")
+    assert longer.spec.digest == at_once.spec.digest
+    assert [t.params for t in longer.study.trials] == [t.params for t in at_once.study.trials]
+
+
+def test_resuming_a_finished_study_scores_nothing_again(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fit()
+    appended: list[object] = []
+    monkeypatch.setattr("ensembler.search.record.Record.append", lambda *a: appended.append(a))
+    assert fit(resume=True).spec.digest == first.spec.digest
+    assert appended == []
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"members": ["m0", "m1"]}, {"study": "plain"}])
+def test_resuming_another_study_is_refused_and_leaves_all_as_it_was(
+    changed: dict[str, Any], fit: Fit, tmp_path: Path
+) -> None:
+    fit()
+    before = contents(tmp_path)
+    with pytest.raises(StudyError, match="another study: store, members, definition or seed"):
+        fit(resume=True, **changed)
+    assert {name: contents(tmp_path)[name] for name in before} == before
+    fit(resume=True)
+
+
+def test_resuming_on_another_store_is_refused(
+    fit: Fit, tmp_path: Path, generate: Callable[..., Any], write_store: Callable[..., Store]
+) -> None:
+    fit()
+    data = generate("partial", rows=120, members=4, seed=1)
+    other = write_store(data.targets, data.members, groups=data.groups)
+    with pytest.raises(StudyError, match="store, members, definition or seed differ"):
+        api.fit(other, spec=tmp_path / "ensemble.json", trials=30, resume=True)
+
+
+def test_resuming_what_was_never_begun_is_refused(fit: Fit, url: str) -> None:
+    with pytest.raises(StudyError, match=r"nothing to resume: neither .*\.running nor"):
+        fit(resume=True)
+    with pytest.raises(InputError, match="nothing to resume from: name the spec's path"):
+        fit(resume=True, spec=None)
+    with pytest.raises(StudyError, match="nothing to resume: sqlite"):
+        fit(resume=True, spec=None, storage=url)
+
+
+def test_without_resume_a_fit_starts_afresh(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, 12)
+        with pytest.raises(KeyboardInterrupt):
+            fit(seed=5)
+    assert (tmp_path / "ensemble.journal.running").exists()
+    fit()
+    assert set(contents(tmp_path)) == {"ensemble.json", "ensemble.journal"}
+    first = contents(tmp_path)
+    fit()
+    assert contents(tmp_path)["ensemble.json"] == first["ensemble.json"]
+
+
+def test_a_fit_that_fails_leaves_the_old_spec_and_journal(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit()
+    before = contents(tmp_path)
+    interrupt(monkeypatch, 12)
+    with pytest.raises(KeyboardInterrupt):
+        fit(seed=1)
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_second_fit_into_the_same_journal_is_refused_and_harms_nothing(
+    fit: Fit, tmp_path: Path
+) -> None:
+    with journal_record(tmp_path / "ensemble.journal", "0" * 64, resume=False):
+        running = contents(tmp_path)
+        for resume in (False, True):
+            with pytest.raises(StudyError, match=r"another fit is writing .*ensemble\.journal"):
+                fit(resume=resume)
+        assert contents(tmp_path) == running
+
+
+def test_a_record_of_other_trials_is_noticed(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit()
+    journal = tmp_path / "ensemble.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-3] + [lines[-1], lines[-1], lines[-1]]))
+    with pytest.raises(StudyError, match=r"trial \d+ of the recorded study is not the one"):
+        fit(resume=True)
+
+
+def test_a_storage_keeps_every_fresh_study_and_resumes_the_latest(
+    fit: Fit, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(spec=None, storage=url)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 15)
+        with pytest.raises(KeyboardInterrupt):
+            fit(spec=None, storage=url)
+    resumed = fit(spec=None, storage=url, resume=True)
+    storage = optuna.storages.RDBStorage(url)
+    assert [len(storage.get_all_trials(s._study_id)) for s in storage.get_all_studies()] == [30, 30]
+    assert resumed.spec.digest == whole.spec.digest
+    assert [t.params for t in resumed.study.trials] == [t.params for t in whole.study.trials]
+
+
+def test_a_storage_serves_several_studies(fit: Fit, url: str) -> None:
+    fit(spec=None, storage=url)
+    fit(spec=None, storage=url, seed=1)
+    assert len(optuna.get_all_study_names(optuna.storages.RDBStorage(url))) == 2
+    assert fit(spec=None, storage=url, resume=True).spec.provenance.seed == 0
