@@ -13,7 +13,8 @@ import numpy as np
 
 from ensembler.errors import InputError
 from ensembler.inference.prediction import Prediction
-from ensembler.report.console import as_html, as_text, spec_table
+from ensembler.report.spec_table import spec_table
+from ensembler.report.tables import as_html, as_text
 from ensembler.spec.loading import load_spec
 from ensembler.spec.model import EnsembleSpec, HeldOut
 from ensembler.store.reader import Store

@@ -49,7 +49,7 @@ class Solution:
         weights: (K,) float64, of the prior and the members, scaled as the bounds say.
         scaled: (K,) float64, the same in units of the columns' scale, magnitudes summing to 1.
         value: mean cosine on the problem's rows.
-        status: how the run that found it ended.
+        status: how the ascent that got highest ended.
         evaluations: passes over the statistics, all starts together.
     """
 
@@ -100,9 +100,7 @@ def solve(
     points = _plain_points(problem, columns)
     values = scores(problem, points)
     finite = bool(np.isfinite(values).all())
-    status = Status.CONVERGED if finite else Status.NON_FINITE
-    ascents = [_Ascent(p, v, status, 0) for p, v in zip(points, values.tolist(), strict=True)]
-    evaluations = 1
+    evaluations, ascents = 1, list[_Ascent]()
     if finite and columns.sum() > 1:
         starts = _starts(problem, columns, points, values, warm)
         if bounds == "free" and warm is None:  # never below what nonnegative weights reach
@@ -110,16 +108,20 @@ def solve(
             starts.append(nonnegative.scaled)
             evaluations += nonnegative.evaluations
         ascents += [_ascend(problem, start, columns, bounds) for start in starts]
-        found = [a.value for a in ascents[len(points) :]]
+        found = [ascent.value for ascent in ascents]
         if warm is None and (max(found) - min(found) > DISAGREE or _opposed(problem, columns)):
             ascents += [
                 _ascend(problem, start, columns, bounds)
                 for start in _random_starts(columns, bounds, seed)
             ]
         evaluations += sum(a.evaluations for a in ascents)
-    best = max(a.value for a in ascents)
+    status = Status.CONVERGED if finite else Status.NON_FINITE
+    if ascents:
+        status = max(ascents, key=lambda a: a.value).status
+    plain = [_Ascent(p, v, status, 0) for p, v in zip(points, values.tolist(), strict=True)]
+    best = max(a.value for a in (*ascents, *plain))
     chosen = min(
-        (a for a in ascents if a.value >= best - TIE or not np.isfinite(best)),
+        (a for a in (*ascents, *plain) if a.value >= best - TIE or not np.isfinite(best)),
         key=lambda a: (np.count_nonzero(a.scaled), -a.value),
     )
     return Solution(

@@ -16,6 +16,7 @@ def show(spec: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(frozen.canonical(), nl=False)
         return
-    from ensembler.report.console import as_text, spec_table
+    from ensembler.report.spec_table import spec_table
+    from ensembler.report.tables import as_text
 
     click.echo(as_text(spec_table(frozen)))

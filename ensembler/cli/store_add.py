@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,10 @@ def add(
     numbers; captions, a table of ids and one text column; or an old submission.csv. Several files,
     say one of each fold, make one member.
     """
-    from ensembler.cli.encoding_progress import encoding_progress
+    from ensembler.cli.progress import stages
     from ensembler.store.writer import add_member
 
-    with encoding_progress() as progress:
+    with stages() as advance:
         report = add_member(
             store,
             name,
@@ -67,7 +68,7 @@ def add(
             drop_unknown=drop_unknown,
             encoder=encoder,
             keep_texts=not no_texts,
-            progress=progress,
+            progress=partial(advance, "encoding texts"),
         )
     member = report.member
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
@@ -45,10 +46,10 @@ def create(
     order is kept. TSV is read without quoting. Targets come from --targets, else from the prompts.
     With neither, STORE is one for test embeddings.
     """
-    from ensembler.cli.encoding_progress import encoding_progress
+    from ensembler.cli.progress import stages
     from ensembler.store.create import create_store
 
-    with encoding_progress() as progress:
+    with stages() as advance:
         made = create_store(
             store,
             samples,
@@ -56,7 +57,7 @@ def create(
             folds=folds,
             encoder=encoder,
             keep_texts=not no_texts,
-            progress=progress,
+            progress=partial(advance, "encoding texts"),
         )
     rows, manifest = made.samples, made.manifest
     groups = len(set(rows.group.tolist()))

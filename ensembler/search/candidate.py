@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # How a candidate comes by its weights: solved exactly, given with it, or one of the baselines.
 Rule = Literal["solved", "given", "uniform", "single_best", "greedy"]
@@ -24,6 +24,14 @@ class Candidate:
     alphas: tuple[float, ...]
     rule: Rule = "solved"
     weights: tuple[float, ...] | None = None
+
+
+class Result(NamedTuple):
+    """What scoring a candidate gave: see the same names in Trial."""
+
+    value: float
+    used: int
+    status: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import create_trial
 
 from ensembler.errors import StudyError
-from ensembler.search.candidate import Trial
+from ensembler.search.candidate import Result, Trial
 
 IDENTITY = "ensembler:identity"
 STUDY_NAME = "ensembler"
@@ -40,10 +40,8 @@ class Record:
         self.study = study
         self._known = study.get_trials(deepcopy=False)
 
-    def known(
-        self, index: int, parameters: Mapping[str, Any], rule: str
-    ) -> tuple[float, int, str] | None:
-        """Value, columns used and status of a trial recorded earlier.
+    def known(self, index: int, parameters: Mapping[str, Any], rule: str) -> Result | None:
+        """The result of a trial recorded earlier.
 
         Args:
             index: its place in the study.
@@ -64,7 +62,8 @@ class Record:
                 f"trial {index} of the recorded study is not the one this study proposes (another"
                 " version of optuna or numpy?); start afresh without --resume"
             )
-        return float(trial.value or 0.0), trial.user_attrs["used"], trial.user_attrs["status"]
+        attributes = trial.user_attrs
+        return Result(float(trial.value or 0.0), attributes["used"], attributes["status"])
 
     def append(
         self, trial: Trial, parameters: Mapping[str, Any], space: Mapping[str, BaseDistribution]

@@ -15,11 +15,14 @@ import optuna
 from optuna.trial import create_trial
 
 from ensembler.blending.weighting import Weighting
-from ensembler.search.candidate import TIE, Candidate, Trial, best_trial
+from ensembler.search.candidate import TIE, Candidate, Result, Trial, best_trial
 from ensembler.search.record import Record, quiet_optuna
 from ensembler.search.samplers import make_sampler
-from ensembler.search.scoring import Scored, Scorer
+from ensembler.search.scoring import Scorer
 from ensembler.search.space import Space
+
+# Norms that gain only together hide the best candidate behind a runner-up, one flip away from it.
+FLIPPED = 4
 
 OnTrial = Callable[[Trial], None]
 
@@ -46,44 +49,43 @@ class _Run:
     record: Record | None
     on_trial: OnTrial
     trials: list[Trial] = field(default_factory=list)
-    scored: dict[Candidate, Scored] = field(default_factory=dict)
+    results: dict[Candidate, Result] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
         return max(0, self.space.definition.trials - len(self.trials))
 
     def evaluate(self, stage: str, candidates: Iterable[Candidate]) -> list[Trial]:
-        """Score a batch, or look its values up where the record has them."""
-        batch = list(candidates)
-        numbered = list(enumerate(batch, start=len(self.trials)))
-        known = {
-            index: self.record.known(index, self.space.parameters(candidate), candidate.rule)
-            for index, candidate in numbered
-            if self.record
-        }
-        unknown = (c for i, c in numbered if known.get(i) is None and c not in self.scored)
-        new = list(dict.fromkeys(unknown))
-        self.scored.update(zip(new, self.scorer.score(new), strict=True))
-        done = [self._trial(i, stage, c, known.get(i)) for i, c in numbered]
-        for trial in done:
-            if self.record and known[trial.index] is None:
-                parameters = self.space.parameters(trial.candidate)
+        """Score a batch, or look its values up where the record has them.
+
+        A batch of which the record has a part is scored whole, and a repeated candidate keeps its
+        first result: a matrix product of another size would differ in the last digits, and what
+        the sampler proposes next with it.
+        """
+        numbered = list(enumerate(candidates, start=len(self.trials)))
+        recorded = [self._recorded(index, candidate) for index, candidate in numbered]
+        if None in recorded:
+            new = list(dict.fromkeys(c for _, c in numbered if c not in self.results))
+            for candidate, scored in zip(new, self.scorer.score(new), strict=True):
+                used = sum(weight != 0.0 for weight in scored.weighting.weights)
+                self.results[candidate] = Result(scored.value, used, scored.status)
+        done = []
+        for (index, candidate), known in zip(numbered, recorded, strict=True):
+            result = known or self.results[candidate]
+            self.results.setdefault(candidate, result)
+            trial = Trial(index=index, stage=stage, candidate=candidate, **result._asdict())
+            if self.record and known is None:
+                parameters = self.space.parameters(candidate)
                 self.record.append(trial, parameters, self.space.distributions)
+            done.append(trial)
             self.trials.append(trial)
             self.on_trial(trial)
         return done
 
-    def _trial(
-        self, index: int, stage: str, candidate: Candidate, known: tuple[float, int, str] | None
-    ) -> Trial:
-        if known is None:
-            scored = self.scored[candidate]
-            used = sum(weight != 0.0 for weight in scored.weighting.weights)
-            known = (scored.value, used, scored.status)
-        value, used, status = known
-        return Trial(
-            index=index, stage=stage, candidate=candidate, value=value, used=used, status=status
-        )
+    def _recorded(self, index: int, candidate: Candidate) -> Result | None:
+        if self.record is None:
+            return None
+        return self.record.known(index, self.space.parameters(candidate), candidate.rule)
 
 
 def run_study(
@@ -122,15 +124,28 @@ def run_study(
 
 
 def _flip(run: _Run) -> None:
-    """Sweeps over the norms of the incumbent, until one brings nothing."""
+    """Flips around the best few candidates, best first, until all their neighbours are known."""
+    flipped: set[Candidate] = set()
     while run.left and len(run.space.definition.norms) > 1:
-        incumbent = best_trial(run.trials)
+        around = next((c for c in _best_few(run.trials) if c not in flipped), None)
+        if around is None:
+            return
+        flipped.add(around)
         tried = {trial.candidate for trial in run.trials}
-        flips = (c for c in run.space.flips(incumbent.candidate) if c not in tried)
+        flips = (c for c in run.space.flips(around) if c not in tried)
         for batch in _batches(flips, run.space.definition.batch):
             run.evaluate("flip", batch[: run.left])
-        if best_trial(run.trials).value <= incumbent.value + TIE:
-            return
+
+
+def _best_few(trials: list[Trial]) -> list[Candidate]:
+    """The best candidates, best first; of those that tie only the earliest."""
+    few: list[Candidate] = []
+    left = trials
+    while left and len(few) < FLIPPED:
+        best = max(trial.value for trial in left)
+        few.append(next(trial.candidate for trial in left if trial.value >= best - TIE))
+        left = [trial for trial in left if trial.value < best - TIE]
+    return few
 
 
 def _sample(run: _Run) -> None:

