@@ -9,11 +9,11 @@ EVALUATION_FOLDS = 5  # each costs a search; a nested estimate gains little from
 
 
 def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
-    """Deal whole groups to folds of nearly equal size.
+    """Deal whole groups to folds of nearly equal size, as scikit-learn's GroupKFold does.
 
-    The larger groups are dealt first, ties in the order of their names, each to the fold with the
-    fewest rows: the order of rows does not matter. scikit-learn's GroupKFold deals alike, but its
-    unstable sort breaks ties differently from one processor to the next.
+    The larger groups are dealt first, ties from the last name to the first, each to the fold with
+    the fewest rows: the order of rows does not matter. The library itself would serve, but for its
+    older releases, whose unstable sort breaks ties differently from one processor to the next.
 
     Args:
         groups: (rows,) text, the group of each row.
@@ -25,7 +25,7 @@ def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
     names, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     rows_in = np.zeros(max(1, min(folds, len(names))), dtype=np.int64)
     fold_of = np.zeros(len(names), dtype=np.int64)
-    for group in np.argsort(-sizes, kind="stable"):
+    for group in np.argsort(sizes, kind="stable")[::-1]:
         fold_of[group] = rows_in.argmin()
         rows_in[fold_of[group]] += sizes[group]
     return fold_of[code]

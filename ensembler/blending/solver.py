@@ -26,7 +26,7 @@ NOISE = 1e-8  # what float32 statistics may hide: a promise below it that fails 
 DISAGREE = 1e-6  # starts whose optima differ by more call for RANDOM_STARTS
 OPPOSED = -0.05  # so do two members with a mean cosine below this: several optima are likely
 RANDOM_STARTS = 20
-TIE = 1e-9  # optima this close are equal: the one with fewer columns is taken
+TIE = 5e-8  # optima this close are equal, as far as float32 can tell: fewer columns are taken
 MAX_STEPS = 60
 SHORTEST_STEP = 2.0**-12  # a line search that has come this far down will not succeed
 FLATTEST = 1e-7  # the smallest curvature of the model, relative to the largest
@@ -78,7 +78,8 @@ def solve(
 ) -> Solution:
     """Maximise the mean cosine over the weights of some columns.
 
-    Never below the uniform blend of the members or the best single column on the same rows.
+    Never below the uniform blend of the members (by more than TIE) or the best single column on the
+    same rows.
 
     Args:
         problem: rows, centring and norms.

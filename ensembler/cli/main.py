@@ -37,7 +37,7 @@ def main() -> None:
     4 done, but degraded; 130 interrupted.
     """
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(prog_name="ensembler", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(BAD_INPUT)

@@ -18,8 +18,8 @@ from ensembler.spec.model import Norm
 from ensembler.store.model import Frozen
 
 _PACKAGED = Path(__file__).parents[1] / "studies"
-_SOURCE = Path(__file__).parents[2] / "studies"  # a checkout installed in place
-FOLDERS = (_PACKAGED, _SOURCE)
+_SOURCE = Path(__file__).parents[2] / "studies"  # of a checkout that is installed in place
+STUDIES = _PACKAGED if _PACKAGED.is_dir() else _SOURCE
 
 
 class StudyDefinition(Frozen):
@@ -57,7 +57,7 @@ class StudyDefinition(Frozen):
 
 def study_paths() -> dict[str, Path]:
     """The studies that come with ensembler: name → file."""
-    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(STUDIES.glob("*.toml"))}
 
 
 def load_study(name_or_path: str | Path) -> StudyDefinition:
@@ -78,7 +78,7 @@ def load_study(name_or_path: str | Path) -> StudyDefinition:
         known = study_paths()
         if str(name_or_path) not in known:
             raise StudyError(
-                unknown_name("study", str(name_or_path), known) + "; a file must end in .toml"
+                unknown_name("study", str(name_or_path), known) + " (a study's file ends in .toml)"
             )
         path = known[str(name_or_path)]
     try:

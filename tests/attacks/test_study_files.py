@@ -72,7 +72,7 @@ def test_a_folder_and_a_missing_file_are_no_study(tmp_path: Path) -> None:
     ("name", "meant"), [("defalt", "default"), ("minaR0404", "minaR0404_43rd")]
 )
 def test_an_unknown_study_offers_the_nearest(name: str, meant: str) -> None:
-    with pytest.raises(StudyError, match=f"did you mean '{meant}'.*must end in .toml"):
+    with pytest.raises(StudyError, match=f"did you mean '{meant}'.*a study's file ends in .toml"):
         load_study(name)
 
 

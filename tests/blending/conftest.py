@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.build import build_statistics
 from ensembler.blending.problem import Problem
-from ensembler.blending.statistics import Statistics
+from ensembler.blending.statistics import Precision, Statistics
 from ensembler.store.model import MemberRecord
 from ensembler.store.reader import Member
 
@@ -39,20 +39,26 @@ class World:
         """Every other member keeps its zero rows, the rest leave them out."""
         return [self._member(m, vectors) for m, vectors in enumerate(self.embeddings)]
 
-    def statistics(self, **options: Any) -> Statistics:
-        members = self.members()
+    def statistics(
+        self,
+        *,
+        precision: Precision = "float32",
+        jobs: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> Statistics:
         return build_statistics(
-            self.folder(), members, self.targets, self.fold, self.weight, **options
-        )
+            self.folder(), self.members(), self.targets, self.fold, self.weight,
+            precision=precision, jobs=jobs, progress=progress,
+        )  # fmt: skip
 
     def problem(
         self,
-        alphas: Sequence[float] | None = None,
+        alphas: Sequence[float] | Vector | None = None,
         *,
         centred: bool = False,
         held_out: int | None = None,
         rows: NDArray[np.int64] | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
     ) -> Problem:
         return Problem(
             statistics=self.statistics(precision=precision),
@@ -95,7 +101,7 @@ def naive_prior(world: World, row: int, held_out: int | None) -> Vector:
 
 
 def naive_cosine(
-    problem: Problem, world: World, weights: Sequence[float], row: int, prior: Vector
+    problem: Problem, world: World, weights: Sequence[float] | Vector, row: int, prior: Vector
 ) -> float:
     """One row's score: the blend added up vector by vector."""
     target = _unit(world.targets[row].astype(np.float64))
@@ -118,7 +124,7 @@ def naive_cosine(
     return 0.0 if length <= 1e-6 * parts else float(total @ target) / length
 
 
-def naive_cosines(problem: Problem, world: World, weights: Sequence[float]) -> Vector:
+def naive_cosines(problem: Problem, world: World, weights: Sequence[float] | Vector) -> Vector:
     """Every row's score."""
     return np.array(
         [
@@ -128,7 +134,7 @@ def naive_cosines(problem: Problem, world: World, weights: Sequence[float]) -> V
     )
 
 
-def naive_score(problem: Problem, world: World, weights: Sequence[float]) -> float:
+def naive_score(problem: Problem, world: World, weights: Sequence[float] | Vector) -> float:
     """The weighted mean of the rows' scores."""
     share = world.weight[problem.rows]
     return float((share * naive_cosines(problem, world, weights)).sum() / share.sum())

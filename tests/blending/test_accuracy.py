@@ -1,15 +1,22 @@
 """The promise |J - J_float64| <= 1e-6, against loops over the vectors."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ensembler.blending.objective import expand, row_cosines, scores
+from ensembler.blending.statistics import Precision
 from ensembler.blending.weighting import Weighting, weighting_cosines
+
+if TYPE_CHECKING:
+    from tests.blending.conftest import Vector, World
 
 PROMISE = 1e-6
 SCALES = ["unit", "spread", "tiny", "huge", "mixed"]
@@ -20,7 +27,7 @@ alphas_of_three = st.tuples(*[st.sampled_from(NORMS)] * 3)
 held_out_folds = st.sampled_from([None, 0, 3])
 
 
-def nonnegative_weights(seed: int, columns: int) -> Any:
+def nonnegative_weights(seed: int, columns: int) -> NDArray[np.float64]:
     """Weights that sum to 1; about a third of them are zero."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.ones(columns)) * (rng.random(columns) > 0.3)
@@ -38,7 +45,7 @@ def nonnegative_weights(seed: int, columns: int) -> Any:
     weighted=st.booleans(),
 )
 def test_nonnegative_blends_score_as_the_oracle_says(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
     oracle_score: Callable[..., float],
     seed: int,
     scale: str,
@@ -66,7 +73,7 @@ def test_nonnegative_blends_score_as_the_oracle_says(
     centred=st.booleans(),
 )
 def test_near_duplicate_members_score_as_the_oracle_says(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
     oracle_score: Callable[..., float],
     seed: int,
     twins: float,
@@ -83,7 +90,7 @@ def test_near_duplicate_members_score_as_the_oracle_says(
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=seeds, alphas=alphas_of_three, centred=st.booleans(), scale=st.sampled_from(SCALES[:2]))
 def test_float16_members_score_as_the_oracle_says_of_the_stored_values(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
     oracle_score: Callable[..., float],
     seed: int,
     alphas: tuple[float, ...],
@@ -107,7 +114,7 @@ def test_float16_members_score_as_the_oracle_says_of_the_stored_values(
     centred=st.booleans(),
 )
 def test_free_blends_that_cancel_score_as_the_oracle_says_in_double_precision(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
     oracle_score: Callable[..., float],
     seed: int,
     twins: float | None,
@@ -128,7 +135,7 @@ def test_free_blends_that_cancel_score_as_the_oracle_says_in_double_precision(
 
 
 def test_every_row_scores_as_the_oracle_says(
-    make_world: Callable[..., Any], oracle_cosines: Callable[..., Any]
+    make_world: Callable[..., World], oracle_cosines: Callable[..., Vector]
 ) -> None:
     world = make_world(5, scale="spread", missing=0.3)
     rows = np.arange(1, 24, 2)
@@ -144,7 +151,7 @@ def test_every_row_scores_as_the_oracle_says(
 
 
 def test_a_row_without_a_member_scores_with_the_prior_whatever_the_priors_weight(
-    make_world: Callable[..., Any], oracle_prior: Callable[..., Any]
+    make_world: Callable[..., World], oracle_prior: Callable[..., Vector]
 ) -> None:
     world = make_world(2)
     world.embeddings[:, 7] = 0.0
@@ -158,7 +165,7 @@ def test_a_row_without_a_member_scores_with_the_prior_whatever_the_priors_weight
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_row_whose_parts_cancel_scores_nothing(
-    make_world: Callable[..., Any], precision: str
+    make_world: Callable[..., World], precision: Precision
 ) -> None:
     world = make_world(3, members=2)
     world.embeddings[1] = -3.0 * world.embeddings[0]
@@ -172,7 +179,7 @@ def test_a_row_whose_parts_cancel_scores_nothing(
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-12, 1.0, 1e12, 1e30])
 def test_scaling_all_weights_keeps_every_score(
-    make_world: Callable[..., Any], factor: float
+    make_world: Callable[..., World], factor: float
 ) -> None:
     problem = make_world(6, missing=0.3).problem([0.0, 1.0, 0.5], centred=True)
     candidates = np.random.default_rng(1).dirichlet(np.ones(4), 8)
@@ -189,7 +196,7 @@ def test_scaling_all_weights_keeps_every_score(
     free=st.booleans(),
 )
 def test_gradient_and_hessian_are_the_central_differences(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
     oracle_score: Callable[..., float],
     seed: int,
     scale: str,

@@ -1,16 +1,21 @@
 """The statistics themselves: what each array holds, and that jobs do not change a byte."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from ensembler.blending.statistics import Geometry, Statistics
+from ensembler.blending.statistics import Geometry, Precision, Statistics
 from ensembler.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.blending.conftest import World
 
 ARRAYS = [field.name for field in fields(Geometry)]
 
@@ -26,14 +31,14 @@ def all_bytes(statistics: Statistics) -> dict[str, bytes]:
     return {name: np.asarray(array).tobytes() for name, array in arrays.items()}
 
 
-def test_any_number_of_jobs_gives_the_same_bytes(make_world: Callable[..., Any]) -> None:
+def test_any_number_of_jobs_gives_the_same_bytes(make_world: Callable[..., World]) -> None:
     world = make_world(1, rows=9000, members=3, dim=4, missing=0.1, weighted=True)
     alone = all_bytes(world.statistics(jobs=1))
     for jobs in (2, 4):
         assert all_bytes(world.statistics(jobs=jobs)) == alone
 
 
-def test_means_are_taken_over_the_rows_a_member_covers(make_world: Callable[..., Any]) -> None:
+def test_means_are_taken_over_the_rows_a_member_covers(make_world: Callable[..., World]) -> None:
     world = make_world(2, missing=0.4)
     means = world.statistics().means
     for m, vectors in enumerate(world.embeddings):
@@ -43,7 +48,7 @@ def test_means_are_taken_over_the_rows_a_member_covers(make_world: Callable[...,
     assert means.dtype == np.float32
 
 
-def test_an_absent_row_is_zero_under_both_centrings(make_world: Callable[..., Any]) -> None:
+def test_an_absent_row_is_zero_under_both_centrings(make_world: Callable[..., World]) -> None:
     world = make_world(3, missing=0.4)
     statistics = world.statistics()
     absent = ~world.embeddings.any(axis=2).T
@@ -54,7 +59,7 @@ def test_an_absent_row_is_zero_under_both_centrings(make_world: Callable[..., An
         assert (geometry.lengths[~absent] > 0.0).all()
 
 
-def test_rows_that_centring_leaves_as_rounding_are_absent(make_world: Callable[..., Any]) -> None:
+def test_rows_that_centring_leaves_as_rounding_are_absent(make_world: Callable[..., World]) -> None:
     world = make_world(4, rows=24)
     world.embeddings[0] = world.embeddings[0, 0]  # a member that says the same of every row
     statistics = world.statistics()
@@ -65,7 +70,7 @@ def test_rows_that_centring_leaves_as_rounding_are_absent(make_world: Callable[.
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_cosines_are_kept_in_the_precision_asked_for(
-    make_world: Callable[..., Any], precision: str
+    make_world: Callable[..., World], precision: Precision
 ) -> None:
     raw = make_world(5).statistics(precision=precision).raw
     kept = {name: getattr(raw, name).dtype.name for name in ARRAYS}
@@ -73,7 +78,7 @@ def test_cosines_are_kept_in_the_precision_asked_for(
     assert kept["cross"] == kept["lengths"] == "float64"
 
 
-def test_one_member_needs_no_pairs(make_world: Callable[..., Any]) -> None:
+def test_one_member_needs_no_pairs(make_world: Callable[..., World]) -> None:
     statistics = make_world(6, members=1).statistics()
     assert statistics.raw.cosines.shape == (24, 0)
     assert statistics.names == ("m0",)
@@ -81,27 +86,29 @@ def test_one_member_needs_no_pairs(make_world: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_member_that_is_not_finite_is_named(make_world: Callable[..., Any], value: float) -> None:
+def test_a_member_that_is_not_finite_is_named(
+    make_world: Callable[..., World], value: float
+) -> None:
     world = make_world(7)
     world.embeddings[1, 5, 2] = value
     with pytest.raises(StoreError, match=r"m1.embeddings\.npy holds NaN or infinity.*audit.*'m1'"):
         world.statistics()
 
 
-def test_progress_counts_every_row_twice(make_world: Callable[..., Any]) -> None:
+def test_progress_counts_every_row_twice(make_world: Callable[..., World]) -> None:
     told: list[int] = []
     make_world(8, rows=5000, dim=4).statistics(progress=told.append)
     assert sum(told) == 10_000
 
 
-def test_targets_of_any_length_count_alike(make_world: Callable[..., Any]) -> None:
+def test_targets_of_any_length_count_alike(make_world: Callable[..., World]) -> None:
     world = make_world(9)
     before = all_bytes(world.statistics())
     world.targets[:] *= np.float32(2.0) ** np.arange(-12, 12, dtype=np.float32)[:, None]
     assert all_bytes(world.statistics()) == before
 
 
-def test_arrays_are_written_where_they_were_asked_for(make_world: Callable[..., Any]) -> None:
+def test_arrays_are_written_where_they_were_asked_for(make_world: Callable[..., World]) -> None:
     statistics = make_world(10).statistics()
     file = Path(statistics.raw.cosines.filename)  # type: ignore[attr-defined]  # a memory map
     assert sorted(path.name for path in file.parent.iterdir()) == sorted(

@@ -1,7 +1,9 @@
-"""No row is ever scored by a prior that saw its fold, nor the fold that a nested fit keeps aside."""
+"""No row is scored by a prior that saw its fold, or the fold that a nested fit keeps aside."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from ensembler.blending.problem import columns_of
 from ensembler.blending.statistics import Statistics
 from ensembler.metrics import unit_rows
 
+if TYPE_CHECKING:
+    from tests.blending.conftest import Vector, World
+
 FOLDS = 4
 
 
@@ -21,14 +26,14 @@ def composed(statistics: Statistics, held_out: int | None) -> NDArray[np.float64
     return np.asarray(statistics.prior_parts(held_out) @ directions)
 
 
-def with_other_targets(world: Any, fold: int) -> None:
+def with_other_targets(world: World, fold: int) -> None:
     rows = world.fold == fold
     world.targets[rows] = np.random.default_rng(99).normal(size=(rows.sum(), 12)) * 7.0
 
 
 @pytest.mark.parametrize("held_out", [None, 0, 2])
 def test_each_prior_is_the_mean_target_of_the_folds_it_may_know(
-    make_world: Callable[..., Any], oracle_prior: Callable[..., Any], held_out: int | None
+    make_world: Callable[..., World], oracle_prior: Callable[..., Vector], held_out: int | None
 ) -> None:
     world = make_world(1, weighted=True)
     priors = composed(world.statistics(), held_out)
@@ -39,7 +44,7 @@ def test_each_prior_is_the_mean_target_of_the_folds_it_may_know(
 @pytest.mark.parametrize("changed", range(FOLDS))
 @pytest.mark.parametrize("held_out", [None, 0, 2])
 def test_a_folds_targets_do_not_reach_the_priors_of_its_rows(
-    make_world: Callable[..., Any], changed: int, held_out: int | None
+    make_world: Callable[..., World], changed: int, held_out: int | None
 ) -> None:
     world = make_world(2, weighted=True)
     before = composed(world.statistics(), held_out)
@@ -51,7 +56,7 @@ def test_a_folds_targets_do_not_reach_the_priors_of_its_rows(
 
 @pytest.mark.parametrize("held_out", [0, 2])
 def test_the_held_out_folds_targets_reach_nothing_that_a_nested_fit_reads(
-    make_world: Callable[..., Any], held_out: int
+    make_world: Callable[..., World], held_out: int
 ) -> None:
     world = make_world(3, weighted=True)
     training = np.flatnonzero(world.fold != held_out)
@@ -63,7 +68,7 @@ def test_the_held_out_folds_targets_reach_nothing_that_a_nested_fit_reads(
 
 
 def test_a_held_out_rows_prior_is_that_of_all_training_rows(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
 ) -> None:
     world = make_world(4, weighted=True)
     statistics = world.statistics()
@@ -71,14 +76,14 @@ def test_a_held_out_rows_prior_is_that_of_all_training_rows(
 
 
 def test_priors_out_of_fold_are_those_that_the_statistics_compose(
-    make_world: Callable[..., Any],
+    make_world: Callable[..., World],
 ) -> None:
     statistics = make_world(5, weighted=True).statistics()
     out_of_fold = priors_out_of_fold(statistics.fold_sums)
     np.testing.assert_allclose(out_of_fold, composed(statistics, None), atol=1e-12)
 
 
-def test_priors_out_of_fold_owe_their_own_fold_nothing(make_world: Callable[..., Any]) -> None:
+def test_priors_out_of_fold_owe_their_own_fold_nothing(make_world: Callable[..., World]) -> None:
     sums = make_world(6).statistics().fold_sums
     louder = sums.copy()
     louder[2] = 1e9
@@ -91,7 +96,7 @@ def test_without_another_fold_there_is_no_prior() -> None:
     np.testing.assert_allclose(priors_out_of_fold(sums), [[0.6, 0.8], [5**-0.5, 2 * 5**-0.5]])
 
 
-def test_two_folds_leave_a_nested_row_without_a_prior(make_world: Callable[..., Any]) -> None:
+def test_two_folds_leave_a_nested_row_without_a_prior(make_world: Callable[..., World]) -> None:
     world = make_world(7, folds=2)
     training = np.flatnonzero(world.fold == 0)
     columns = columns_of(world.statistics(), training, 1, centred=False)

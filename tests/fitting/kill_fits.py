@@ -15,11 +15,13 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend
 
 from ensembler import api
+from ensembler.search.candidate import Trial
+from ensembler.search.definition import StudyDefinition
 from ensembler.search.record import Record
 from ensembler.spec.model import EnsembleSpec
 
 KILLED = 86
-TRIALS = 45
+STUDY = StudyDefinition(trials=45, validation="none")  # held-out scores record nothing
 
 append, write, save, replace = (
     Record.append,
@@ -30,18 +32,18 @@ append, write, save, replace = (
 
 
 def fit(store: Path, folder: Path, *, resume: bool = False) -> None:
-    api.fit(store, spec=folder / "ensemble.json", trials=TRIALS, resume=resume)
+    api.fit(store, study=STUDY, spec=folder / "ensemble.json", resume=resume)
 
 
 def at_trial(number: int) -> None:
     """Die before a trial is recorded, the others of its batch being known already."""
 
-    def dying(record: Record, trial: Any, *rest: Any) -> None:
+    def dying(record: Record, trial: Trial, *rest: dict[str, Any]) -> None:
         if trial.index == number:
             os._exit(KILLED)
         append(record, trial, *rest)
 
-    Record.append = dying  # type: ignore[method-assign] # in a child that is about to die
+    Record.append = dying  # type: ignore[assignment, method-assign] # in a child that is about to die
 
 
 def torn_at(number: int) -> None:
@@ -58,7 +60,7 @@ def torn_at(number: int) -> None:
         left -= 1
         write(backend, logs)
 
-    JournalFileBackend.append_logs = dying  # type: ignore[method-assign] # as above
+    JournalFileBackend.append_logs = dying  # type: ignore[assignment, method-assign] # as above
 
 
 def before_the_spec() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
 from ensembler.fitting.searching import search
-from ensembler.metrics import unit_rows
+from ensembler.metrics import mean_cosine, unit_rows
 from ensembler.search.candidate import Candidate, Trial, best_trial
-from ensembler.search.scoring import Scorer
+from ensembler.search.run import run_study
+from ensembler.search.scoring import Scored, Scorer
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
@@ -96,6 +98,29 @@ def test_a_study_tries_no_other_centring_than_its_own(
     space, statistics = prepare(small, centring=centring, trials=40)
     found = search(space, statistics, np.arange(len(statistics)), None)
     assert {trial.candidate.centred for trial in found.trials} == allowed
+
+
+def test_two_norms_that_gain_only_together_are_found_by_flips_alone(
+    small: Store, prepare: Make
+) -> None:
+    space, statistics = prepare(small, centring="off", patience=1)
+
+    class Trap(Scorer):
+        """Either of the first two norms alone costs a little, both together gain a lot."""
+
+        def score(self, candidates: Sequence[Candidate]) -> list[Scored]:
+            return [
+                replace(scored, value={0.0: 0.5, 1.0: 0.4, 2.0: 0.6}[sum(candidate.alphas[:2])])
+                for candidate, scored in zip(candidates, super().score(candidates), strict=True)
+            ]
+
+    trap = Trap(statistics, np.arange(120), None, columns=space.columns, bounds="simplex", seed=0)
+    start = [Candidate(centred=False, alphas=(0.0,) * 4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Space, "baselines", lambda _: start)
+        found = run_study(space, trap)
+    assert found.best.stage == "flip"
+    assert found.best.candidate.alphas[:2] == (1.0, 1.0)
 
 
 def test_powers_are_searched_where_a_study_allows_them(small: Store, prepare: Make) -> None:
@@ -182,8 +207,6 @@ def test_the_43rd_place_gives_10_15_and_75_percent_to_its_three_groups(
     shares = [0.10, *[0.75 / 6] * 6, 0.15]
     assert found.weighting.weights == pytest.approx([0.0, *shares], abs=1e-15)
     assert len(found.trials) == 1
-    by_hand = sum(
-        share * unit_rows(vectors) for share, vectors in zip(shares, members.values(), strict=True)
-    )
-    cosines = np.einsum("id,id->i", unit_rows(by_hand), unit_rows(data.targets))
-    assert found.best.value == pytest.approx(float(cosines.mean()), abs=1e-6)
+    units = np.stack([unit_rows(vectors) for vectors in members.values()])
+    by_hand = mean_cosine(np.tensordot(shares, units, axes=1), data.targets)
+    assert found.best.value == pytest.approx(by_hand, abs=1e-6)

@@ -1,0 +1,147 @@
+"""`ensembler fit` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from ensembler import api
+from ensembler.search.candidate import Trial
+from ensembler.search.record import Record
+from ensembler.store.reader import Store
+
+Make = Callable[..., Any]
+
+
+class Ran(NamedTuple):
+    """What tests/conftest.py gives back from `ensembler(…)`."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Fitted(NamedTuple):
+    """What tests/conftest.py gives as `fitted_oof`."""
+
+    spec: Path
+    result: api.FitResult
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ensemble.json` is written to the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_fit_prints_the_table_and_writes_the_spec(
+    ensembler: Run, oof: Path, fitted_oof: Fitted
+) -> None:
+    ran = ensembler("fit", oof)
+    digest = fitted_oof.result.spec.digest
+    assert ran.code == 0
+    assert ran.out == f"{fitted_oof.result}\n\nwrote ensemble.json (digest {digest[:12]})\n"
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert ran.err == ""
+    assert Path("ensemble.json").read_bytes() == fitted_oof.spec.read_bytes()
+    assert sorted(file.name for file in Path().iterdir()) == ["ensemble.journal", "ensemble.json"]
+
+
+def test_fit_json_is_one_object_with_every_promised_key(ensembler: Run, small: Store) -> None:
+    ran = ensembler("fit", small.path, "--trials", 20, "--json", "--spec", "mine.json")
+    result = json.loads(ran.out)
+    spec = json.loads(Path("mine.json").read_text())
+    assert (ran.code, ran.err) == (0, "")
+    promised = {
+        *("score", "held_out", "baselines", "members", "centred", "rows", "groups", "trials"),
+        *("spec", "digest", "seconds"),
+    }
+    assert promised <= set(result)
+    assert set(result["baselines"]) == {"prior", "uniform", "single_best"}
+    assert set(result["held_out"]) == {"score", "interval", "versus"}
+    for lead in result["held_out"]["versus"].values():
+        assert set(lead) == {"difference", "interval"}
+    assert list(result["members"]) == list(small.names)
+    for member in result["members"].values():
+        assert set(member) == {"weight", "norm", "alone", "loss_without", "rows"}
+    assert result["score"] == spec["scores"]["in_sample"]
+    assert result["digest"] == spec["digest"]
+    assert (result["spec"], result["rows"], result["trials"]) == ("mine.json", 120, 20)
+
+
+def test_progress_goes_to_a_terminal_on_stderr_and_leaves_stdout_alone(
+    ensembler: Run, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("fit", small.path, "--trials", 12, "--json")
+    without = json.loads(ensembler(*arguments).out)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
+    ran = ensembler(*arguments)
+    result = json.loads(ran.out)
+    assert result["digest"] == without["digest"]
+    assert "study" in ran.err
+    assert "held out" in ran.err
+
+
+def test_options_go_before_the_studys_own(ensembler: Run, small: Store) -> None:
+    Path("mine.toml").write_text('trials = 99\nseed = 3\nvalidation = "none"\nnorms = ["l2"]\n')
+    ran = ensembler(
+        *("fit", small.path, "--study", "mine.toml", "--json"),
+        *("--trials", 12, "--seed", 4, "--members", "m0,m[12]"),
+    )
+    result = json.loads(ran.out)
+    assert set(result["members"]) == {"m0", "m1", "m2"}
+    assert result["held_out"] is None
+    assert result["trials"] == 12
+    study = json.loads(Path("ensemble.json").read_text())["provenance"]["study"]
+    assert (study["name"], study["trials"], study["seed"]) == ("mine", 12, 4)
+
+
+def test_a_leak_is_warned_of_on_stderr_and_in_the_json(ensembler: Run, write_store: Make) -> None:
+    targets = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    ran = ensembler("fit", write_store(targets, {"leaked": targets}).path, "--json")
+    result = json.loads(ran.out)
+    assert ran.code == 0
+    assert ran.err == f"Warning: {result['warnings'][0]}\n"
+    assert (result["members"]["leaked"]["weight"], result["prior"]) == (1.0, 0.0)
+
+
+def test_an_interrupted_fit_exits_130_and_resumes_to_the_same_spec(
+    ensembler: Run, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = json.loads(ensembler("fit", small.path, "--trials", 30, "--json").out)
+    append = Record.append
+
+    def interrupted(record: Record, trial: Trial, *rest: dict[str, Any]) -> None:
+        if trial.index == 17:
+            raise KeyboardInterrupt
+        append(record, trial, *rest)
+
+    arguments = ("fit", small.path, "--trials", 30, "--spec", "late.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "append", interrupted)
+        stopped = ensembler(*arguments)
+    assert (stopped.code, stopped.out) == (130, "")
+    assert "Interrupted." in stopped.err
+    assert not Path("late.json").exists()
+    resumed = json.loads(ensembler(*arguments, "--resume", "--json").out)
+    assert resumed["digest"] == whole["digest"]
+    assert Path("late.json").read_bytes() == Path("ensemble.json").read_bytes()
+
+
+def test_trials_can_be_kept_in_a_storage_instead_of_the_journal(
+    ensembler: Run, small: Store
+) -> None:
+    Path("quick.toml").write_text('trials = 12\nvalidation = "none"\n')
+    arguments = ("fit", small.path, "--study", "quick.toml", "--storage", "journal.log")
+    ran = ensembler(*arguments)
+    assert ran.code == 2
+    assert "Error: the storage 'journal.log' cannot be opened" in ran.err
+    assert not Path("ensemble.json").exists()

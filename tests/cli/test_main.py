@@ -1,0 +1,118 @@
+"""The entry point: help, suggestions, and errors as exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import click
+import pytest
+
+import ensembler as package
+from ensembler.cli.main import cli
+from ensembler.errors import SpecError
+
+
+class Ran(NamedTuple):
+    """What tests/conftest.py gives back from `ensembler(…)`."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+def commands(group: click.Group, *path: str) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Every command below a group with the words that call it."""
+    context, found = click.Context(group), []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found.append(((*path, name), command))
+        if isinstance(command, click.Group):
+            found += commands(command, *path, name)
+    return found
+
+
+def test_help_lists_the_commands_in_the_order_of_the_story(ensembler: Run) -> None:
+    ran = ensembler("--help")
+    assert ran.code == 0
+    assert ran.out.startswith("Usage: ensembler [OPTIONS] COMMAND [ARGS]...")
+    listed = [line.split()[0] for line in ran.out.partition("Commands:\n")[2].splitlines()]
+    assert listed == ["fit", "predict", "store", "spec", "study"]
+
+
+def test_every_command_loads_has_a_help_and_the_line_its_group_gives_it(ensembler: Run) -> None:
+    found = commands(cli)
+    assert len(found) > 12
+    for path, command in found:
+        assert command.name == path[-1]
+        assert command.help
+        assert ensembler(*path, "--help").code == 0
+
+
+def test_every_command_that_reports_has_json() -> None:
+    without = {("spec", "export")}  # what it prints is a program
+    for path, command in commands(cli):
+        options = {name for parameter in command.params for name in parameter.opts}
+        silent = isinstance(command, click.Group) or path in without
+        assert ("--json" in options) == (not silent), path
+
+
+def test_the_version_is_the_packages(ensembler: Run) -> None:
+    assert ensembler("--version") == (0, f"ensembler, version {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fti"], "no command named 'fti'; did you mean 'fit'?"),
+        (["spec", "verfy"], "no command named 'verfy'; did you mean 'verify'?"),
+        (["spec", "zzz"], "no command named 'zzz'; known: export, show, verify"),
+        (["fit"], "Missing argument 'OOF'"),
+        (["fit", "oof", "oof"], "Got unexpected extra argument (oof)"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_a_call_that_makes_no_sense_exits_2_with_a_suggestion(
+    arguments: list[str], message: str, ensembler: Run
+) -> None:
+    ran = ensembler(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (SpecError("the spec is not one"), 2, "Error: the spec is not one\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (click.Abort(), 130, "Interrupted.\n"),
+        (click.ClickException("not so"), 2, "Error: not so\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    raised: BaseException,
+    code: int,
+    message: str,
+    ensembler: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("ensembler.cli.study_list.study_paths", fail)
+    ran = ensembler("study", "list")
+    assert (ran.code, ran.out, ran.err.removeprefix("\n")) == (code, "", message)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, ensembler: Run) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ensembler.cli.study_list.study_paths", fail)
+    with pytest.raises(ZeroDivisionError):
+        ensembler("study", "list")
