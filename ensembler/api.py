@@ -154,7 +154,8 @@ def predict(spec: str | Path | EnsembleSpec, store: str | Path | Store) -> Predi
 def _recorded(
     spec: str | Path | None, storage: str | None, identity: str, *, resume: bool
 ) -> Iterator[Record]:
-    from ensembler.search.record import in_memory, journal_record, storage_record
+    from ensembler.search.journal import journal_record
+    from ensembler.search.record import in_memory, storage_record
 
     if storage is not None:
         yield storage_record(storage, identity, resume=resume)

@@ -1,4 +1,4 @@
-"""Atomic writes and content digests: what every file format here stands on.
+"""Atomic writes, locks and content digests: what every file format here stands on.
 
 A file is written under a temporary name beside its place, flushed to the disk and renamed: a kill
 at any moment leaves the old file or the new one. The temporary name is fixed (`.NAME.partial`), so
@@ -79,6 +79,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a file or folder for one process; any kind of death lets it go.
+
+    Where the system has no such lock (Windows), nothing is held, and one writer at a time is up to
+    the user.
+
+    Args:
+        path: an existing file or folder.
+        wait: wait for whoever holds it.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is off.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def canonical_json(document: object) -> bytes:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.build import Progress, build_statistics
 from ensembler.blending.statistics import Precision, Statistics, open_geometry
-from ensembler.files import atomic_folder, sha256_arrays, sha256_json
+from ensembler.files import atomic_folder, locked, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
 LAYOUT = 1  # raise when the arrays or their meaning change: old entries are then never found
@@ -55,15 +56,18 @@ def cached_statistics(
     members, targets, weight = store.members(names), store.targets(), store.samples.weight
     entry = cache_folder() / _key(store, members, fold, precision)
     if not entry.exists():
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        tick = progress(2 * len(fold)) if progress else None
-        with atomic_folder(entry) as folder:
-            built = build_statistics(
-                folder, members, targets, fold, weight,
-                precision=precision, jobs=jobs, progress=tick,
-            )  # fmt: skip
-            for name in SMALL:
-                np.save(folder / f"{name}.npy", getattr(built, name))
+        lock = entry.with_name(f".{entry.name}.lock")
+        lock.touch()
+        with locked(lock):
+            if not entry.exists():  # nobody built it while we waited
+                tick = progress(2 * len(fold)) if progress else None
+                with atomic_folder(entry) as folder:
+                    built = build_statistics(
+                        folder, members, targets, fold, weight,
+                        precision=precision, jobs=jobs, progress=tick,
+                    )  # fmt: skip
+                    for name in SMALL:
+                        np.save(folder / f"{name}.npy", getattr(built, name))
     return Statistics(
         names=tuple(names),
         weight=weight,
@@ -88,9 +92,14 @@ def cache_folder() -> Path:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
-        temporary = Path(tempfile.mkdtemp(prefix="ensembler-"))
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        return temporary
+        return _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="ensembler-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _key(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ensembler.errors import InputError, first_few
 from ensembler.files import atomic_write
-from ensembler.store.long_layout import HEADER, split_keys
+from ensembler.store.importing.long_layout import HEADER, split_keys
 
 LINES = 1 << 18  # written at once; bounds the memory that their text takes
 _BREAKS_CSV = '[",\r\n]'  # the layout has no quotes, so no id may need them

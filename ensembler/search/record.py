@@ -8,18 +8,12 @@ the same proposals are made again and their values looked up until the record en
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import create_trial
 
 from ensembler.errors import StudyError
@@ -90,41 +84,6 @@ def in_memory() -> Record:
         return Record(optuna.create_study(direction="maximize"))
 
 
-@contextlib.contextmanager
-def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Record]:
-    """A record in a journal file, which appears at `path` when the block ends well.
-
-    Until then it is written beside it, as NAME.running; that is what a later --resume goes on from.
-
-    Args:
-        path: of the finished journal.
-        identity: the digest of all that decides the sequence of trials.
-        resume: go on from the running journal, else from the finished one; else start afresh.
-
-    Raises:
-        StudyError: the journal cannot be written, another process writes it, there is nothing to
-            resume, or what there is belongs to another study.
-    """
-    running = path.with_name(path.name + ".running")
-    if resume and not running.exists():
-        if not path.exists():
-            raise StudyError(f"nothing to resume: neither {running} nor {path} exists")
-        shutil.copyfile(path, running)
-    with _sole_writer(running):
-        if resume:
-            _drop_torn_line(running)
-        else:
-            running.write_bytes(b"")
-        # Whoever held the lock is gone: this process is the sole writer.
-        lock = JournalFileOpenLock(str(running))
-        Path(f"{running}.lock").unlink(missing_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(running), lock_obj=lock))
-        record = _open(storage, STUDY_NAME, identity, str(running))
-        yield record
-        record.study = _in_memory_copy(record.study)  # the file may be replaced by a later fit
-        running.replace(path)
-
-
 def storage_record(url: str, identity: str, *, resume: bool) -> Record:
     """A record in any Optuna storage.
 
@@ -150,7 +109,7 @@ def storage_record(url: str, identity: str, *, resume: bool) -> Record:
         raise StudyError(
             f"nothing to resume: {url} has no study of these members and this definition"
         )
-    return _open(storage, f"{stem}-{number if resume else number + 1}", identity, url)
+    return open_record(storage, f"{stem}-{number if resume else number + 1}", identity, url)
 
 
 @contextlib.contextmanager
@@ -166,7 +125,20 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _open(storage: optuna.storages.BaseStorage, name: str, identity: str, place: str) -> Record:
+def open_record(
+    storage: optuna.storages.BaseStorage, name: str, identity: str, place: str
+) -> Record:
+    """Open or begin the study of a name in a storage.
+
+    Args:
+        storage: any Optuna storage.
+        name: of the study.
+        identity: the digest of all that decides the sequence of trials.
+        place: what a message calls the storage.
+
+    Raises:
+        StudyError: the study there has another identity.
+    """
     with quiet_optuna():
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
@@ -182,49 +154,10 @@ def _open(storage: optuna.storages.BaseStorage, name: str, identity: str, place:
     return Record(study)
 
 
-def _in_memory_copy(study: optuna.Study) -> optuna.Study:
+def in_memory_copy(study: optuna.Study) -> optuna.Study:
+    """The same trials in a study that outlives its storage."""
     with quiet_optuna():
         copy = optuna.create_study(study_name=study.study_name, direction="maximize")
     copy.set_user_attr(IDENTITY, study.user_attrs[IDENTITY])
     copy.add_trials(study.get_trials(deepcopy=False))
     return copy
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut what a kill left of a last line; without this Optuna refuses the whole journal."""
-    with path.open("rb+") as file:
-        whole = 0
-        for line in file:
-            try:
-                json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-        file.truncate(whole)
-
-
-@contextlib.contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
-    """Hold a lock on the file that the system releases at any kind of death."""
-    if os.name == "nt":  # no flock there: two fits at once into one file are the user's to avoid
-        yield
-        return
-    import fcntl
-
-    try:
-        file = path.open("ab")
-    except OSError as error:
-        raise StudyError(
-            f"{path} cannot be written ({error.strerror}); name a spec in a folder that can be"
-            " written"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StudyError(
-                f"another fit is writing {path}; wait for it, or give --spec another name"
-            ) from error
-        yield

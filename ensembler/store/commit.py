@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
-from ensembler.files import atomic_write, canonical_json
+from ensembler.files import atomic_write, canonical_json, locked
 from ensembler.store.model import Manifest
 from ensembler.store.reader import MANIFEST, Store
 
@@ -32,13 +31,8 @@ def exclusive(path: Path) -> Iterator[Store]:
         StoreError: there is no store, or it cannot be written.
     """
     Store.open(path)
-    with writing(path):
-        descriptor = _lock(path)
-        try:
-            yield Store.open(path)
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)  # and with it the lock
+    with writing(path), locked(path):
+        yield Store.open(path)
 
 
 @contextmanager
@@ -83,13 +77,3 @@ def write_array(
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, dtype=little).data)
-
-
-def _lock(path: Path) -> int | None:
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system: one writer at a time is up to the user
-        return None
-    descriptor = os.open(path, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor

@@ -13,12 +13,12 @@ from ensembler.files import atomic_folder, sha256_arrays
 from ensembler.folds import group_folds
 from ensembler.store.commit import replace_manifest, write_array, writing
 from ensembler.store.encoder import Progress, load_encoder
-from ensembler.store.joining import Join
+from ensembler.store.importing.joining import Join
+from ensembler.store.importing.sources import Source
+from ensembler.store.importing.targets import Targets, read_targets
 from ensembler.store.model import EncoderRecord, Manifest, SamplesRecord, TargetsRecord
 from ensembler.store.reader import MEMBERS, SAMPLES, TARGETS, Store
 from ensembler.store.samples import NO_FOLD, read_samples, samples_digest
-from ensembler.store.sources import Source
-from ensembler.store.targets import Targets, read_targets
 
 if TYPE_CHECKING:
     import pyarrow as pa

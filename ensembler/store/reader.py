@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ensembler.errors import StoreError, unknown_name
 from ensembler.files import sha256_json
-from ensembler.store.array_files import BROKEN
+from ensembler.store.importing.array_files import BROKEN
 from ensembler.store.model import FORMAT, VERSION, Manifest, MemberRecord
 
 if TYPE_CHECKING:

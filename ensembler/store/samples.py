@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.files import sha256_json
-from ensembler.store.tables import id_column, is_table, read_columns, read_schema
+from ensembler.store.importing.tables import id_column, is_table, read_columns, read_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa

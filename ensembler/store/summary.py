@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.metrics import paired_cosine
-from ensembler.store.joining import BLOCK_NUMBERS
+from ensembler.store.importing.joining import BLOCK_NUMBERS
 from ensembler.store.model import Dtype
 from ensembler.store.reader import Member, Store
 

@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, unknown_name
 from ensembler.files import atomic_folder, canonical_json, sha256_arrays
-from ensembler.store.captions import encode_captions
 from ensembler.store.commit import exclusive, replace_manifest, write_array
 from ensembler.store.encoder import Progress
-from ensembler.store.joining import BLOCK_NUMBERS, Join, checked_blocks, common_dim, join_by_id
+from ensembler.store.importing.captions import encode_captions
+from ensembler.store.importing.joining import (
+    BLOCK_NUMBERS,
+    Join,
+    checked_blocks,
+    common_dim,
+    join_by_id,
+)
+from ensembler.store.importing.sources import Source, attach_ids, read_source
 from ensembler.store.model import Dtype, MemberRecord, Origin, Sha256, check_name
 from ensembler.store.reader import MEMBERS, Store
-from ensembler.store.sources import Source, attach_ids, read_source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
 from ensembler.store.create import create_store
+from ensembler.store.importing.sources import read_source
 from ensembler.store.reader import Store
-from ensembler.store.sources import read_source
 from ensembler.store.writer import add_member, remove_member
 
 IDS = ["a", "b", "c", "d"]

@@ -14,7 +14,8 @@ from ensembler import api
 from ensembler.errors import InputError, StudyError
 from ensembler.search.candidate import Trial
 from ensembler.search.definition import StudyDefinition
-from ensembler.search.record import Record, journal_record
+from ensembler.search.journal import journal_record
+from ensembler.search.record import Record
 from ensembler.store.reader import Store
 
 Fit = Callable[..., api.FitResult]

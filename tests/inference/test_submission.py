@@ -8,7 +8,7 @@ import pytest
 from ensembler.errors import InputError
 from ensembler.inference import submission
 from ensembler.inference.submission import write_submission
-from ensembler.store.long_layout import read_long
+from ensembler.store.importing.long_layout import read_long
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data" / "competition_sample"
 IDS = np.array(["92e911621", "a_b", "00f"])

@@ -20,7 +20,6 @@ from pathlib import Path
 # Loaded once here, for the many children.
 import pyarrow.csv
 import pyarrow.parquet  # noqa: F401
-import sklearn.model_selection  # noqa: F401
 
 from ensembler.store.create import create_store
 from ensembler.store.writer import add_member, remove_member

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
 from ensembler.files import sha256_arrays
-from ensembler.store import joining
 from ensembler.store.create import create_store
+from ensembler.store.importing import joining
 from ensembler.store.model import Origin
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_member, remove_member

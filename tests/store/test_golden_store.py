@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.store import captions
 from ensembler.store.create import create_store
 from ensembler.store.encoder import TextEncoder
+from ensembler.store.importing import captions
 from ensembler.store.model import EncoderRecord, Origin
 from ensembler.store.reader import Store
 from ensembler.store.samples import samples_digest

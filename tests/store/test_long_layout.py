@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensembler.errors import StoreError
-from ensembler.store.long_layout import HEADER, read_long, split_keys
+from ensembler.store.importing.long_layout import HEADER, read_long, split_keys
 
 SAMPLE = Path(__file__).parents[3] / "shared/data/competition_sample/sample_submission.csv"
 

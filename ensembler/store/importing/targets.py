@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.metrics import unit_rows
-from ensembler.store.joining import Join, checked_blocks, join_by_id
-from ensembler.store.sources import Source, attach_ids, read_source
+from ensembler.store.importing.joining import Join, checked_blocks, join_by_id
+from ensembler.store.importing.sources import Source, attach_ids, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
-from ensembler.store.tables import read_columns
+from ensembler.store.importing.tables import read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

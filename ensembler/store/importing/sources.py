@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
-from ensembler.store import array_files
-from ensembler.store.long_layout import HEADER, read_long
-from ensembler.store.tables import (
+from ensembler.store.importing import array_files
+from ensembler.store.importing.long_layout import HEADER, read_long
+from ensembler.store.importing.tables import (
     SUFFIXES,
     id_column,
     is_table,
@@ -21,7 +21,7 @@ from ensembler.store.tables import (
     read_ids,
     read_schema,
 )
-from ensembler.store.vector_tables import read_numbers
+from ensembler.store.importing.vector_tables import read_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa

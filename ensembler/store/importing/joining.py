@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
-from ensembler.store.sources import Source
+from ensembler.store.importing.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
-from ensembler.store.tables import ID_COLUMNS
+from ensembler.store.importing.tables import ID_COLUMNS
 
 EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds several arrays
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
 from ensembler.store.encoder import Progress, load_encoder
-from ensembler.store.joining import Join
+from ensembler.store.importing.joining import Join
+from ensembler.store.importing.sources import Source
 from ensembler.store.model import EncoderRecord
-from ensembler.store.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
