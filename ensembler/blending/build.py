@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,19 +66,26 @@ def build_statistics(
     geometries = allocate(folder, len(fold), len(members), folds, precision)
     target_cosines = np.empty((len(fold), folds))
 
+    mean_lengths = np.linalg.norm(means.astype(np.float64), axis=1)
+
     def second_pass(start: int, stop: int) -> None:
         for low in range(start, stop, BLOCK):
             rows = slice(low, min(low + BLOCK, stop))
             target = unit_rows(targets[rows])
             target_cosines[rows] = target @ directions.T
-            vectors: NDArray[np.floating] = np.stack(
-                [m.block(rows.start, rows.stop) for m in members], axis=1, dtype=precision
-            )
-            present: NDArray[np.bool_] = np.any(vectors, axis=2)
-            centred = np.where(present[:, :, None], vectors - means, np.float32(0.0))
-            _fill(geometries["raw"], rows, vectors, target, directions, present)
-            tiny = _nothing_left(vectors, centred, means)
-            _fill(geometries["centred"], rows, centred, target, directions, present & ~tiny)
+            joined = np.empty((len(target), len(members) + 1, len(directions[0])), dtype=precision)
+            for m, member in enumerate(members):
+                member.read_into(joined[:, m], rows.start)
+            joined[:, -1] = target
+            raw = _products(joined)
+            _write(geometries["raw"], rows, raw, joined, directions)
+            joined[:, :-1] -= means
+            joined[:, :-1][raw.lengths == 0.0] = 0.0
+            centred = _products(joined)
+            # What centring leaves of a member that hardly varies is rounding: it counts as absent.
+            left = centred.lengths > CANCELLED * (raw.lengths + mean_lengths)
+            centred = centred._replace(lengths=np.where(left, centred.lengths, 0.0))
+            _write(geometries["centred"], rows, centred, joined, directions)
         tick(stop - start)
 
     _over_chunks(second_pass, len(fold), jobs)
@@ -97,10 +104,15 @@ def _means(members: Sequence[Member], rows: int, jobs: int, tick: Progress) -> N
     """(M, d) each member's mean over the rows it covers."""
 
     def chunk(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        blocks = (member.block(start, stop) for member in members)
-        pairs = [(b.sum(axis=0, dtype=np.float64), int(b.any(axis=1).sum())) for b in blocks]
+        total = np.zeros((len(members), members[0].record.dim))
+        present = np.zeros(len(members), dtype=np.int64)
+        for m, member in enumerate(members):
+            for low in range(start, stop, BLOCK):  # short float32 sums, added up in float64
+                block = member.block(low, min(low + BLOCK, stop))
+                total[m] += block.sum(axis=0)
+                present[m] += np.count_nonzero(block.any(axis=1))
         tick(stop - start)
-        return np.stack([total for total, _ in pairs]), np.array([present for _, present in pairs])
+        return total, present
 
     # Summed in the order of the chunks: the same bytes for any number of jobs.
     parts = _over_chunks(chunk, rows, jobs)
@@ -126,53 +138,53 @@ def _over_chunks(work: Callable[[int, int], Result], rows: int, jobs: int) -> li
     return list(Parallel(n_jobs=jobs, prefer="threads")(calls))
 
 
-def _nothing_left(
-    vectors: NDArray[np.floating], centred: NDArray[np.floating], means: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Where centring left only rounding: ‖x‖ <= CANCELLED · (‖e‖ + ‖mean‖), (rows, M)."""
-    largest = np.abs(vectors).max(axis=2).astype(np.float64) + np.abs(means).max(axis=1)
-    bound = CANCELLED * np.sqrt(vectors.shape[2]) * largest
-    suspect: NDArray[np.bool_] = np.abs(centred).max(axis=2) <= bound
-    if not suspect.any():
-        return suspect
-    row, member = np.nonzero(suspect)
-    left, whole, mean = (
-        np.linalg.norm(x.astype(np.float64), axis=1)
-        for x in (centred[suspect], vectors[suspect], means[member])
-    )
-    suspect[row, member] = left <= CANCELLED * (whole + mean)
-    return suspect
+class _Products(NamedTuple):
+    """Inner products of a block's rows, in units that neither under- nor overflow.
+
+    Attributes:
+        gram: (n, M + 1, M + 1) between members and, last, the target.
+        lengths: (n, M) float64 of the members; 0 where absent.
+        unit: (n, M) float64, what each member was divided by for the products.
+    """
+
+    gram: NDArray[np.floating]
+    lengths: NDArray[np.float64]
+    unit: NDArray[np.float64]
 
 
-def _fill(
-    geometry: Geometry,
-    rows: slice,
-    vectors: NDArray[np.floating],
-    target: NDArray[np.float64],
-    directions: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> None:
-    """Write one block's statistics under one centring."""
-    dtype = geometry.cosines.dtype
-    joined = np.concatenate([vectors, target.astype(np.float32)[:, None]], axis=1, dtype=dtype)
-    if dtype == np.float64:
-        joined[:, -1] = target
+def _products(joined: NDArray[np.floating]) -> _Products:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is done again below
         gram = joined @ joined.transpose(0, 2, 1)
     squares = np.einsum("imm->im", gram)[:, :-1].astype(np.float64)
-    scale = np.ones_like(squares)
+    unit = np.ones_like(squares)
     low, high = SAFE_SQUARES
-    unsafe = present & ~((squares > low) & (squares < high))
+    unsafe = ~((squares > low) & (squares < high))
     if unsafe.any():
-        scale[unsafe] = np.exp2(np.frexp(np.abs(vectors[unsafe]).max(axis=1))[1])
-        joined[:, :-1] = vectors / scale[:, :, None]
+        largest = np.abs(joined[:, :-1][unsafe]).max(axis=1)
+        unit[unsafe] = np.exp2(np.frexp(largest)[1])  # a power of two: dividing by it is exact
+    if (unit != 1.0).any():
+        joined = joined.copy()
+        joined[:, :-1] /= unit[:, :, None]
         gram = joined @ joined.transpose(0, 2, 1)
         squares = np.einsum("imm->im", gram)[:, :-1].astype(np.float64)
-    length = np.where(present, np.sqrt(squares), 0.0)
-    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0.0)
-    first, second = np.triu_indices(length.shape[1], 1)
-    geometry.cosines[rows] = gram[:, first, second] * (inverse[:, first] * inverse[:, second])
-    geometry.cross[rows] = gram[:, :-1, -1] * inverse
-    geometry.lengths[rows] = length * scale
-    along = joined[:, :-1] @ directions.T.astype(dtype)
+    return _Products(gram, np.sqrt(squares) * unit, unit)
+
+
+def _write(
+    geometry: Geometry,
+    rows: slice,
+    products: _Products,
+    joined: NDArray[np.floating],
+    directions: NDArray[np.float64],
+) -> None:
+    """Scale one block's products to cosines and write them under one centring."""
+    gram, lengths, unit = products
+    present = lengths > 0.0
+    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=present)
+    in_units = inverse * unit
+    first, second = np.triu_indices(lengths.shape[1], 1)
+    geometry.cosines[rows] = gram[:, first, second] * (in_units[:, first] * in_units[:, second])
+    geometry.cross[rows] = gram[:, :-1, -1] * in_units
+    geometry.lengths[rows] = lengths
+    along = joined[:, :-1] @ directions.T.astype(joined.dtype)
     geometry.fold_cosines[rows] = along * inverse[:, :, None]

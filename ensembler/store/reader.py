@@ -82,13 +82,24 @@ class Member:
         Returns:
             (stop - start, d) float32; zero rows where the member has none.
         """
-        first, last = np.searchsorted(self.rows, (start, stop))
-        values = self.embeddings[first:last].astype(np.float32)
-        if last - first == stop - start:
-            return values
-        block = np.zeros((stop - start, self.record.dim), dtype=np.float32)
-        block[self.rows[first:last] - start] = values
+        block = np.empty((stop - start, self.record.dim), dtype=np.float32)
+        self.read_into(block, start)
         return block
+
+    def read_into(self, block: NDArray[np.floating], start: int) -> None:
+        """Write the embeddings of consecutive samples where they are wanted.
+
+        Args:
+            block: (n, d) float32 or float64, any strides; zero rows where the member has none.
+            start: the first sample's position.
+        """
+        first, last = np.searchsorted(self.rows, (start, start + len(block)))
+        values = self.embeddings[first:last]
+        if last - first == len(block):
+            block[...] = values
+        else:
+            block[...] = 0.0
+            block[self.rows[first:last] - start] = values
 
     def captions(self) -> pa.Table | None:
         """The texts behind the embeddings, columns id and caption; None where none were kept."""
