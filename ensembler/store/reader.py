@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ensembler.errors import StoreError, unknown_name
-from ensembler.files import sha256_json
+from ensembler.files import sha256_arrays, sha256_json
 from ensembler.store.importing.array_files import BROKEN
 from ensembler.store.model import FORMAT, VERSION, Manifest, MemberRecord
 
@@ -100,6 +100,10 @@ class Member:
         else:
             block[...] = 0.0
             block[self.rows[first:last] - start] = values
+
+    def digest(self) -> str:
+        """The sha256 of what is on disk; `record.sha256` is what it was when it was written."""
+        return sha256_arrays(self.rows, self.embeddings)
 
     def captions(self) -> pa.Table | None:
         """The texts behind the embeddings, columns id and caption; None where none were kept."""
