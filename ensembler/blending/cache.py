@@ -2,7 +2,7 @@
 
 Entries are keyed by content: the digests of targets, folds, row weights and members, in order. The
 size and modification time of their files are part of the key too, so that a file edited behind its
-manifest's back is read anew. Entries can be deleted at any time.
+manifest's back is read anew, and found out by its digest. Entries can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending.build import Progress, build_statistics
-from ensembler.blending.statistics import Precision, Statistics, open_geometry
-from ensembler.files import atomic_folder, locked, sha256_arrays, sha256_json
+from ensembler.blending.statistics import Geometry, Precision, Statistics, open_geometry
+from ensembler.errors import StoreError, first_few
+from ensembler.files import BROKEN, atomic_folder, locked, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
 LAYOUT = 1  # raise when the arrays or their meaning change: old entries are then never found
+KEPT_DAYS = 30  # an entry not used for so long goes when another is built
+OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
 SMALL = ("means", "fold_sums", "target_cosines")
 
 
@@ -51,23 +55,61 @@ def cached_statistics(
         The statistics.
 
     Raises:
-        StoreError: a member or the targets are broken.
+        StoreError: a member or the targets are broken, or are not what the manifest says.
     """
     members, targets, weight = store.members(names), store.targets(), store.samples.weight
     entry = cache_folder() / _key(store, members, fold, precision)
-    if not entry.exists():
+    found = _open(entry, names, fold, weight, precision)
+    if found is None:
         lock = entry.with_name(f".{entry.name}.lock")
         lock.touch()
         with locked(lock):
-            if not entry.exists():  # nobody built it while we waited
+            found = _open(entry, names, fold, weight, precision)  # built while we waited?
+            if found is None:
+                _evict(entry.parent)
+                shutil.rmtree(entry, ignore_errors=True)  # a broken one
                 tick = progress(2 * len(fold)) if progress else None
                 with atomic_folder(entry) as folder:
                     built = build_statistics(
                         folder, members, targets, fold, weight,
                         precision=precision, jobs=jobs, progress=tick,
                     )  # fmt: skip
+                    _check_digests(store, members)  # after what NaN says of itself
                     for name in SMALL:
                         np.save(folder / f"{name}.npy", getattr(built, name))
+                found = _load(entry, names, fold, weight)
+    os.utime(entry)  # its last use
+    if precision == "float32" and _may_cancel(found):
+        return cached_statistics(
+            store, names, fold, precision="float64", jobs=jobs, progress=progress
+        )
+    return found
+
+
+def _open(
+    entry: Path,
+    names: Sequence[str],
+    fold: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    precision: Precision,
+) -> Statistics | None:
+    """The statistics of an entry; None where there is none, or a broken one."""
+    try:
+        found = _load(entry, names, fold, weight)
+    except BROKEN:
+        return None
+    expected = Geometry.shapes(len(fold), len(names), int(fold.max()) + 1)
+    sound = all(
+        getattr(geometry, name).shape == shape
+        for geometry in (found.raw, found.centred)
+        for name, shape in expected.items()
+    )
+    return found if sound and found.raw.cosines.dtype == precision else None
+
+
+def _load(
+    entry: Path, names: Sequence[str], fold: NDArray[np.int64], weight: NDArray[np.float64]
+) -> Statistics:
     return Statistics(
         names=tuple(names),
         weight=weight,
@@ -76,6 +118,39 @@ def cached_statistics(
         centred=open_geometry(entry, "centred"),
         **{name: np.load(entry / f"{name}.npy") for name in SMALL},
     )
+
+
+def _check_digests(store: Store, members: Sequence[Member]) -> None:
+    """A spec names what it was fitted on by digest: here the digests are made true."""
+    record = store.manifest.targets
+    altered = [m.name for m in members if m.digest() != m.record.sha256]
+    if record is not None and sha256_arrays(store.targets()) != record.sha256:
+        altered.append("the targets")
+    if altered:
+        raise StoreError(
+            f"{store.path}: {first_few(altered)} changed after they were written (their sha256 is"
+            " not the manifest's); `ensembler store audit` tells more: add them again"
+        )
+
+
+def _may_cancel(statistics: Statistics) -> bool:
+    """Whether two members point away from each other, so that float32 cannot tell what is left."""
+    for geometry in (statistics.raw, statistics.centred):
+        present = (geometry.lengths > 0.0).astype(np.float32)
+        first, second = np.triu_indices(present.shape[1], 1)
+        total = geometry.cosines.sum(axis=0, dtype=np.float64)
+        together = np.maximum((present.T @ present)[first, second], 1.0)
+        if (total < OPPOSED * together).any():
+            return True
+    return False
+
+
+def _evict(folder: Path) -> None:
+    """Drop entries, drafts and locks that nobody has used for KEPT_DAYS."""
+    oldest = time.time() - KEPT_DAYS * 86_400
+    for path in folder.iterdir():
+        if path.stat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def cache_folder() -> Path:

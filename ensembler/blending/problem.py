@@ -96,14 +96,26 @@ class Problem:
     @cached_property
     def scale(self) -> NDArray[np.float64]:
         """(K,) mean length of each column over the rows it covers; 1 for the prior."""
+        total, count = self._totals
+        mean = np.divide(total, count, out=np.ones_like(total), where=total > 0.0)
+        return np.concatenate([[1.0], mean])
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """(K,) the columns with any of the rows; what no row has tested should have no weight."""
+        _, count = self._totals
+        return np.concatenate([[True], count > 0.0])
+
+    @cached_property
+    def _totals(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) summed lengths and (M,) numbers of rows of the members."""
         lengths = self.statistics.geometry(self.centred).lengths
         total, count = np.zeros(self.columns - 1), np.zeros(self.columns - 1)
         for rows in self._row_blocks():
             powered = self._powered(lengths[rows])
             total += powered.sum(axis=0)
             count += (powered > 0.0).sum(axis=0)
-        mean = np.divide(total, count, out=np.ones_like(total), where=total > 0.0)
-        return np.concatenate([[1.0], mean])
+        return total, count
 
     def blocks(self) -> Iterator[Block]:
         """The rows in order, in blocks of fixed boundaries."""
@@ -125,7 +137,7 @@ class Problem:
         return np.power(lengths, 1.0 - self.alphas, out=np.zeros_like(lengths), where=present)
 
     def _made(self) -> Iterator[Block]:
-        total = self.statistics.weight[self.rows].sum()
+        total = self.statistics.weight[self.rows].sum() or 1.0  # rows of no weight score 0
         for rows in self._row_blocks():
             columns = columns_of(self.statistics, rows, self.held_out, centred=self.centred)
             lengths = np.column_stack(

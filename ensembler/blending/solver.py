@@ -15,6 +15,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.optimize import nnls
 
 from ensembler.blending.objective import expand, mean_gram, scores
 from ensembler.blending.problem import Rows
@@ -88,7 +90,8 @@ def solve(
             (in -1..1, the largest magnitude 1). Cosine ignores scale, so the first two describe the
             same blends.
         seed: of the random starts.
-        warm: (K,) `Solution.scaled` of a similar problem: the ascent starts there and nowhere else.
+        warm: (K,) weights of a similar problem, in units of the columns' scale: the ascent starts
+            there and nowhere else.
 
     Returns:
         The best of all starts.
@@ -254,9 +257,6 @@ def _nonnegative_minimum(
     quadratic: NDArray[np.float64], linear: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The z >= 0 that minimises `z·Q z / 2 - l·z`, Q positive definite."""
-    from scipy.linalg import solve_triangular
-    from scipy.optimize import nnls
-
     factor = np.linalg.cholesky(quadratic)
     right = solve_triangular(factor, linear, lower=True)
     return np.asarray(nnls(factor.T, right, maxiter=30 * len(linear))[0])

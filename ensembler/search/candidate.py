@@ -17,7 +17,7 @@ class Candidate:
         centred: whether members stand less their means.
         alphas: M exponents of the norms: 0 none, 1 l2.
         rule: where the weights come from.
-        weights: 1 + M nonnegative numbers, the prior's first, when given; scale is of no account.
+        weights: 1 + M numbers, the prior's first, when given; scale is of no account.
     """
 
     centred: bool

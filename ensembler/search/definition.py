@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from ensembler.blending.solver import Bounds
 from ensembler.errors import StudyError, first_few, unknown_name
+from ensembler.faults import faults_of
 from ensembler.spec.model import Norm
 from ensembler.store.model import Frozen
 
 _PACKAGED = Path(__file__).parents[1] / "studies"
 _SOURCE = Path(__file__).parents[2] / "studies"  # of a checkout that is installed in place
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else _SOURCE
+_SHAPES = {"members": 'members: give "all", a list of names or patterns, or a table of such lists'}
 
 
 class StudyDefinition(Frozen):
@@ -103,7 +105,7 @@ def parse_study(document: Mapping[str, Any], place: str) -> StudyDefinition:
     try:
         return StudyDefinition.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
-        raise StudyError(f"{place}: " + "; ".join(dict.fromkeys(_faults(error)))) from error
+        raise StudyError(f"{place}: {faults_of(error, StudyDefinition, _SHAPES)}") from error
 
 
 def select_members(definition: StudyDefinition, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -145,15 +147,3 @@ def _matching(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             raise StudyError(f"members: {unknown_name('member', pattern, names)}")
     return tuple(n for n in names if any(fnmatch.fnmatchcase(n, pattern) for pattern in wanted))
-
-
-def _faults(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            yield unknown_name("key", place, StudyDefinition.model_fields)
-        elif fault["loc"][:1] == ("members",):  # pydantic tells of each shape it could have
-            yield 'members: give "all", a list of names or patterns, or a table of such lists'
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            yield f"{place}: {message}" if place else message

@@ -25,6 +25,7 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
     """A record in a journal file, which appears at `path` when the block ends well.
 
     Until then it is written beside it, as NAME.running; that is what a later --resume goes on from.
+    A fresh start moves what an interrupted one left there to NAME.interrupted.
 
     Args:
         path: of the finished journal.
@@ -36,20 +37,28 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
             resume, or what there is belongs to another study.
     """
     running = path.with_name(path.name + ".running")
-    if resume and not running.exists():
-        if not path.exists():
-            raise StudyError(f"nothing to resume: neither {running} nor {path} exists")
-        shutil.copyfile(path, running)
+    interrupted = running.exists()
+    if resume and not interrupted and not path.exists():
+        raise StudyError(f"nothing to resume: neither {running} nor {path} exists")
     with _sole_writer(running):
-        if resume:
+        if not resume:
+            if interrupted:  # hours of trials, perhaps: a --resume forgotten is not the end of them
+                shutil.copyfile(running, path.with_name(path.name + ".interrupted"))
+            running.write_bytes(b"")
+        elif interrupted:
             _drop_torn_line(running)
         else:
-            running.write_bytes(b"")
+            shutil.copyfile(path, running)
         # Whoever held the lock is gone: this process is the sole writer.
         lock = JournalFileOpenLock(str(running))
         Path(f"{running}.lock").unlink(missing_ok=True)
         storage = JournalStorage(JournalFileBackend(str(running), lock_obj=lock))
-        record = open_record(storage, STUDY_NAME, identity, str(running))
+        try:
+            record = open_record(storage, STUDY_NAME, identity, str(running))
+        except StudyError:
+            if not interrupted:
+                running.unlink()
+            raise
         yield record
         record.study = in_memory_copy(record.study)  # the file may be replaced by a later fit
         running.replace(path)

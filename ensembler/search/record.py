@@ -34,6 +34,11 @@ class Record:
         self.study = study
         self._known = study.get_trials(deepcopy=False)
 
+    @property
+    def size(self) -> int:
+        """How many trials were recorded when it was opened."""
+        return len(self._known)
+
     def known(self, index: int, parameters: Mapping[str, Any], rule: str) -> Result | None:
         """The result of a trial recorded earlier.
 

@@ -7,6 +7,7 @@ evaluate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,6 +16,7 @@ import optuna
 from optuna.trial import create_trial
 
 from ensembler.blending.weighting import Weighting
+from ensembler.errors import StudyError
 from ensembler.search.candidate import TIE, Candidate, Result, Trial, best_trial
 from ensembler.search.record import Record, quiet_optuna
 from ensembler.search.samplers import make_sampler
@@ -55,6 +57,12 @@ class _Run:
     def left(self) -> int:
         return max(0, self.space.definition.trials - len(self.trials))
 
+    @property
+    def points(self) -> set[Candidate]:
+        """The points of the space that were scored; a baseline by rule is none."""
+        scored = (trial.candidate for trial in self.trials)
+        return {candidate for candidate in scored if candidate.rule in ("solved", "given")}
+
     def evaluate(self, stage: str, candidates: Iterable[Candidate]) -> list[Trial]:
         """Score a batch, or look its values up where the record has them.
 
@@ -72,6 +80,11 @@ class _Run:
         done = []
         for (index, candidate), known in zip(numbered, recorded, strict=True):
             result = known or self.results[candidate]
+            if not math.isfinite(result.value):
+                raise StudyError(
+                    f"trial {index} scored {result.value}: the embeddings hold numbers that cannot"
+                    " be blended; `ensembler store audit` names them"
+                )
             self.results.setdefault(candidate, result)
             trial = Trial(index=index, stage=stage, candidate=candidate, **result._asdict())
             if self.record and known is None:
@@ -115,10 +128,15 @@ def run_study(
     if space.distributions:
         _flip(run)
         _sample(run)
+    if record is not None and record.size > len(run.trials):
+        raise StudyError(
+            f"{record.size} trials are recorded, this study ends after {len(run.trials)}: raise its"
+            " trials or patience, or start afresh without --resume"
+        )
     best = best_trial(run.trials)
     return Outcome(
         best=best,
-        weighting=scorer.score([best.candidate])[0].weighting,
+        weighting=scorer.finish(best.candidate),
         trials=tuple(run.trials),
     )
 
@@ -162,7 +180,7 @@ def _sample(run: _Run) -> None:
                     )
                 )
         stale, best = 0, max(trial.value for trial in run.trials)
-        while run.left and stale < definition.patience:
+        while run.left and stale < definition.patience and len(run.points) < space.size:
             asked = [_ask(brain, run, index) for index in range(min(definition.batch, run.left))]
             done = run.evaluate("sampler", [candidate for _, candidate in asked])
             for (proposal, _), result in zip(asked, done, strict=True):

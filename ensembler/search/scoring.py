@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ensembler.blending.greedy import greedy_selection
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
-from ensembler.blending.solver import Bounds, normalise, solve
+from ensembler.blending.solver import TIE, Bounds, Solution, normalise, solve
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.search.candidate import Candidate
@@ -65,7 +65,12 @@ class Scorer:
                 alphas=np.array(alphas),
             )
 
-        self._problem = problem
+        @cache
+        def anchor(centred: bool, alphas: tuple[float, ...]) -> Solution:
+            own = problem(centred, alphas)
+            return solve(own, columns & own.covered, bounds=bounds, seed=seed)
+
+        self._problem, self._anchor = problem, anchor
 
     def score(self, candidates: Sequence[Candidate]) -> list[Scored]:
         """Score a batch; candidates with given weights and equal norms share one matrix product.
@@ -93,6 +98,18 @@ class Scorer:
         }
         return [placed[place] for place in range(len(candidates))]
 
+    def finish(self, candidate: Candidate) -> Weighting:
+        """The best candidate's weights: as scored or, where that was from one start, from all."""
+        scored = self.score([candidate])[0]
+        if candidate.rule != "solved" or len(set(candidate.alphas)) == 1:
+            return scored.weighting
+        problem = self._problem(candidate.centred, candidate.alphas)
+        columns = self._columns & problem.covered
+        cold = solve(problem, columns, bounds=self._bounds, seed=self._seed)
+        if cold.value <= scored.value + TIE:
+            return scored.weighting
+        return replace(scored.weighting, weights=tuple(cold.weights.tolist()))
+
     def with_weights(self, candidate: Candidate) -> Candidate:
         """The candidate with the weights its rule gives it, spelt out."""
         weights = self.score([candidate])[0].weighting.weights
@@ -114,18 +131,38 @@ class Scorer:
         ]
 
     def _weights(self, problem: Problem, candidate: Candidate) -> tuple[NDArray[np.float64], str]:
+        columns = self._columns & problem.covered
+        if not columns.any():  # members without a row and no prior: the fallback scores all rows
+            return normalise(self._columns.astype(np.float64), self._bounds), "given"
         if candidate.rule == "solved":
-            solution = solve(problem, self._columns, bounds=self._bounds, seed=self._seed)
+            solution = self._solve(problem, columns, candidate)
             return solution.weights, solution.status.name
-        members = self._columns.copy()
+        members = columns.copy()
         members[0] = False
         if candidate.rule == "given":
-            given = np.array(candidate.weights)
+            given = np.where(columns, np.array(candidate.weights), 0.0)
+            given = given if given.any() else columns.astype(np.float64)
         elif candidate.rule == "uniform":
             given = members.astype(np.float64)
         elif candidate.rule == "single_best":
             singles = np.eye(problem.columns)[members]
             given = singles[int(scores(problem, singles).argmax())]
         else:
-            given = greedy_selection(problem, self._columns) / problem.scale
+            given = greedy_selection(problem, columns) / problem.scale
         return normalise(given, self._bounds), "given"
+
+    def _solve(
+        self, problem: Problem, columns: NDArray[np.bool_], candidate: Candidate
+    ) -> Solution:
+        """From several starts when all norms are alike, from that solution when they are mixed.
+
+        Norms move the optimum little: the solution of the plain candidate with the same centring
+        and the first member's norm is a start that saves two ascents in three. It depends on the
+        candidate alone, not on what was scored before.
+        """
+        plain = (candidate.alphas[0],) * len(candidate.alphas)
+        anchor = self._anchor(candidate.centred, plain)
+        if candidate.alphas == plain:
+            return anchor
+        warm = anchor.scaled
+        return solve(problem, columns, bounds=self._bounds, seed=self._seed, warm=warm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from ensembler.search.candidate import Candidate, Rule
 from ensembler.search.definition import StudyDefinition
-from ensembler.spec.model import Norm
+from ensembler.spec.model import ALPHAS, Norm
+from ensembler.store.model import PRIOR
 
-ALPHA = {"none": 0.0, "l2": 1.0, "power": 0.5}  # where a norm starts; power is then searched
+ALPHA = {**ALPHAS, "power": 0.5}  # where a norm starts; power is then searched
 LARGEST_ALPHA = 2.0  # beyond it a member's shortest rows drown out all others
-PRIOR = "prior"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,15 @@ class Space:
                 found[f"include:{name}"] = CategoricalDistribution([False, True])
                 found[f"weight:{name}"] = FloatDistribution(low, 1.0)
         return found
+
+    @property
+    def size(self) -> float:
+        """How many points the space has; infinite with a continuous parameter."""
+        sizes = (
+            len(d.choices) if isinstance(d, CategoricalDistribution) else math.inf
+            for d in self.distributions.values()
+        )
+        return math.prod(sizes)
 
     def baselines(self) -> Iterator[Candidate]:
         """What every study scores first: the rules of thumb and the plain norms, each centring."""

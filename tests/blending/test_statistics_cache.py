@@ -128,19 +128,62 @@ def test_whatever_decides_the_statistics_is_part_of_the_key(
     assert len(entries(folder)) == 7
 
 
-@pytest.mark.parametrize("file", [TARGETS, "members/right/embeddings.npy"])
-def test_a_file_edited_behind_the_manifests_back_is_read_anew(
-    store_of: Callable[..., Store], file: str
+@pytest.mark.parametrize(
+    ("file", "named"), [(TARGETS, "the targets"), ("members/right/embeddings.npy", "right")]
+)
+def test_a_file_edited_behind_the_manifests_back_is_found_out(
+    store_of: Callable[..., Store], folder: Path, file: str, named: str
 ) -> None:
     store = store_of()
-    before = contents(cached_statistics(store, NAMES, evaluation(store)))
+    cached_statistics(store, NAMES, evaluation(store))
     path = store.path / file
     values = np.load(path)
     values[3] = values[4]
     np.save(path, values)
     os.utime(path, ns=(1, 1))  # file systems with coarse clocks may not notice the second write
     again = Store.open(store.path)
-    assert contents(cached_statistics(again, NAMES, evaluation(again))) != before
+    with pytest.raises(StoreError, match=f"{named} changed after they were written"):
+        cached_statistics(again, NAMES, evaluation(again))
+    assert len(entries(folder)) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY"])
+def test_a_broken_entry_is_built_again(
+    store_of: Callable[..., Store], folder: Path, damage: bytes
+) -> None:
+    store = store_of()
+    before = contents(cached_statistics(store, NAMES, evaluation(store)))
+    (entry,) = entries(folder)
+    (entry / "raw.cosines.npy").write_bytes(damage)
+    assert contents(cached_statistics(store, NAMES, evaluation(store))) == before
+
+
+def test_an_entry_unused_for_long_goes_when_another_is_built(
+    store_of: Callable[..., Store], folder: Path
+) -> None:
+    store = store_of()
+    cached_statistics(store, NAMES, evaluation(store))
+    (old,) = entries(folder)
+    os.utime(old, (1.0, 1.0))
+    cached_statistics(store, NAMES[:1], evaluation(store))
+    assert len(entries(folder)) == 1
+    assert not old.exists()
+
+
+def test_members_that_point_away_from_each_other_get_double_precision(
+    store_of: Callable[..., Store],
+) -> None:
+    store = store_of()
+    left = store.member("left")
+    vectors = -np.asarray(left.embeddings, dtype=np.float64) * (1.0 + 1e-5)
+    ids = store.samples.id[left.rows]
+    table = store.path / "opposed.npz"
+    np.savez(table, ids=ids, embeddings=vectors)
+    add_member(store.path, "opposed", [table])
+    opened = Store.open(store.path)
+    found = cached_statistics(opened, ("left", "opposed"), evaluation(opened))
+    assert found.raw.cosines.dtype == np.float64
+    assert cached_statistics(opened, NAMES, evaluation(opened)).raw.cosines.dtype == np.float32
 
 
 def test_a_deleted_cache_is_built_again(store_of: Callable[..., Store], folder: Path) -> None:

@@ -131,6 +131,20 @@ def test_resuming_on_another_store_is_refused(
         api.fit(other, study=QUICK, spec=tmp_path / "ensemble.json", trials=30, resume=True)
 
 
+def test_a_refused_resume_leaves_nothing_behind(fit: Fit, tmp_path: Path) -> None:
+    fit()
+    before = contents(tmp_path)
+    with pytest.raises(StudyError, match="definition or seed differ"):
+        fit(resume=True, seed=5)
+    assert contents(tmp_path) == before
+
+
+def test_resuming_with_fewer_trials_than_were_recorded_is_refused(fit: Fit) -> None:
+    fit(trials=30)
+    with pytest.raises(StudyError, match="30 trials are recorded, this study ends after 1"):
+        fit(resume=True, trials=12)
+
+
 def test_resuming_what_was_never_begun_is_refused(fit: Fit, url: str) -> None:
     with pytest.raises(StudyError, match=r"nothing to resume: neither .*\.running nor"):
         fit(resume=True)
@@ -148,8 +162,11 @@ def test_without_resume_a_fit_starts_afresh(
         with pytest.raises(KeyboardInterrupt):
             fit(seed=5)
     assert (tmp_path / "ensemble.journal.running").exists()
+    begun = (tmp_path / "ensemble.journal.running").read_bytes()
     fit()
-    assert set(contents(tmp_path)) == {"ensemble.json", "ensemble.journal"}
+    kept = {"ensemble.json", "ensemble.journal", "ensemble.journal.interrupted"}
+    assert set(contents(tmp_path)) == kept
+    assert (tmp_path / "ensemble.journal.interrupted").read_bytes() == begun
     first = contents(tmp_path)
     fit()
     assert contents(tmp_path)["ensemble.json"] == first["ensemble.json"]
