@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,16 @@ class FitResult:
 
     Attributes:
         spec: the frozen spec.
+        status: how the solver ended for the best trial, a name of
+            `ensembler.blending.solver.Status`; "given" where nothing was solved.
         study: the Optuna study with every trial.
         warnings: what to look at before trusting the scores.
         seconds: how long the fit took.
     """
 
     spec: EnsembleSpec
-    study: optuna.Study
+    status: str
+    study: optuna.Study = field(repr=False)
     warnings: tuple[str, ...]
     seconds: float
 
@@ -102,10 +105,10 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
+    from ensembler.fitting.caveats import caveats
     from ensembler.fitting.freezing import freeze
-    from ensembler.fitting.honest import leak_warnings
     from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study, study_identity
-    from ensembler.fitting.searching import search
+    from ensembler.fitting.searching import search, search_held_out
 
     begun = time.monotonic()
     opened = store if isinstance(store, Store) else Store.open(store)
@@ -119,13 +122,16 @@ def fit(
             outcome = search(
                 space, statistics, rows, None, record=record, jobs=jobs, progress=progress
             )
-            frozen = freeze(name, opened, space, statistics, outcome, jobs=jobs, progress=progress)
+            held_out = search_held_out(space, statistics, jobs=jobs, progress=progress)
+            nested = held_out.nested if held_out else None
+            frozen = freeze(name, opened, space, statistics, outcome, nested)
             if spec is not None:
                 frozen.save(spec)
     return FitResult(
         spec=frozen,
+        status=outcome.status,
         study=record.study,
-        warnings=leak_warnings(statistics),
+        warnings=caveats(opened.samples, statistics, outcome.status, held_out),
         seconds=time.monotonic() - begun,
     )
 

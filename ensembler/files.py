@@ -7,24 +7,61 @@ what a kill leaves behind is overwritten by the next attempt.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.errors import InputError
+
 DIGEST_BLOCK = 1 << 22  # bytes hashed at once; bounds memory when a memory-mapped array is hashed
+
+# What NumPy, zipfile and torch raise for bytes that are not what the name says.
+BROKEN: Final = (
+    OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+    AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    struct.error,
+)  # fmt: skip
 
 
 def partial_path(path: Path) -> Path:
     """The temporary name beside `path` that a write goes to first."""
     return path.with_name(f".{path.name}.partial")
+
+
+def writable_file(path: str | Path) -> Path:
+    """Check where a result shall go before the work that makes it.
+
+    Args:
+        path: the file to create or replace.
+
+    Returns:
+        The same.
+
+    Raises:
+        InputError: it is a folder, as "." and "" are, or the folder it lies in does not exist.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{str(path)!r} is a folder and cannot be written; name a file in it")
+    if not file.parent.is_dir():
+        raise InputError(
+            f"{file} cannot be written: there is no folder {file.parent}; make it, or name a file"
+            " in another"
+        )
+    return file
 
 
 @contextmanager
@@ -38,8 +75,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         A binary file under the temporary name.
 
     Raises:
-        OSError: the folder cannot be written; the old file is untouched.
+        OSError: `path` is a folder, or its folder cannot be written; the old file is untouched.
     """
+    if path.is_dir():  # "." and "" are too, and have no name to put a temporary one beside
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = partial_path(path)
     try:
         with temporary.open("wb") as file:

@@ -35,8 +35,7 @@ def evaluation_folds(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArr
     """The folds of the nested estimate and of the priors.
 
     The store's own folds where they can serve, pooled to EVALUATION_FOLDS where there are more;
-    else groups are dealt anew. They can serve when every row has one, no group is split and there
-    are three: with one held out and one scored, the prior of a training row needs a third.
+    else groups are dealt anew.
 
     Args:
         fold: (rows,) int64, -1 where a row is in none.
@@ -48,13 +47,37 @@ def evaluation_folds(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArr
     Raises:
         ValueError: there are fewer than three groups.
     """
-    _, number = np.unique(fold, return_inverse=True)
-    if fold.min() >= 0 and number.max() >= 2 and len(split_groups(groups, fold)) == 0:
+    if why_dealt_anew(fold, groups) is None:
+        _, number = np.unique(fold, return_inverse=True)
         return number % EVALUATION_FOLDS
     dealt = group_folds(groups, EVALUATION_FOLDS)
     if dealt.max() < 2:
         raise ValueError(f"{dealt.max() + 1} groups are too few to hold one out; 3 are needed")
     return dealt
+
+
+def why_dealt_anew(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> str | None:
+    """Why a store's own folds cannot serve a nested estimate.
+
+    They can when every row has one, no group is split and there are three: with one held out and
+    one scored, the prior of a training row needs a third.
+
+    Args:
+        fold: (rows,) int64, -1 where a row is in none.
+        groups: (rows,) text.
+
+    Returns:
+        A clause, as in "the store's split 1 of 30 groups"; None where they serve.
+    """
+    placed, folds = int((fold >= 0).sum()), len(np.unique(fold))
+    split = len(split_groups(groups, fold))
+    if placed < len(fold):
+        return f"the store's cover {placed} of {len(fold)} rows"
+    if folds < 3:
+        return f"the store has {folds} and 3 are needed"
+    if split:
+        return f"the store's split {split} of {len(np.unique(groups))} groups"
+    return None
 
 
 def split_groups(groups: NDArray[np.str_], fold: NDArray[np.int64]) -> NDArray[np.str_]:

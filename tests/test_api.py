@@ -68,6 +68,18 @@ def test_the_written_spec_is_the_one_returned(fitted_oof: Fitted) -> None:
     assert fitted_oof.spec.read_bytes() == fitted_oof.result.spec.canonical()
 
 
+def test_a_result_is_short_where_it_is_printed_unasked(fitted_oof: Fitted) -> None:
+    result = fitted_oof.result
+    assert result.held_out is not None
+    spec = (
+        f"EnsembleSpec(score={result.score:.4f}, held_out={result.held_out.score:.4f},"
+        f" members=10, digest={result.spec.digest[:12]!r})"
+    )
+    assert repr(result.spec) == spec
+    assert repr(result).startswith(f"FitResult(spec={spec}, status='CONVERGED', warnings=(), ")
+    assert len(repr(result)) < 200
+
+
 def test_row_weights_enter_score_and_search(
     generate: Make, write_store: Make, naive_cosines: Make
 ) -> None:
@@ -113,8 +125,9 @@ def test_a_member_that_equals_its_targets_is_taken_alone_with_a_warning(
     assert result.spec.blend.prior.weight == 0.0
     assert not result.spec.blend.centred
     assert result.score == pytest.approx(1.0, abs=1e-12)
-    (warning,) = result.warnings
-    assert warning.startswith("member 'leaked' equals its target in 7 of 7 rows: a leak?")
+    leak, few_rows = result.warnings
+    assert leak.startswith("member 'leaked' equals its target in 7 of 7 rows: a leak?")
+    assert few_rows.startswith("member 'leaked' has 7 rows in 5 of 5 folds")
 
 
 def test_members_of_weight_0_are_scored_but_not_in_the_blend(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ensembler import files
+from ensembler.errors import InputError
 from ensembler.files import (
     atomic_folder,
     atomic_write,
@@ -18,6 +19,7 @@ from ensembler.files import (
     partial_path,
     sha256_arrays,
     sha256_json,
+    writable_file,
 )
 
 
@@ -28,6 +30,25 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
         assert not path.exists()
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "folder"])
+def test_a_folder_is_no_file_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(IsADirectoryError), atomic_write(Path(name)):
+        pass
+    with pytest.raises(InputError, match="is a folder and cannot be written; name a file in it"):
+        writable_file(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"out\.csv cannot be written: there is no folder .*no;"):
+        writable_file(tmp_path / "no" / "out.csv")
+    assert writable_file(tmp_path / "out.csv") == tmp_path / "out.csv"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensembler.folds import EVALUATION_FOLDS, evaluation_folds, group_folds, split_groups
+from ensembler.folds import (
+    EVALUATION_FOLDS,
+    evaluation_folds,
+    group_folds,
+    split_groups,
+    why_dealt_anew,
+)
 
 group_names = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=60)
 
@@ -82,6 +88,7 @@ def test_the_stores_own_folds_serve_where_they_can() -> None:
     groups = text("a", "b", "c", "d", "a")
     fold = np.array([0, 1, 2, 3, 0])
     np.testing.assert_array_equal(evaluation_folds(fold, groups), fold)
+    assert why_dealt_anew(fold, groups) is None
 
 
 def test_gaps_in_the_stores_folds_are_closed() -> None:
@@ -97,10 +104,10 @@ def test_many_folds_are_pooled() -> None:
 @pytest.mark.parametrize(
     ("fold", "why"),
     [
-        ([0, 1, 2, -1, 0, 1], "a row in no fold"),
-        ([0, 1, 0, 1, 0, 1], "two folds"),
-        ([0, 1, 2, 3, 4, 0], "a split group"),
-        ([-1] * 6, "no folds"),
+        ([0, 1, 2, -1, 0, 1], "the store's cover 5 of 6 rows"),
+        ([0, 1, 0, 1, 1, 1], "the store has 2 and 3 are needed"),
+        ([0, 1, 2, 3, 4, 0], "the store's split 1 of 5 groups"),
+        ([-1] * 6, "the store's cover 0 of 6 rows"),
     ],
 )
 def test_groups_are_dealt_anew_where_the_stores_folds_cannot_serve(
@@ -109,6 +116,7 @@ def test_groups_are_dealt_anew_where_the_stores_folds_cannot_serve(
     groups = text("a", "b", "c", "d", "d", "e")
     found = evaluation_folds(np.array(fold), groups)
     np.testing.assert_array_equal(found, group_folds(groups, EVALUATION_FOLDS), err_msg=why)
+    assert why_dealt_anew(np.array(fold), groups) == why
 
 
 @pytest.mark.parametrize("groups", [("a", "a", "a"), ("a", "b", "a")])

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from ensembler.cli.main import INTERRUPTED
 from ensembler.cli.progress import stages
 
 if TYPE_CHECKING:
     from ensembler.api import FitResult
+    from ensembler.fitting.inputs import Progress
+    from ensembler.spec.model import EnsembleSpec
+
+
+def _names(_: click.Context, __: click.Parameter, listed: str | None) -> list[str] | None:
+    """The names between the commas; None where the option is not given."""
+    if listed is None:
+        return None
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("none is named; name some, or leave the option out for all")
+    return names
 
 
 @click.command()
 @click.argument("oof")
 @click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
 @click.option("--spec", default="ensemble.json", show_default=True, help="The spec to write.")
-@click.option("--members", metavar="A,B*", help="Only these members; patterns are welcome.")
-@click.option("--trials", type=click.IntRange(min=1), help="Instead of the study's.")
+@click.option(
+    "--members", callback=_names, metavar="A,B*", help="Only these members; patterns are welcome."
+)
+@click.option("--trials", type=click.IntRange(min=1), help="In all; the baselines always run.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
 @click.option("--storage", metavar="URL", help="An Optuna storage instead of the journal file.")
@@ -29,7 +48,7 @@ def fit(
     oof: str,
     study: str,
     spec: str,
-    members: str | None,
+    members: list[str] | None,
     trials: int | None,
     seed: int | None,
     jobs: int,
@@ -44,11 +63,11 @@ def fit(
     """
     from ensembler import api
 
-    with stages() as progress:
+    with _resumable() as progress:
         result = api.fit(
             oof,
             study=study,
-            members=members.split(",") if members else None,
+            members=members,
             trials=trials,
             seed=seed,
             jobs=jobs,
@@ -65,28 +84,55 @@ def fit(
         click.echo(f"{result}\n\nwrote {spec} (digest {result.spec.digest[:12]})")
 
 
+@contextmanager
+def _resumable() -> Iterator[Progress]:
+    """Progress bars; an interruption says how to go on, once there are trials to go on from."""
+    seen = set()
+    try:
+        with stages() as show:
+
+            def progress(stage: str, done: int, total: int) -> None:
+                seen.add(stage)
+                show(stage, done, total)
+
+            yield progress
+    except KeyboardInterrupt:
+        if "study" not in seen:
+            raise
+        given = [word for word in sys.argv[1:] if word != "--resume"]
+        again = shlex.join(["ensembler", *given, "--resume"])
+        click.echo(f"\nInterrupted. Go on with: {again}", err=True)
+        sys.exit(INTERRUPTED)
+
+
 def _summary(result: FitResult, path: str) -> dict[str, object]:
     spec, scores = result.spec, result.spec.scores
-    blended = {member.name: member for member in spec.blend.members}
     return {
         "score": scores.in_sample,
+        "status": result.status,
         "held_out": scores.held_out and scores.held_out.model_dump(),
         "baselines": scores.baselines and scores.baselines.model_dump(),
-        "members": {
-            name: {
-                "weight": blended[name].weight if name in blended else 0.0,
-                "norm": blended[name].norm if name in blended else None,
-                **score.model_dump(),
-            }
-            for name, score in scores.members.items()
-        },
+        "members": {name: _member(spec, name) for name in scores.members},
         "prior": spec.blend.prior.weight,
+        "prior_share": scores.prior_share,
         "centred": spec.blend.centred,
         "rows": scores.rows,
         "groups": scores.groups,
+        "folds": scores.folds,
+        "dealt_anew": scores.dealt_anew,
         "trials": spec.provenance.trials,
         "warnings": list(result.warnings),
         "spec": path,
         "digest": spec.digest,
         "seconds": round(result.seconds, 3),
     }
+
+
+def _member(spec: EnsembleSpec, name: str) -> dict[str, object]:
+    member = next((member for member in spec.blend.members if member.name == name), None)
+    found: dict[str, object] = {"weight": 0.0, "norm": None}
+    if member is not None:
+        found = {"weight": member.weight, "norm": member.norm}
+        if member.norm == "power":
+            found["alpha"] = member.alpha
+    return found | spec.scores.members[name].model_dump()

@@ -44,6 +44,8 @@ def main() -> None:
     except EnsemblerError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes any for Ctrl-D at a prompt
+            raise error.__cause__ from None
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -10,7 +10,9 @@ import click
 
 from ensembler.cli.main import DEGRADED
 from ensembler.errors import InputError, first_few
+from ensembler.files import writable_file
 from ensembler.inference.blend import predict_store
+from ensembler.inference.missing import solves_weights
 from ensembler.inference.prediction import Prediction
 from ensembler.spec.loading import load_spec
 from ensembler.store.reader import MANIFEST, Store
@@ -35,9 +37,10 @@ def predict(
     """Blend the test embeddings of the store INPUT into submission.csv.
 
     Rows that no member covers get the prior. Exits with 4 when the store lacks a member of the
-    spec: the weights of the others are then solved again.
+    spec: the others are then weighted anew.
     """
     begun = time.monotonic()
+    writable_file(out)
     frozen = load_spec(spec)
     prediction = predict_store(frozen, _open_store(input))
     prediction.to_submission(out, sample_submission)
@@ -56,10 +59,14 @@ def predict(
     else:
         click.echo(_summary(prediction, out))
     if prediction.missing_members:
+        what = (
+            "the weights of the other members were solved again from the spec's coreset"
+            if solves_weights(frozen)
+            else "the other members keep the weights that the study gave them, renormalised"
+        )
         click.echo(
-            f"Warning: {input} lacks {first_few(prediction.missing_members)}; the weights of the"
-            " other members were solved again from the spec's coreset, and the spec's scores do"
-            " not hold for this blend.",
+            f"Warning: {input} lacks {first_few(prediction.missing_members)}; {what}, and the"
+            " spec's scores do not hold for this blend.",
             err=True,
         )
         context.exit(DEGRADED)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
 import click
 
 from ensembler.errors import InputError
-from ensembler.files import atomic_write
+from ensembler.files import atomic_write, writable_file
 from ensembler.spec.export import export_python
 from ensembler.spec.loading import load_spec
 
@@ -22,14 +22,24 @@ from ensembler.spec.loading import load_spec
     metavar="FILE",
     help="The file to write; - prints it.",
 )
-def export(spec: str, *, out: str) -> None:
-    """Write SPEC as a stand-alone numpy file that gives the same blend."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def export(spec: str, *, out: str, as_json: bool) -> None:
+    """Write SPEC as a stand-alone numpy file that gives the same blend.
+
+    With --json, the object's key python holds the file's path, or its source where none is named.
+    """
     source = export_python(load_spec(spec))
-    if out == "-":
+    if out != "-":
+        _write(out, source)
+    if as_json:
+        click.echo(json.dumps({"python": source if out == "-" else out}))
+    elif out == "-":
         click.echo(source, nl=False)
-        return
+
+
+def _write(out: str, source: str) -> None:
     try:
-        with atomic_write(Path(out)) as file:
+        with atomic_write(writable_file(out)) as file:
             file.write(source.encode())
     except OSError as error:
         raise InputError(

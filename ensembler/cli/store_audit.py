@@ -12,6 +12,8 @@ from ensembler.store.audit import Finding, Kind
 from ensembler.store.audit import audit as audit_store
 from ensembler.store.reader import Store
 
+NEEDS_TARGETS = {Kind.LEAK, Kind.MISALIGNED, Kind.FOLDS, Kind.GROUP_ACROSS_FOLDS}
+
 
 @click.command()
 @click.argument("store", type=click.Path())
@@ -28,7 +30,8 @@ def audit(ctx: click.Context, store: str, as_json: bool) -> None:
     with Console(stderr=True).status(f"auditing {len(opened.names)} members"):
         findings = audit_store(opened)
     if as_json:
-        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+        found = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"checked": _checked(opened), "findings": found}))
     elif findings:
         for finding in findings:
             click.echo(_line(finding))
@@ -43,10 +46,14 @@ def _line(finding: Finding) -> str:
     return f"{finding.kind}  {finding.member or 'store'}: {finding.message}"
 
 
+def _checked(store: Store) -> list[Kind]:
+    """The kinds that an audit of this store looks for."""
+    return [kind for kind in Kind if store.manifest.targets or kind not in NEEDS_TARGETS]
+
+
 def _all_clear(store: Store) -> str:
-    needs_targets = {Kind.LEAK, Kind.MISALIGNED, Kind.FOLDS, Kind.GROUP_ACROSS_FOLDS}
-    skipped = needs_targets if store.manifest.targets is None else set()
-    checked = ", ".join(kind for kind in Kind if kind not in skipped)
-    without = "; without targets the rest cannot be" if skipped else ""
+    checked = _checked(store)
+    without = "; without targets the rest cannot be" if len(checked) < len(Kind) else ""
     rows, members = store.manifest.samples.rows, len(store.names)
-    return f"no findings in {rows} samples; members: {members} (checked: {checked}{without})"
+    names = ", ".join(checked)
+    return f"no findings in {rows} samples; members: {members} (checked: {names}{without})"

@@ -1,4 +1,4 @@
-"""`ensembler study show`: a study's definition, every key spelt out."""
+"""`ensembler study show`: a study's definition as TOML, every key spelt out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from ensembler.search.definition import load_study
 @click.argument("study", metavar="NAME|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def show(*, study: str, as_json: bool) -> None:
-    """A study's definition with every key, defaults included."""
+    """A study's definition with every key, defaults included: TOML to start an own file from."""
     document = load_study(study).model_dump(mode="json")
     if as_json:
         click.echo(json.dumps(document))
         return
     for key, value in document.items():
-        click.echo(f"{key:12} = {json.dumps(value, ensure_ascii=False)}")
+        click.echo(f"{key:12} = {_toml(value)}")
+
+
+def _toml(value: object) -> str:
+    """A value as TOML: JSON, but for tables and the character DEL, which TOML wants escaped."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

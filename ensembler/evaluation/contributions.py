@@ -11,7 +11,7 @@ from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_cosines
 from ensembler.evaluation.nested import Nested
 
-# A fold's weighting again without one member: (weighting, member, rows, held-out fold).
+# A fold's weighting without one member: (weighting, member, rows, held-out fold).
 Without = Callable[[Weighting, int, NDArray[np.int64], int | None], Weighting]
 
 
@@ -32,12 +32,12 @@ def alone(statistics: Statistics) -> tuple[NDArray[np.int64], NDArray[np.float64
 
 
 def losses_without(statistics: Statistics, nested: Nested, without: Without) -> NDArray[np.float64]:
-    """The held-out score lost when one member is left out and the others' weights solved again.
+    """The held-out score lost when one member is left out.
 
     Args:
         statistics: of all rows; M members.
         nested: of the blend, whose centring and norms each fold keeps.
-        without: solves a fold's weights again without a member.
+        without: a fold's weights without a member: solved again, or the others as they are.
 
     Returns:
         (M,) float64; negative where the blend is better off without the member, 0 where no fold

@@ -1,7 +1,8 @@
 """Nested estimates: the whole fit is repeated without a fold, and scored on that fold.
 
 Folds are whole groups. While a fold is held out, no prior knows its targets either, so nothing that
-scores a row has seen the row's group.
+scores a row has seen the targets of the row's group. Members' means, which know no target, are
+taken over all rows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Nested:
     """What nested fits gave.
 
     Attributes:
-        cosines: (rows,) float64, each row under the fit that did not see its fold.
+        cosines: (rows,) float64, each row under the fit that saw no target of its fold.
         weightings: one for each fold, in order.
     """
 

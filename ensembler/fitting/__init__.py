@@ -1,1 +1,1 @@
-"""The steps of a fit, which the API strings together: inputs, search, honest scores, freezing."""
+"""The steps of a fit, which the API strings together: inputs, search, scores, caveats, freezing."""

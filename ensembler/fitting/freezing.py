@@ -6,8 +6,8 @@ import numpy as np
 
 from ensembler.blending.priors import priors_out_of_fold
 from ensembler.blending.statistics import Statistics
+from ensembler.evaluation.nested import Nested
 from ensembler.fitting.honest import honest_scores
-from ensembler.fitting.inputs import Progress
 from ensembler.search.run import Outcome
 from ensembler.search.space import Space
 from ensembler.spec.coreset import make_coreset
@@ -24,9 +24,7 @@ def freeze(
     space: Space,
     statistics: Statistics,
     outcome: Outcome,
-    *,
-    jobs: int,
-    progress: Progress | None,
+    nested: Nested | None,
 ) -> EnsembleSpec:
     """Freeze what a search found, with its honest scores.
 
@@ -36,19 +34,17 @@ def freeze(
         space: of the study.
         statistics: of all rows.
         outcome: of the search on all rows.
-        jobs: threads.
-        progress: told of each fold held out.
+        nested: the search repeated without each fold, or None.
     """
+    samples, targets = store.samples, store.manifest.targets
     blend = freeze_blend(outcome.weighting, statistics, store)
     priors = priors_out_of_fold(statistics.fold_sums)
     in_sample = rescore(blend, store, statistics.fold, priors)
     used = [statistics.names.index(member.name) for member in blend.members]
-    ids, groups = store.samples.id, store.samples.group
-    targets = store.manifest.targets
     return seal(
         dim=statistics.means.shape[1],
         blend=blend,
-        scores=honest_scores(space, statistics, groups, in_sample, jobs=jobs, progress=progress),
+        scores=honest_scores(space, statistics, samples, outcome.weighting, in_sample, nested),
         provenance=Provenance(
             store=store.digest,
             encoder=targets.encoder if targets else None,
@@ -57,5 +53,7 @@ def freeze(
             trials=len(outcome.trials),
             versions=versions(),
         ),
-        coreset=make_coreset(statistics, outcome.weighting, np.array(used, dtype=np.int64), ids),
+        coreset=make_coreset(
+            statistics, outcome.weighting, np.array(used, dtype=np.int64), samples.id
+        ),
     )

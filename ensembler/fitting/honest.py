@@ -7,88 +7,85 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blending.problem import Problem
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.evaluation.baselines import baseline_fits
 from ensembler.evaluation.contributions import alone, losses_without
 from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.evaluation.nested import Nested, nested_cosines
-from ensembler.fitting.inputs import Progress
-from ensembler.fitting.searching import search, without_member
+from ensembler.fitting.searching import without_member
+from ensembler.folds import why_dealt_anew
 from ensembler.search.space import Space
 from ensembler.spec.model import Baselines, Difference, HeldOut, MemberScore, Scores
-
-LEAK_COSINE = 0.999  # a row this close to its target was not predicted
-LEAK_SHARE = 0.01  # of a member's rows; a captioner may hit a short prompt now and then
+from ensembler.store.reader import Samples
 
 
 def honest_scores(
     space: Space,
     statistics: Statistics,
-    groups: NDArray[np.str_],
+    samples: Samples,
+    weighting: Weighting,
     in_sample: float,
-    *,
-    jobs: int,
-    progress: Progress | None,
+    nested: Nested | None,
 ) -> Scores:
-    """Score the study itself: the whole search again without each fold, on that fold.
+    """All scores of a spec.
 
     Args:
         space: of the study.
         statistics: of all rows.
-        groups: (rows,) text.
+        samples: of the store.
+        weighting: what the search on all rows found.
         in_sample: the frozen blend's score on the rows that chose it.
-        jobs: threads.
-        progress: told of each fold.
+        nested: the search repeated without each fold, or None.
 
     Returns:
-        All scores of a spec; without held-out ones when the study's validation is "none".
+        The scores; without `nested` none is held out.
     """
     rows, means = alone(statistics)
+    shares = _shares(statistics, weighting)
     losses: list[float | None] = [None] * len(rows)
     held_out = baselines = None
-    if space.definition.validation == "nested":
-        nested = _nested(space, statistics, jobs, progress)
+    if nested is not None:
         losses = list(
             losses_without(statistics, nested, partial(without_member, space, statistics))
         )
-        held_out, baselines = _versus(statistics, groups, nested, space.definition.seed)
+        held_out, baselines = _versus(statistics, samples.group, nested, space.definition.seed)
     return Scores(
         in_sample=in_sample,
         held_out=held_out,
         baselines=baselines,
         members={
-            name: MemberScore(rows=int(rows[m]), alone=float(means[m]), loss_without=losses[m])
+            name: MemberScore(
+                rows=int(rows[m]),
+                share=float(shares[1 + m]),
+                alone=float(means[m]),
+                loss_without=losses[m],
+            )
             for m, name in enumerate(statistics.names)
         },
+        prior_share=float(shares[0]),
         rows=len(statistics),
-        groups=len(np.unique(groups)),
+        groups=len(np.unique(samples.group)),
         folds=statistics.folds,
+        dealt_anew=why_dealt_anew(samples.fold, samples.group),
     )
 
 
-def leak_warnings(statistics: Statistics) -> tuple[str, ...]:
-    """A sentence for each member that seems to know its targets."""
-    found = []
-    for m, name in enumerate(statistics.names):
-        known = int((statistics.raw.cross[:, m] > LEAK_COSINE).sum())
-        covered = int((statistics.raw.lengths[:, m] > 0.0).sum())
-        if known > LEAK_SHARE * covered:
-            found.append(
-                f"member {name!r} equals its target in {known} of {covered} rows: a leak?"
-                " `ensembler store audit` tells more"
-            )
-    return tuple(found)
+def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]:
+    """(K,) what prior and members weigh in the sum; their magnitudes sum to 1.
 
-
-def _nested(space: Space, statistics: Statistics, jobs: int, progress: Progress | None) -> Nested:
-    def fit(rows: NDArray[np.int64], held_out: int | None) -> Weighting:
-        weighting = search(space, statistics, rows, held_out, jobs=jobs).weighting
-        if progress is not None and held_out is not None:
-            progress("held out", held_out + 1, statistics.folds)
-        return weighting
-
-    return nested_cosines(statistics, fit)
+    A weight alone says little: without a norm it is small where a member's vectors are long.
+    """
+    problem = Problem(
+        statistics=statistics,
+        rows=np.arange(len(statistics)),
+        held_out=None,
+        centred=weighting.centred,
+        alphas=np.array(weighting.alphas),
+    )
+    scaled = np.array(weighting.weights) * problem.scale
+    return np.asarray(scaled / np.abs(scaled).sum() + 0.0)  # + 0.0: no negative zeros
 
 
 def _versus(

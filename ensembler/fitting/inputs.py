@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ensembler.blending.cache import cached_statistics
 from ensembler.blending.statistics import Statistics
 from ensembler.errors import StoreError, first_few
@@ -87,13 +89,20 @@ def fit_statistics(
     """The Gram statistics of the study's members, in double precision where they may cancel.
 
     Raises:
-        StoreError: a file is broken, the groups are too few, or no row has two members.
+        StoreError: a file is broken, the groups are too few, a fold has no weight, or no row has
+            two members.
     """
     samples = store.samples
     try:
         fold = evaluation_folds(samples.fold, samples.group)
     except ValueError as error:
         raise StoreError(f"{store.path}: {error}; add samples of other groups") from error
+    weightless = np.flatnonzero(np.bincount(fold, samples.weight) == 0.0)
+    if len(weightless):
+        raise StoreError(
+            f"{store.path}: the rows of fold {first_few(weightless)} have no weight, so that"
+            " holding them out tells nothing; give them some, or leave the samples out"
+        )
     statistics = cached_statistics(
         store,
         space.names,

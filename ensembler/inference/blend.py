@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending.apply import blend_rows
-from ensembler.errors import SpecError, StoreError, first_few, unknown_name
-from ensembler.inference.missing import resolve_blend
+from ensembler.errors import SpecError, StoreError, first_few
+from ensembler.inference.missing import blend_without
 from ensembler.inference.prediction import Prediction
 from ensembler.metrics import unit_rows
 from ensembler.spec.model import EnsembleSpec, decode_vector
@@ -24,7 +24,7 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
 
     Members that the spec does not name are left alone. A row that some members lack is blended from
     the others, a row that all lack gets the prior. When the store lacks a member altogether, the
-    weights of the others are solved again from the spec's coreset.
+    others are weighted anew (`blend_without`).
 
     Args:
         spec: the frozen blend.
@@ -40,7 +40,7 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
     names = [member.name for member in spec.blend.members]
     missing = tuple(name for name in names if name not in store.names)
     _check_fit(spec, store, missing)
-    blend = resolve_blend(spec, missing) if missing else spec.blend
+    blend = blend_without(spec, missing) if missing else spec.blend
     members = store.members(member.name for member in blend.members)
     plain, ids = weighted_sum(blend), store.samples.id
     prior = decode_vector(spec.blend.prior.vector)
@@ -66,10 +66,10 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
 
 def _check_fit(spec: EnsembleSpec, store: Store, missing: Sequence[str]) -> None:
     if missing and len(missing) == len(spec.blend.members):
-        sentences = (unknown_name("member", name, store.names) for name in missing)
         raise SpecError(
-            f"{store.path} has none of the spec's members: {'; '.join(sentences)}. Add them with"
-            " `ensembler store add` under the names they had when the spec was fitted"
+            f"{store.path} has none of the spec's members: the spec wants {first_few(missing)}; the"
+            f" store has {first_few(store.names) or 'none'}: add them with `ensembler store add`"
+            " under the names they had when the spec was fitted"
         )
     named = {member.name for member in spec.blend.members}
     wrong = [

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from ensembler.spec.model import EnsembleSpec, WeightedBlend, decode_vector
+
+
+def blend_without(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
+    """The blend of the members that are left.
+
+    Args:
+        spec: the frozen blend.
+        missing: names of its members, not all of them.
+
+    Returns:
+        The blend without them: its weights solved again where the study solved them, else those
+        of the spec, renormalised.
+    """
+    if solves_weights(spec):
+        return resolve_blend(spec, missing)
+    blend = spec.blend
+    left = [member for member in blend.members if member.name not in missing]
+    total = abs(blend.prior.weight) + sum(abs(member.weight) for member in left)
+    return _reweighted(
+        blend,
+        blend.prior.weight / total,
+        {member.name: member.weight / total for member in left},
+    )
+
+
+def solves_weights(spec: EnsembleSpec) -> bool:
+    """Whether the study solved its weights; given or sampled ones are not ours to change."""
+    return bool(spec.provenance.study.get("weights", "exact") == "exact")
 
 
 def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
@@ -36,10 +64,21 @@ def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend
         keep=np.array([blend.prior.weight != 0.0, *present]),
         free=min(blend.prior.weight, *(member.weight for member in blend.members)) < 0.0,
     ).tolist()
-    members = (
-        member.model_copy(update={"weight": weight})
-        for member, weight, here in zip(blend.members, weights[1:], present, strict=True)
-        if here
+    kept = zip(blend.members, weights[1:], present, strict=True)
+    return _reweighted(
+        blend, weights[0], {member.name: weight for member, weight, here in kept if here}
     )
-    prior = blend.prior.model_copy(update={"weight": weights[0]})
-    return blend.model_copy(update={"prior": prior, "members": tuple(members)})
+
+
+def _reweighted(blend: WeightedBlend, prior: float, weights: Mapping[str, float]) -> WeightedBlend:
+    members = (
+        member.model_copy(update={"weight": weights[member.name]})
+        for member in blend.members
+        if member.name in weights
+    )
+    return blend.model_copy(
+        update={
+            "prior": blend.prior.model_copy(update={"weight": prior}),
+            "members": tuple(members),
+        }
+    )

@@ -19,8 +19,7 @@ class Prediction:
         ids: (n,) text, the samples in the store's order.
         embeddings: (n, d) float32, rows of unit length.
         members: the members that were blended.
-        missing_members: the spec's members that the store lacks; the weights of the others were
-            solved again.
+        missing_members: the spec's members that the store lacks; the others were weighted anew.
         prior_rows: rows that no member covers; they got the prior.
         cancelled_rows: rows whose members cancelled; they got the prior too.
     """

@@ -104,6 +104,8 @@ def _sample_cells(
                 extra |= dict.fromkeys(pc.unique(names.filter(row.is_null())).to_pylist())
             rows.append(row.fill_null(-1).to_numpy().astype(np.int64))
             components.append(component.to_numpy().astype(np.int64))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {sample}") from error
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(
             f"{sample} cannot be read as a sample submission: {error}; expected a CSV with the"

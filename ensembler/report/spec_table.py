@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ensembler.report.tables import new_table
-from ensembler.spec.model import EnsembleSpec, HeldOut, MemberSpec
+from ensembler.spec.model import EnsembleSpec, HeldOut, MemberSpec, Scores
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+PLACES = "z.4f"  # z: what rounds to zero has no sign
+FEW_GROUPS = 20  # a bootstrap over fewer draws much the same groups again and again
 
 _PLAIN = {"prior": "the constant prior", "uniform": "uniform", "single_best": "the single best"}
 
@@ -30,24 +33,20 @@ def spec_table(spec: EnsembleSpec) -> RenderableType:
 
 
 def _members(spec: EnsembleSpec) -> Table:
-    table = new_table("member", "weight", "norm", "rows", "alone", "loss without")
+    table = new_table("member", "share", "norm", "rows", "alone", "loss without")
     blended = {member.name: member for member in spec.blend.members}
-    by_weight = sorted(
-        spec.scores.members.items(),
-        key=lambda item: -abs(blended[item[0]].weight) if item[0] in blended else 0.0,
-    )
-    for name, score in by_weight:
+    for name, score in sorted(spec.scores.members.items(), key=lambda item: -abs(item[1].share)):
         member = blended.get(name)
         table.add_row(
             name,
-            f"{member.weight:.4f}" if member else "–",
+            f"{score.share:{PLACES}}" if member else "–",
             _norm(member) if member else "–",
             f"{score.rows}",
-            f"{score.alone:.4f}",
-            "–" if score.loss_without is None else f"{score.loss_without:+.4f}",
+            f"{score.alone:{PLACES}}",
+            "–" if score.loss_without is None else f"{score.loss_without:+{PLACES}}",
         )
     if spec.blend.prior.weight != 0.0:
-        table.add_row("prior (constant)", f"{spec.blend.prior.weight:.4f}", "", "", "", "")
+        table.add_row("prior (constant)", f"{spec.scores.prior_share:{PLACES}}", "", "", "", "")
     return table
 
 
@@ -58,46 +57,60 @@ def _norm(member: MemberSpec) -> str:
 def _scores(spec: EnsembleSpec) -> Table:
     held_out, baselines = spec.scores.held_out, spec.scores.baselines
     table = new_table("mean cosine", "score", "95 % interval", "lead", "95 % interval")
-    table.add_row("blend, in-sample", f"{spec.scores.in_sample:.4f}", "", "", "")
+    table.add_row("blend, in-sample", f"{spec.scores.in_sample:{PLACES}}", "", "", "")
     if held_out is None or baselines is None:
         return table
-    table.add_row("blend, held out", f"{held_out.score:.4f}", _interval(held_out.interval), "", "")
+    interval = _interval(held_out.interval)
+    table.add_row("blend, held out", f"{held_out.score:{PLACES}}", interval, "", "")
     for name, score in sorted(baselines.model_dump().items(), key=lambda item: -item[1]):
         lead = held_out.versus[name]
         table.add_row(
             f"  {_PLAIN[name]}",
-            f"{score:.4f}",
+            f"{score:{PLACES}}",
             "",
-            f"{lead.difference:+.4f}",
-            _interval(lead.interval, "+.4f"),
+            f"{lead.difference:+{PLACES}}",
+            _interval(lead.interval, "+"),
         )
     return table
 
 
-def _interval(interval: tuple[float, float], style: str = ".4f") -> str:
+def _interval(interval: tuple[float, float], sign: str = "") -> str:
     low, high = interval
-    return f"{low:{style}} … {high:{style}}"
+    return f"{low:{sign}{PLACES}} … {high:{sign}{PLACES}}"
 
 
 def _notes(spec: EnsembleSpec) -> Iterator[str]:
-    scores = spec.scores
+    scores, study = spec.scores, spec.provenance.study
     centring = "centred (less its mean)" if spec.blend.centred else "as it is"
     yield f"{scores.rows} rows in {scores.groups} groups; each member {centring};"
-    yield f"{spec.provenance.trials} trials of study {spec.provenance.study['name']!r}."
+    yield f"{spec.provenance.trials} trials of study {study['name']!r}."
+    yield "share: weight times mean length under the norm; magnitudes sum to 1."
     yield "alone: over the rows a member covers."
     if scores.held_out is None:
         yield "No held-out score: the study's validation is none."
         return
-    yield "loss without: held-out score lost when it is left out and the rest solved again."
+    solved = study.get("weights", "exact") == "exact"
+    yield "loss without: held-out score lost when it is left out and the others"
+    yield f"{'are solved again' if solved else 'keep their weights'}."
     yield f"held out: the whole search repeated without each of {scores.folds} folds of whole"
-    yield "groups, priors included; no row is scored by anything that saw its group."
+    yield "groups, priors included; nothing that scores a row saw its group's targets."
+    yield "(Members' means, which know no target, are taken over all rows.)"
+    yield f"folds: {_origin_of_folds(scores)}."
     yield "lead: of the blend, held out, over each baseline on the same rows."
-    yield from _unproven(scores.held_out)
+    if scores.groups < FEW_GROUPS:
+        yield f"The intervals are rough: they rest on {scores.groups} groups only."
+    yield from _doubts(scores.held_out)
 
 
-def _unproven(held_out: HeldOut) -> list[str]:
-    return [
-        f"The lead over {_PLAIN[name]} is unproven: its interval includes 0."
-        for name, lead in held_out.versus.items()
-        if lead.interval[0] <= 0.0
-    ]
+def _origin_of_folds(scores: Scores) -> str:
+    return f"dealt anew, because {scores.dealt_anew}" if scores.dealt_anew else "the store's"
+
+
+def _doubts(held_out: HeldOut) -> Iterator[str]:
+    """What the intervals of the leads leave open, or deny."""
+    for name, lead in held_out.versus.items():
+        low, high = lead.interval
+        if high < 0.0:
+            yield f"The blend is worse than {_PLAIN[name]}: submit that instead."
+        elif low <= 0.0:
+            yield f"The lead over {_PLAIN[name]} is unproven: its interval includes 0."

@@ -36,11 +36,13 @@ class Outcome:
     Attributes:
         best: the best trial.
         weighting: its centring, norms and weights.
+        status: how the solver ended for these weights, by name; "given" where nothing was solved.
         trials: all of them, in order.
     """
 
     best: Trial
     weighting: Weighting
+    status: str
     trials: tuple[Trial, ...]
 
 
@@ -134,10 +136,9 @@ def run_study(
             " trials or patience, or start afresh without --resume"
         )
     best = best_trial(run.trials)
+    found = scorer.finish(best.candidate)
     return Outcome(
-        best=best,
-        weighting=scorer.finish(best.candidate),
-        trials=tuple(run.trials),
+        best=best, weighting=found.weighting, status=found.status, trials=tuple(run.trials)
     )
 
 

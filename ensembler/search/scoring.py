@@ -98,17 +98,18 @@ class Scorer:
         }
         return [placed[place] for place in range(len(candidates))]
 
-    def finish(self, candidate: Candidate) -> Weighting:
+    def finish(self, candidate: Candidate) -> Scored:
         """The best candidate's weights: as scored or, where that was from one start, from all."""
         scored = self.score([candidate])[0]
         if candidate.rule != "solved" or len(set(candidate.alphas)) == 1:
-            return scored.weighting
+            return scored
         problem = self._problem(candidate.centred, candidate.alphas)
         columns = self._columns & problem.covered
         cold = solve(problem, columns, bounds=self._bounds, seed=self._seed)
         if cold.value <= scored.value + TIE:
-            return scored.weighting
-        return replace(scored.weighting, weights=tuple(cold.weights.tolist()))
+            return scored
+        weighting = replace(scored.weighting, weights=tuple(cold.weights.tolist()))
+        return Scored(value=cold.value, weighting=weighting, status=cold.status.name)
 
     def with_weights(self, candidate: Candidate) -> Candidate:
         """The candidate with the weights its rule gives it, spelt out."""

@@ -12,11 +12,12 @@ import math
 from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from ensembler.errors import SpecError, first_few, unknown_name
+from ensembler.errors import SpecError, first_few
+from ensembler.faults import faults_of
 from ensembler.spec.model import (
     FORMAT,
     VERSION,
@@ -56,7 +57,7 @@ def load_spec(path: str | Path) -> EnsembleSpec:
     try:
         spec = EnsembleSpec.model_validate_json(content)
     except ValidationError as error:
-        raise SpecError(f"{file}: {_faults(error)}; {_REMEDY}") from error
+        raise SpecError(f"{file}: {faults_of(error, EnsembleSpec)}; {_REMEDY}") from error
     _check_unchanged(file, content, spec)
     return spec
 
@@ -155,32 +156,3 @@ def _check_unchanged(file: Path, content: bytes, spec: EnsembleSpec) -> None:
             f"{file}: line {line} is spelt otherwise than it was written, though its values are the"
             f" same; {_REMEDY}"
         )
-
-
-def _faults(error: ValidationError) -> str:
-    """All faults in one line, each with its place; an unknown key with the nearest known one."""
-    return "; ".join(_fault(fault["type"], fault["loc"], fault["msg"]) for fault in error.errors())
-
-
-def _fault(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    if kind != "extra_forbidden":
-        message = message.removeprefix("Value error, ")
-        return f"{'.'.join(map(str, place))}: {message}" if place else message
-    parent = ".".join(map(str, place[:-1])) or "document"
-    return f"{parent}: {unknown_name('key', str(place[-1]), _keys_at(place[:-1]))}"
-
-
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that the format knows at a place; numbers and names of members lead no deeper."""
-    model: type[BaseModel] = EnsembleSpec
-    for step in place:
-        field = model.model_fields.get(str(step))
-        model = (_model_within(field.annotation) if field else None) or model
-    return list(model.model_fields)
-
-
-def _model_within(annotation: object) -> type[BaseModel] | None:
-    """The model that `X`, `X | None`, `tuple[X, ...]` or `dict[str, X]` is about."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_within, get_args(annotation))), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -109,7 +110,7 @@ class Difference(Frozen):
 
 
 class HeldOut(Frozen):
-    """The score of rows that no part of the search had seen."""
+    """The score of rows whose targets no part of the search had seen."""
 
     score: float
     interval: tuple[float, float]
@@ -128,8 +129,9 @@ class MemberScore(Frozen):
     """One member of the store beside the blend."""
 
     rows: int
+    share: float  # weight times mean length under its norm, as a part of all; 0 out of the blend
     alone: float  # mean cosine over the rows it covers
-    loss_without: float | None  # held-out score lost when it is left out and the rest re-solved
+    loss_without: float | None  # held-out score lost when each fold's blend does without it
 
 
 class Scores(Frozen):
@@ -139,9 +141,11 @@ class Scores(Frozen):
     held_out: HeldOut | None  # None: the study's validation was "none"
     baselines: Baselines | None
     members: dict[str, MemberScore]
+    prior_share: float  # its magnitude and those of the members' shares sum to 1
     rows: int
     groups: int
     folds: int
+    dealt_anew: str | None = None  # why the store's own folds could not serve
 
     @model_validator(mode="after")
     def _consistent(self) -> Scores:
@@ -214,6 +218,13 @@ class EnsembleSpec(Frozen):
             if found != size:
                 raise ValueError(f"{place} has {found} numbers instead of {size}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """What stands for its 100 kB and more of vectors where it is printed."""
+        yield "score", round(self.scores.in_sample, 4)
+        yield "held_out", self.scores.held_out and round(self.scores.held_out.score, 4)
+        yield "members", len(self.blend.members)
+        yield "digest", self.digest[:12]
 
     def canonical(self) -> bytes:
         """The bytes of its file."""

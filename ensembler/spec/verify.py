@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensembler.blending.priors import fold_sums, prior_of_all, priors_out_of_fold
+from ensembler.files import sha256_arrays
 from ensembler.folds import evaluation_folds
-from ensembler.spec.model import EnsembleSpec, decode_vector
+from ensembler.spec.model import EnsembleSpec, MemberSpec, decode_vector
 from ensembler.spec.rescore import rescore
-from ensembler.store.reader import Store
+from ensembler.store.reader import TARGETS, Member, Store
 
 SAME_SCORE = 1e-6  # what another processor's rounding may move a score by
 SAME_VECTOR = 1e-6  # and each number of the prior
+SAME_MEAN = 1e-6  # and a member's mean, as a share of its rows' mean length
+BLOCK = 4096  # rows read at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class Verified:
 def verify(spec: EnsembleSpec, store: Store) -> Verified:
     """Score a spec again on a store, and compare what it says with what is there.
 
+    The files are hashed, not only their digests in the manifest compared.
+
     Args:
         spec: a frozen spec, its digest already checked by `load_spec`.
         store: with targets.
@@ -39,23 +46,21 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
     Raises:
         StoreError: the store has no targets or is broken.
     """
-    records = {record.name: record for record in store.manifest.members}
-    missing = [m.name for m in spec.blend.members if m.name not in records]
+    missing = [m.name for m in spec.blend.members if m.name not in store.names]
     if missing:
         return Verified(
             score=None, findings=tuple(f"the store lacks member {name!r}" for name in missing)
         )
-    findings = [
-        f"member {m.name!r} holds other embeddings than the weights were fitted on"
-        for m in spec.blend.members
-        if records[m.name].sha256 != m.sha256
-    ]
+    findings = [fault for m in spec.blend.members for fault in _faults(m, store.member(m.name))]
     samples = store.samples
     try:
         fold = evaluation_folds(samples.fold, samples.group)
     except ValueError as error:
         return Verified(score=None, findings=(*findings, f"the store cannot score it: {error}"))
-    sums = fold_sums(store.targets(), samples.weight, fold)
+    targets, record = store.targets(), store.manifest.targets
+    if record is not None and sha256_arrays(targets) != record.sha256:
+        findings.append(f"{TARGETS} was changed after it was written; restore it from a copy")
+    sums = fold_sums(targets, samples.weight, fold)
     prior = decode_vector(spec.blend.prior.vector)
     if prior.shape != sums.shape[1:] or np.abs(prior - prior_of_all(sums)).max() > SAME_VECTOR:
         findings.append("the prior is not the mean target of this store")
@@ -64,3 +69,28 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
     if abs(score - spec.scores.in_sample) > SAME_SCORE:
         findings.append(f"the blend scores {score:.7f}, the spec says {spec.scores.in_sample:.7f}")
     return Verified(score=score, findings=tuple(findings))
+
+
+def _faults(stated: MemberSpec, member: Member) -> Iterator[str]:
+    """How a member on disk differs from what the spec says of it."""
+    if member.record.sha256 != stated.sha256:
+        yield f"member {member.name!r} holds other embeddings than the weights were fitted on"
+    elif member.digest() != stated.sha256:
+        yield f"the files of member {member.name!r} were changed after they were written"
+    if stated.mean is None:
+        return
+    mean, length = _mean_and_length(member)
+    said = decode_vector(stated.mean)
+    if said.shape != mean.shape or not np.linalg.norm(said - mean) <= SAME_MEAN * length:  # NaN too
+        yield f"the mean of member {member.name!r} is not that of its rows in this store"
+
+
+def _mean_and_length(member: Member) -> tuple[NDArray[np.float64], float]:
+    """The mean, (d,), of the rows that the member covers, and the mean of their lengths."""
+    total, length, covered = np.zeros(member.record.dim), 0.0, 0
+    for start in range(0, len(member.rows), BLOCK):
+        rows = member.embeddings[start : start + BLOCK].astype(np.float64)
+        total += rows.sum(axis=0)
+        length += float(np.linalg.norm(rows, axis=1).sum())
+        covered += int(rows.any(axis=1).sum())
+    return total / max(1, covered), length / max(1, covered)

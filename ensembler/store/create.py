@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.errors import StoreError
+from ensembler.errors import InputError, StoreError
 from ensembler.files import atomic_folder, sha256_arrays
 from ensembler.folds import group_folds
 from ensembler.store.commit import replace_manifest, write_array, writing
@@ -56,10 +56,14 @@ def create_store(
 
     Raises:
         StoreError: something is there already, a file cannot be used, or `path` cannot be written.
+        InputError: an encoder is named, but no prompts are encoded.
     """
     folder, file = Path(path), Path(samples_file)
     _refuse_existing(folder)
     table = read_samples(file)
+    if encoder is not None and (targets is not None or "prompt" not in table.column_names):
+        reason = "the targets are given" if targets is not None else f"{file} has no column prompt"
+        raise InputError(f"an encoder is for prompts, but {reason}; leave it out")
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
     record: EncoderRecord | None = None
     scored: Targets | None = None

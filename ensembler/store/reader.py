@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ensembler.errors import StoreError, unknown_name
-from ensembler.files import sha256_arrays, sha256_json
-from ensembler.store.importing.array_files import BROKEN
+from ensembler.faults import faults_of
+from ensembler.files import BROKEN, sha256_arrays, sha256_json
 from ensembler.store.model import FORMAT, VERSION, Manifest, MemberRecord
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ class Store:
                 f"{folder} is not an OOF store: it has no {MANIFEST};"
                 " make one with `ensembler store create`"
             ) from error
+        except NotADirectoryError as error:
+            raise StoreError(f"{folder} is a file, not a store folder; name the folder") from error
         except (OSError, ValueError) as error:
             raise StoreError(f"{file} cannot be read: {error}; restore it from a copy") from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -158,9 +160,8 @@ class Store:
         try:
             manifest = Manifest.model_validate_json(json.dumps(document))
         except ValidationError as error:
-            raise StoreError(
-                f"{file}: {validation_faults(error)}; restore it from a copy"
-            ) from error
+            faults = faults_of(error, Manifest)
+            raise StoreError(f"{file}: {faults}; restore it from a copy") from error
         return cls(folder, manifest)
 
     @property
@@ -280,14 +281,6 @@ def samples_from_table(table: pa.Table) -> Samples:
         source=np.asarray(table["source"].to_pylist(), dtype=np.str_),
         prompt=np.asarray(table["prompt"].to_pylist(), dtype=object) if "prompt" in names else None,
         weight=np.asarray(weight, dtype=np.float64),
-    )
-
-
-def validation_faults(error: ValidationError) -> str:
-    """All faults of a file in one line, each with its place."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg']}"
-        for fault in error.errors()
     )
 
 

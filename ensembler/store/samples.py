@@ -90,10 +90,12 @@ def check_ids(path: Path, ids: pa.StringArray) -> None:
     if len(distinct) < len(names):
         twice = distinct[count > 1]
         first, second = np.flatnonzero(names == twice[0])[:2] + 1
-        raise StoreError(
-            f"{path}: {len(twice)} ids come more than once ({first_few(twice)}; the first in rows"
-            f" {first} and {second}); keep one row for each"
+        what = (
+            f"the id {str(twice[0])!r} comes more than once (rows"
+            if len(twice) == 1
+            else f"{len(twice)} ids come more than once ({first_few(twice)}; the first in rows"
         )
+        raise StoreError(f"{path}: {what} {first} and {second}); keep one row for each")
 
 
 def _refuse_near_names(path: Path, names: list[str]) -> None:

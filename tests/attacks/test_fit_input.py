@@ -71,6 +71,16 @@ def test_two_groups_are_too_few(
     assert "2 groups are too few to hold one out; 3 are needed" in refused(store.path)
 
 
+def test_a_fold_whose_rows_have_no_weight(
+    refused: Callable[..., str], generate: Make, write_store: Make
+) -> None:
+    data = generate("noise", rows=40, members=2)
+    groups = [f"g{row % 4}" for row in range(40)]
+    weight = [0.0 if group == "g1" else 1.0 for group in groups]
+    store = write_store(data.targets, data.members, groups=groups, weight=weight)
+    assert "have no weight, so that holding them out tells nothing" in refused(store.path)
+
+
 def test_members_that_share_no_row(
     refused: Callable[..., str], generate: Make, write_store: Make
 ) -> None:
@@ -111,7 +121,8 @@ def test_something_that_is_no_store(refused: Callable[..., str], tmp_path: Path)
     ("option", "value", "message"),
     [
         ("--members", "m0,mm1", "members: no member named 'mm1'; did you mean 'm1'?"),
-        ("--members", ",", "members: no member named ''"),
+        ("--members", " ,", "Invalid value for '--members': none is named; name some"),
+        ("--members", "", "Invalid value for '--members': none is named; name some"),
         ("--study", "defalt", "no study named 'defalt'; did you mean 'default'?"),
         ("--study", "mine.toml", "there is no study file mine.toml"),
         ("--spec", "missing/ensemble.json", "the folder missing does not exist; make it first"),

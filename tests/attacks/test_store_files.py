@@ -124,6 +124,20 @@ def test_a_missing_file_is_named(tmp_path: Path, store: Path, kind: str) -> None
         add_member(store, "n", [tmp_path / f"nowhere.{kind}"])
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "pt", "pth", "parquet", "csv", "tsv"])
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path, store: Path, kind: str) -> None:
+    with pytest.raises(StoreError, match=rf"^there is no file .*nowhere\.{kind}$"):
+        add_member(store, "n", [tmp_path / f"nowhere.{kind}"])
+    np.save(tmp_path / "v.npy", np.ones((1, 3)))
+    with pytest.raises(StoreError, match=r"^there is no file .*nowhere\.txt$"):
+        add_member(store, "n", [tmp_path / "v.npy"], ids=[tmp_path / "nowhere.txt"])
+
+
+def test_a_file_in_place_of_a_store_is_called_one(store: Path) -> None:
+    with pytest.raises(StoreError, match=r"manifest\.json is a file, not a store folder"):
+        Store.open(store / "manifest.json")
+
+
 def test_a_file_of_one_kind_under_the_name_of_another_is_named(tmp_path: Path, store: Path) -> None:
     for kind, file in valid_files(tmp_path).items():
         for other in ("npy", "npz", "pt", "parquet"):
@@ -236,6 +250,16 @@ def test_uneven_lists_are_named(
         ("x,y,z\n1,2,3\n", "no id column: its columns are x, y, z"),
         ("a,1,2,3\nb,1,2,3\n", r"is the header line missing\?"),
         ("id,x,x\na,1,2\n", "names the column 'x' twice"),
+        (",id,x,y\n0,a,1,2\n", "beside the vectors there are the columns ''; drop them"),
+        ("Unnamed: 0,id,x,fold\n0,a,1,2\n", "the columns 'Unnamed: 0', 'fold'; drop them"),
+        ("id,Source,x,y\na,web,1,2\n", "the columns 'Source'; drop them"),
+        ("id,x,y\na,1,2\n", r"of 2 numbers \(columns 'x' to 'y'\), the store"),
+        ("id,w,x,y,z\na,1,2,3,4\n", r"of 4 numbers \(columns 'w' to 'z'\), the store"),
+        (
+            "id,model,x,y\na,1,2,3\nb,blip,4,5\n",
+            "column 'model' holds text, in row 2 'blip'; .*captions need a column caption, text",
+        ),
+        ("id;x;y;z\na;1;2;3\n", r"is it separated by ;\?"),
         ("id,x,y,z\n", "none of its 0 ids"),
     ],
 )
@@ -306,7 +330,7 @@ def edit_manifest(store: Path, *keys: str | int, value: object) -> None:
         (("version",), 2, r"of version 2; this ensembler reads version 1: upgrade"),
         (("version",), "1", r"of version '1'"),
         (("format",), "zip", r'lacks "format": "ensembler-oof"'),
-        (("extra",), 1, r"extra: Extra inputs are not permitted"),
+        (("extra",), 1, r"manifest\.json: no key named 'extra'; known: dim"),
         (("members", 0, "rows"), "4", r"members\.0\.rows: .*integer"),
     ],
 )

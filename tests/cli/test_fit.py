@@ -62,7 +62,7 @@ def test_fit_json_is_one_object_with_every_promised_key(ensembler: Run, small: S
     assert (ran.code, ran.err) == (0, "")
     promised = {
         *("score", "held_out", "baselines", "members", "centred", "rows", "groups", "trials"),
-        *("spec", "digest", "seconds"),
+        *("spec", "digest", "seconds", "status", "folds", "dealt_anew", "prior_share"),
     }
     assert promised <= set(result)
     assert set(result["baselines"]) == {"prior", "uniform", "single_best"}
@@ -71,7 +71,10 @@ def test_fit_json_is_one_object_with_every_promised_key(ensembler: Run, small: S
         assert set(lead) == {"difference", "interval"}
     assert list(result["members"]) == list(small.names)
     for member in result["members"].values():
-        assert set(member) == {"weight", "norm", "alone", "loss_without", "rows"}
+        assert set(member) == {"weight", "share", "norm", "alone", "loss_without", "rows"}
+    shares = [result["prior_share"], *(m["share"] for m in result["members"].values())]
+    assert sum(map(abs, shares)) == pytest.approx(1.0, abs=1e-12)
+    assert (result["status"], result["folds"], result["dealt_anew"]) == ("CONVERGED", 5, None)
     assert result["score"] == spec["scores"]["in_sample"]
     assert result["digest"] == spec["digest"]
     assert (result["spec"], result["rows"], result["trials"]) == ("mine.json", 120, 20)
@@ -91,7 +94,7 @@ def test_progress_goes_to_a_terminal_on_stderr_and_leaves_stdout_alone(
 
 
 def test_options_go_before_the_studys_own(ensembler: Run, small: Store) -> None:
-    Path("mine.toml").write_text('trials = 99\nseed = 3\nvalidation = "none"\nnorms = ["l2"]\n')
+    Path("mine.toml").write_text('trials = 99\nseed = 3\nvalidation = "none"\n')
     ran = ensembler(
         *("fit", small.path, "--study", "mine.toml", "--json"),
         *("--trials", 12, "--seed", 4, "--members", "m0,m[12]"),
@@ -104,12 +107,30 @@ def test_options_go_before_the_studys_own(ensembler: Run, small: Store) -> None:
     assert (study["name"], study["trials"], study["seed"]) == ("mine", 12, 4)
 
 
+def test_names_of_members_may_stand_between_blanks_and_empty_parts(
+    ensembler: Run, small: Store
+) -> None:
+    Path("quick.toml").write_text('trials = 12\nvalidation = "none"\n')
+    ran = ensembler("fit", small.path, "--study", "quick.toml", "--members", " m0, m1,,", "--json")
+    assert list(json.loads(ran.out)["members"]) == ["m0", "m1"]
+
+
+def test_json_gives_the_alpha_of_a_power_norm_alone(ensembler: Run, small: Store) -> None:
+    for norm in ("power", "l2"):
+        keys = f'trials = 12\nvalidation = "none"\nnorms = ["{norm}"]\nprior = false\n'
+        Path(f"{norm}.toml").write_text(keys)
+        ran = ensembler("fit", small.path, "--study", f"{norm}.toml", "--json")
+        members = json.loads(ran.out)["members"].values()
+        assert {"alpha" in member for member in members if member["norm"]} == {norm == "power"}
+
+
 def test_a_leak_is_warned_of_on_stderr_and_in_the_json(ensembler: Run, write_store: Make) -> None:
     targets = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
     ran = ensembler("fit", write_store(targets, {"leaked": targets}).path, "--json")
     result = json.loads(ran.out)
     assert ran.code == 0
-    assert ran.err == f"Warning: {result['warnings'][0]}\n"
+    assert ran.err.splitlines() == [f"Warning: {warning}" for warning in result["warnings"]]
+    assert "member 'leaked' equals its target in 7 of 7 rows: a leak?" in ran.err
     assert (result["members"]["leaked"]["weight"], result["prior"]) == (1.0, 0.0)
 
 
@@ -129,11 +150,25 @@ def test_an_interrupted_fit_exits_130_and_resumes_to_the_same_spec(
         patch.setattr(Record, "append", interrupted)
         stopped = ensembler(*arguments)
     assert (stopped.code, stopped.out) == (130, "")
-    assert "Interrupted." in stopped.err
+    command = f"ensembler fit {small.path} --trials 30 --spec late.json --resume"
+    assert stopped.err == f"\nInterrupted. Go on with: {command}\n"
     assert not Path("late.json").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "append", interrupted)
+        assert ensembler(*arguments, "--resume").err == stopped.err
     resumed = json.loads(ensembler(*arguments, "--resume", "--json").out)
     assert resumed["digest"] == whole["digest"]
     assert Path("late.json").read_bytes() == Path("ensemble.json").read_bytes()
+
+
+def test_a_fit_interrupted_before_its_first_trial_offers_nothing_to_go_on_with(
+    ensembler: Run, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ensembler.fitting.inputs.cached_statistics", interrupted)
+    assert ensembler("fit", small.path) == (130, "", "\nInterrupted.\n")
 
 
 def test_trials_can_be_kept_in_a_storage_instead_of_the_journal(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ensembler.cli import main as cli_main
-from ensembler.spec.loading import load_spec
+from ensembler.spec.loading import load_spec, seal
 from ensembler.store.create import create_store
 from ensembler.store.writer import add_member
 
@@ -100,6 +100,43 @@ def test_predict_without_a_member_exits_4_and_says_so_on_stderr(
     assert (result["members"], result["missing_members"]) == (["blip-captions"], ["convnext"])
     assert "test lacks convnext; the weights of the other members were solved again" in printed.err
     assert len(Path("submission.csv").read_text().splitlines()) == 1 + 3 * 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_predict_without_a_member_of_given_weights_says_that_the_others_keep_theirs(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ensembler.store.writer import remove_member
+
+    spec = load_spec(SPEC)
+    study = {**spec.provenance.study, "weights": "fixed"}
+    seal(
+        dim=spec.dim,
+        blend=spec.blend,
+        scores=spec.scores,
+        provenance=spec.provenance.model_copy(update={"study": study}),
+        coreset=spec.coreset,
+    ).save("fixed.json")
+    remove_member("test", "convnext")
+    assert run("predict", "test", "--spec", "fixed.json") == 4
+    assert "lacks convnext; the other members keep the weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "fault"),
+    [
+        (".", "'.' is a folder and cannot be written; name a file in it"),
+        ("", "'' is a folder"),
+        ("test", "'test' is a folder"),
+        ("no/such.csv", "there is no folder no; make it"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_predict_into_no_file_exits_2_before_anything_is_read(
+    run: Run, capsys: pytest.CaptureFixture[str], out: str, fault: str
+) -> None:
+    assert run("predict", "test", "--spec", "nowhere.json", "--out", out) == 2
+    assert fault in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["images", "samples.csv", "nowhere"])

@@ -71,7 +71,8 @@ def test_json_is_one_object_of_findings(tmp_path: Path, zero_rows: int, exit_cod
     assert result.exit_code == exit_code
     assert result.stderr == ""
     document = json.loads(result.stdout)
-    assert set(document) == {"findings"}
+    assert set(document) == {"checked", "findings"}
+    assert document["checked"] == ["nan", "zero_norm", "hash", "constant", "twin"]
     assert all(set(finding) == KEYS for finding in document["findings"])
     found = [(item["kind"], item["member"], item["rows"]) for item in document["findings"]]
     assert found == ([("zero_norm", "model", 2)] if zero_rows else [])

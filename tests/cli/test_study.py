@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ensembler.search.definition import StudyDefinition, parse_study, study_paths
+from ensembler.search.definition import StudyDefinition, load_study, parse_study, study_paths
 
 
 class Ran(NamedTuple):
@@ -46,6 +46,14 @@ def test_what_show_json_prints_is_a_study_again(ensembler: Run) -> None:
         assert set(shown) == set(StudyDefinition.model_fields)
         written = parse_study(tomllib.loads(path.read_text(encoding="utf-8")), name)
         assert parse_study(shown, name) == written
+
+
+def test_what_show_prints_is_a_study_file_again(ensembler: Run, tmp_path: Path) -> None:
+    odd = 'description = "\\u007f \\" \\\\ é"\nmembers = {"a b" = ["x", "y*"]}\n'
+    (tmp_path / "odd.toml").write_text(odd + 'weights = "fixed"\nfixed = {"a b" = 1e-7}\n')
+    for name in (*study_paths(), str(tmp_path / "odd.toml")):
+        shown = ensembler("study", "show", name).out
+        assert parse_study(tomllib.loads(shown), "shown") == load_study(name)
 
 
 def test_show_offers_the_nearest_study(ensembler: Run) -> None:

@@ -1,4 +1,4 @@
-"""Held-out scores against vectors: no row is scored by anything that saw its fold."""
+"""Held-out scores against vectors: no row is scored by anything that saw its fold's targets."""
 
 from __future__ import annotations
 

@@ -124,6 +124,7 @@ def make_spec() -> Callable[..., EnsembleSpec]:
                 held_out=None,
                 baselines=None,
                 members={},
+                prior_share=1.0,
                 rows=1,
                 groups=1,
                 folds=1,

@@ -44,7 +44,7 @@ def test_sealing_the_golden_contents_again_gives_the_golden_digest() -> None:
         coreset=golden.coreset,
     )
     assert sealed == golden
-    assert sealed.digest == "0b17603ad6f54547e28f80d188a04085dbc3792f99bb21edb5ce84e66d181881"
+    assert sealed.digest == "ff7f8fa8446b1e4c57a021fbd232b6499921d6dcf0720b8d7ee356f890db34c1"
 
 
 def test_a_missing_golden_file_would_fail_and_not_skip(tmp_path: Path) -> None:

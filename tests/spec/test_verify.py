@@ -13,7 +13,7 @@ import pytest
 from ensembler import api
 from ensembler.errors import StoreError
 from ensembler.search.definition import StudyDefinition
-from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.model import EnsembleSpec, encode_vector
 from ensembler.spec.verify import verify
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_member, remove_member
@@ -58,21 +58,61 @@ def test_a_member_with_other_embeddings_is_found_and_scored(
     noise = np.random.default_rng(0).normal(size=(120, 12)).astype(np.float32)
     replace_member(copied, "m1", noise)
     found = verify(spec, Store.open(copied))
-    changed, moved = found.findings
+    changed, mean, moved = found.findings
     assert changed == "member 'm1' holds other embeddings than the weights were fitted on"
+    assert mean == "the mean of member 'm1' is not that of its rows in this store"
     assert found.score is not None
     assert moved == (
         f"the blend scores {found.score:.7f}, the spec says {spec.scores.in_sample:.7f}"
     )
 
 
-def test_embeddings_edited_behind_the_manifests_back_are_found_by_the_score(
+def test_embeddings_edited_behind_the_manifests_back_are_found(
     spec: EnsembleSpec, copied: Path
 ) -> None:
     file = copied / "members" / "m0" / "embeddings.npy"
     np.save(file, np.load(file)[::-1].copy())
-    (finding,) = verify(spec, Store.open(copied)).findings
-    assert finding.startswith("the blend scores ")
+    altered, moved = verify(spec, Store.open(copied)).findings
+    assert altered == "the files of member 'm0' were changed after they were written"
+    assert moved.startswith("the blend scores ")
+
+
+def test_nan_written_behind_the_manifests_back_is_found_in_files_and_mean(
+    spec: EnsembleSpec, copied: Path
+) -> None:
+    file = copied / "members" / "m0" / "embeddings.npy"
+    vectors = np.load(file)
+    vectors[3] = np.nan
+    np.save(file, vectors)
+    altered, mean, _ = verify(spec, Store.open(copied)).findings
+    assert altered == "the files of member 'm0' were changed after they were written"
+    assert mean == "the mean of member 'm0' is not that of its rows in this store"
+
+
+def test_targets_edited_behind_the_manifests_back_are_found(
+    spec: EnsembleSpec, copied: Path
+) -> None:
+    file = copied / "targets.npy"
+    targets = np.load(file)
+    targets[[0, 1]] = targets[[1, 0]]  # the prior stays
+    np.save(file, targets)
+    findings = verify(spec, Store.open(copied)).findings
+    assert findings[0] == "targets.npy was changed after it was written; restore it from a copy"
+
+
+def test_a_mean_that_is_not_the_members_is_found_by_itself(
+    spec: EnsembleSpec, small: Store
+) -> None:
+    first = spec.blend.members[0]
+    vectors = small.member(first.name).embeddings.astype(np.float64)
+    true = vectors.mean(axis=0)
+    size = np.linalg.norm(vectors, axis=1).mean()
+    for shift, differs in ((0.1e-6, False), (3e-6, True)):
+        mean = true + np.eye(len(true))[0] * shift * size
+        member = first.model_copy(update={"mean": encode_vector(mean)})
+        blend = spec.blend.model_copy(update={"members": (member, *spec.blend.members[1:])})
+        findings = verify(spec.model_copy(update={"blend": blend}), small).findings
+        assert (f"the mean of member {first.name!r} is not that" in "".join(findings)) == differs
 
 
 def test_a_missing_member_is_found_and_nothing_scored(spec: EnsembleSpec, copied: Path) -> None:

@@ -101,6 +101,35 @@ def test_unknown_ids_are_refused_naming_the_nearest_and_the_way_out(
     np.testing.assert_array_equal(Store.open(store.path).member("m").embeddings, vectors[[0, 1]])
 
 
+@pytest.mark.parametrize(
+    ("samples", "given", "cause"),
+    [
+        (["1", "2", "3"], ["1.0", "2.0"], "but for a trailing .0: write the ids as text"),
+        (["1.0", "2.0"], ["1", "2"], "but for a trailing .0"),
+        (["a1", "b2"], ["a1.png", "b2.JPG"], "but for a file extension: leave it out"),
+        (["007", "010"], ["7", "10"], "but for leading zeros: write the ids as text"),
+        (["007", "010"], ["7", "x"], None),
+    ],
+)
+def test_what_sets_all_unknown_ids_apart_is_named(
+    tmp_path: Path, samples: list[str], given: list[str], cause: str | None
+) -> None:
+    (tmp_path / "s.csv").write_text("id\n" + "\n".join(samples) + "\n")
+    (tmp_path / "v.csv").write_text("id,x,y\n" + "".join(f"{id_},1,2\n" for id_ in given))
+    store = create_store(tmp_path / "store", tmp_path / "s.csv").path
+    refusals = []
+    for drop_unknown in (False, True):
+        with pytest.raises(StoreError) as caught:
+            add_member(store, "m", [tmp_path / "v.csv"], drop_unknown=drop_unknown)
+        refusals.append(str(caught.value))
+    with pytest.raises(StoreError) as caught:
+        create_store(tmp_path / "new", tmp_path / "s.csv", targets=tmp_path / "v.csv")
+    refusals.append(str(caught.value))
+    for refusal in refusals:
+        assert ("would match" in refusal) == (cause is not None)
+        assert (cause or "") in refusal
+
+
 def test_a_file_of_another_world_is_refused_even_when_unknown_ids_may_go(
     tmp_path: Path, store: Store, vectors: Vectors
 ) -> None:

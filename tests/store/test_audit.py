@@ -496,6 +496,26 @@ def test_unfit_folds_are_a_finding_that_says_which(
     assert "without a fold column" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("light", "words"),
+    [
+        ([1], "no row has a positive weight in fold 1: nothing is scored there; give"),
+        (
+            [0, 1, 3],
+            "in fold 0, 1, 3: nothing is scored there, and without fold 2 there is nothing",
+        ),
+    ],
+)
+def test_folds_without_weight_are_a_finding_that_names_them(
+    light: list[int], words: str, files: StoreFiles, tmp_path: Path
+) -> None:
+    weightless = np.isin(files.samples["fold"], light)
+    files.samples["weight"] = np.where(weightless, 0.0, 1.0)
+    finding = the_finding(files.open(tmp_path / "oof"))
+    assert (finding.kind, finding.rows) == (Kind.FOLDS, weightless.sum())
+    assert words in finding.message
+
+
 def test_folds_numbered_from_one_are_sound(files: StoreFiles, tmp_path: Path) -> None:
     files.samples["fold"] = files.samples["fold"] + 1
     assert audit(files.open(tmp_path / "oof")) == ()
@@ -503,6 +523,4 @@ def test_folds_numbered_from_one_are_sound(files: StoreFiles, tmp_path: Path) ->
 
 def test_the_committed_store_has_no_finding() -> None:
     oof = Path(__file__).parents[2] / "oof"
-    if not (oof / "manifest.json").exists():
-        pytest.skip("needs oof/, which is not built yet")
     assert audit(Store.open(oof)) == ()

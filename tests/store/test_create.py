@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensembler.errors import StoreError
+from ensembler.errors import InputError, StoreError
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
 
@@ -163,7 +163,10 @@ def test_targets_with_ids_are_joined_by_id(tmp_path: Path, kind: str) -> None:
         ("name,fold\na,1\n", "no id column: its columns are name, fold; name one id or imgId"),
         ("id,imgId\na,a\n", "both an id and an imgId column; keep one"),
         ("id,id\na,a\n", "names the column 'id' twice"),
-        ("id\na\nb\na\n", r"1 ids come more than once \(a; the first in rows 1 and 3\)"),
+        ("id\na\nb\na\n", r"the id 'a' comes more than once \(rows 1 and 3\)"),
+        ("id\na\nb\na\nb\n", r"2 ids come more than once \(a, b; the first in rows 1 and 3\)"),
+        ("id;fold\na;0\n", r"one column, 'id;fold': is it separated by ;\? .* by commas"),
+        ("id\tfold\na\t0\n", r"is it separated by tabs\?"),
         ("id,fold\na,0\n,1\n", "row 2 has an empty id"),
         ("id,fold\na,0\nb,0.5\n", "row 2, id 'b', has a fold that is not -1, 0, 1"),
         ("id,fold\na,-2\n", "row 1, id 'a', has a fold"),
@@ -213,6 +216,17 @@ def test_targets_must_be_of_exactly_the_samples(tmp_path: Path) -> None:
         create_store(tmp_path / "store", table, targets=few)
     with pytest.raises(StoreError, match="1 ids that no sample has: 'stranger'"):
         create_store(tmp_path / "store", table, targets=many)
+
+
+def test_an_encoder_without_prompts_to_encode_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.eye(2))
+    bare = write(tmp_path / "bare.csv", "id\na\nb\n")
+    prompts = write(tmp_path / "prompts.csv", "id,prompt\na,one\nb,two\n")
+    with pytest.raises(InputError, match=r"but .*bare\.csv has no column prompt; leave it out"):
+        create_store(tmp_path / "store", bare, encoder=tmp_path)
+    with pytest.raises(InputError, match="but the targets are given; leave it out"):
+        create_store(tmp_path / "store", prompts, targets=tmp_path / "t.npy", encoder=tmp_path)
+    assert not (tmp_path / "store").exists()
 
 
 def test_an_existing_store_is_never_overwritten(tmp_path: Path) -> None:

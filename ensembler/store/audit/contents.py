@@ -37,7 +37,7 @@ def find_altered_store(store: Store) -> Iterator[Finding]:
 
 def find_altered_member(member: Member) -> Finding | None:
     """A member whose rows or embeddings differ from its digest."""
-    if sha256_arrays(member.rows, member.embeddings) == member.record.sha256:
+    if member.digest() == member.record.sha256:
         return None
     return _altered(
         member.name, len(member.rows), "rows.npy or embeddings.npy", f"add {member.name!r} again"

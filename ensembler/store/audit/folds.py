@@ -17,7 +17,7 @@ _DEAL = "create the store from samples without a fold column, and whole groups a
 
 
 def find_fold_faults(samples: Samples) -> Iterator[Finding]:
-    """Groups with rows in several folds, and folds that are missing, single, empty or unequal.
+    """Groups in several folds, and folds that are missing, single, empty, weightless or unequal.
 
     A negative fold means none. Folds may be numbered from 0 or from 1.
 
@@ -54,6 +54,18 @@ def find_fold_faults(samples: Samples) -> Iterator[Finding]:
             len(fold),
             f"folds run from {numbers[0]} to {numbers[-1]}, but no row is in {first_few(empty)};"
             f" add the missing rows, or {_DEAL}",
+        )
+    mass = np.array([samples.weight[samples.fold == number].sum() for number in numbers])
+    light = numbers[mass <= 0.0]
+    if len(numbers) > 1 and len(light):
+        heavy = numbers[mass > 0.0]
+        alone = (
+            f", and without fold {heavy[0]} there is nothing to fit on" if len(heavy) == 1 else ""
+        )
+        yield _fault(
+            int(np.isin(fold, light).sum()),
+            f"no row has a positive weight in fold {first_few(light)}: nothing is scored there"
+            f"{alone}; give some rows a weight, or {_DEAL}",
         )
     large, small = int(sizes.argmax()), int(sizes.argmin())
     if sizes[large] > UNEQUAL * sizes[small]:

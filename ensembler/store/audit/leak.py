@@ -14,7 +14,7 @@ from ensembler.store.reader import Member, Samples
 
 # Ten captioners that never saw the prompts repeat one word for word in at most 0.1 % of their rows,
 # and none comes above .96 in cosine.
-SHARE: Final = 0.02  # of a member's usable rows
+LEAK_SHARE: Final = 0.02  # of a member's usable rows; a fit warns by the same measure
 TELLING_WORDS: Final = 3  # a prompt of fewer words ("psychedelic duck") is what anyone would write
 
 _WORD = re.compile(r"\w+")
@@ -28,14 +28,14 @@ def find_leak(seen: Survey, samples: Samples) -> Finding | None:
         samples: the store's rows.
 
     Returns:
-        The finding, or None when less than `SHARE` of the usable rows are of that kind.
+        The finding, or None when less than `LEAK_SHARE` of the usable rows are of that kind.
     """
     equal = np.zeros(len(seen.usable), dtype=np.bool_)
     if seen.cosine is not None:
         equal = seen.cosine > SAME
     quoted = seen.usable & _quotes_prompt(seen.member, samples)
     rows, usable = int((equal | quoted).sum()), int(seen.usable.sum())
-    if rows == 0 or rows < SHARE * usable:
+    if rows == 0 or rows < LEAK_SHARE * usable:
         return None
     return Finding(
         kind=Kind.LEAK,

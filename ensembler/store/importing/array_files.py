@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import struct
-import tokenize
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,16 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
+from ensembler.files import BROKEN
 from ensembler.store.importing.tables import ID_COLUMNS
 
 EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds several arrays
-
-# What NumPy, zipfile and torch raise for bytes that are not what the name says.
-BROKEN: Final = (
-    OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-    struct.error,
-)  # fmt: skip
 
 
 class ArrayFile(NamedTuple):
@@ -146,8 +136,10 @@ def _vectors(path: Path, array: object) -> NDArray[np.floating]:
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"there is no file {path}")
     fault = str(error) or type(error).__name__
     return StoreError(
-        f"{path} cannot be read ({fault}): it is missing, truncated, not {path.suffix}, or holds"
-        " Python objects; save plain numbers again"
+        f"{path} cannot be read ({fault}): it is truncated, not {path.suffix}, or holds Python"
+        " objects; save plain numbers again"
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.store.importing.sources import Source
+from ensembler.store.importing.spelling import common_cause
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,10 +75,11 @@ def join_by_id(
             f" {str(sample_ids[positions[twice[0]]])!r}; keep one row for each id"
         )
     if len(rows) == 0:
+        cause = common_cause((id_ or "" for id_ in ids.to_pylist()), sample_ids.tolist())
         raise StoreError(
             f"{sources[0].path}: none of its {len(ids)} ids is a sample's"
             f" ({first_few(map(repr, ids[:3].to_pylist()))} there,"
-            f" {first_few(map(repr, sample_ids[:3].tolist()))} here); give files of its ids"
+            f" {first_few(map(repr, sample_ids[:3].tolist()))} here){cause}; give files of its ids"
         )
     return Join(positions=positions, rows=rows, unknown=len(unknown))
 
@@ -151,11 +153,18 @@ def common_dim(sources: Sequence[Source], expected: int | None, owner: str) -> i
             expected, owner = dim, str(source.path)
         if dim != expected:
             raise StoreError(
-                f"{source.path} holds vectors of {dim} numbers, {owner} of {expected}; give"
-                " embeddings of one space"
+                f"{source.path} holds vectors of {dim} numbers{_span(source)}, {owner} of"
+                f" {expected}; give embeddings of one space"
             )
     assert expected is not None  # noqa: S101 - there is at least one source
     return expected
+
+
+def _span(source: Source) -> str:
+    """From which column of a table to which its numbers run: one too many is often an index."""
+    if not source.columns:
+        return ""
+    return f" (columns {source.columns[0]!r} to {source.columns[-1]!r})"
 
 
 def _place(sources: Sequence[Source], row: int) -> str:
@@ -173,11 +182,15 @@ def _unknown_ids(
     unknown: NDArray[np.int64],
     sample_ids: NDArray[np.str_],
 ) -> str:
+    import pyarrow as pa
+
     first = ids[int(unknown[0])].as_py()
+    strangers = (id_ or "" for id_ in ids.take(pa.array(unknown)).to_pylist())
+    cause = common_cause(strangers, sample_ids.tolist())
     close = difflib.get_close_matches(first or "", sample_ids[:NEAREST_AMONG].tolist(), n=1)
     nearest = f", nearest sample {close[0]!r}" if close else ""
     return (
         f"{_place(sources, unknown[0])}, id {first!r}: no sample has this id{nearest};"
-        f" {len(unknown)} of {len(ids)} ids are unknown: correct them, or leave them out with"
-        " --drop-unknown"
+        f" {len(unknown)} of {len(ids)} ids are unknown{cause}: correct them, or leave them out"
+        " with --drop-unknown"
     )

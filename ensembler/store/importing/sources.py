@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXT_COLUMNS: Final = ("caption", "text", "prompt")
+# What other tables have beside ids: an index that pandas wrote, and the columns of samples.
+NO_COMPONENTS: Final = re.compile(
+    r"|index|unnamed: \d+|__index_level_\d+__|fold|group|source|weight|target", re.IGNORECASE
+)
 _ARRAYS: Final = {
     ".npy": array_files.read_npy,
     ".npz": array_files.read_npz,
@@ -44,12 +49,14 @@ class Source:
         ids: (n,) Arrow text; None where the file has none.
         vectors: (n, d) of any float type, of an .npy file a memory map.
         texts: (n,) Arrow text to be encoded.
+        columns: of a table with one column for each component, their names.
     """
 
     path: Path
     ids: pa.StringArray | None
     vectors: NDArray[np.floating] | None = None
     texts: pa.StringArray | None = None
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         rows = self.texts if self.vectors is None else self.vectors
@@ -90,7 +97,13 @@ def read_source(path: Path) -> Source:
     values = [name for name in schema.names if name != key]
     texts = [name for name in values if name in TEXT_COLUMNS]
     if not texts:
-        return Source(path=path, ids=read_ids(path), vectors=read_numbers(path, schema, values))
+        _refuse_foreign_columns(path, schema, values)
+        return Source(
+            path=path,
+            ids=read_ids(path),
+            vectors=read_numbers(path, schema, values),
+            columns=tuple(values) if len(values) > 1 else (),
+        )
     if len(values) > 1:
         raise StoreError(
             f"{path} has the columns {first_few(schema.names)}; captions are an id and one text"
@@ -100,6 +113,42 @@ def read_source(path: Path) -> Source:
     return Source(
         path=path, ids=table[key].combine_chunks(), texts=table[texts[0]].combine_chunks()
     )
+
+
+def _refuse_foreign_columns(path: Path, schema: pa.Schema, values: Sequence[str]) -> None:
+    """Refuse columns that are no component of a vector, though their numbers would pass for one."""
+    import pyarrow as pa
+
+    types = {name: schema.field(name).type for name in values}
+    foreign = [
+        name
+        for name, kind in types.items()
+        if NO_COMPONENTS.fullmatch(name) and not pa.types.is_nested(kind)
+    ]
+    if foreign and len(values) > 1:
+        raise StoreError(
+            f"{path}: beside the vectors there are the columns {first_few(map(repr, foreign))};"
+            " drop them (pandas leaves an index out with index=False)"
+        )
+    for name, kind in types.items():
+        fault = _text_cell(path, name) if pa.types.is_string(kind) else None
+        if fault is not None:
+            raise StoreError(
+                f"{path}: column {name!r} holds text, {fault}; drop or correct it (captions need a"
+                f" column {', '.join(TEXT_COLUMNS[:-1])} or {TEXT_COLUMNS[-1]})"
+            )
+
+
+def _text_cell(path: Path, name: str) -> str | None:
+    """The first cell of a text column that is no number, as "in row n 'text'"."""
+    import pyarrow as pa
+
+    for row, text in enumerate(read_columns(path, {name: pa.string()})[name].to_pylist(), 1):
+        try:
+            float(text or "nan")
+        except ValueError:
+            return f"in row {row} {text[:40]!r}"
+    return None
 
 
 def attach_ids(sources: Sequence[Source], id_files: Sequence[Path]) -> list[Source]:
@@ -148,6 +197,8 @@ def read_id_file(path: Path) -> pa.StringArray:
         return read_ids(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{path} cannot be read ({error}); give a text file with one id a line, or a table"

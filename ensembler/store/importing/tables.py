@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ID_COLUMNS: Final = ("id", "imgId")
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+FOREIGN_SEPARATORS: Final = {";": ";", "\t": "tabs", ",": "commas", "|": "|"}  # and their names
 CSV_BLOCK: Final = 1 << 24  # bytes parsed at once; a single line must fit: 1e6 numbers do
 
 
@@ -56,6 +57,12 @@ def id_column(path: Path, names: Sequence[str]) -> str:
         return found[0]
     if found:
         raise StoreError(f"{path} has both an id and an imgId column; keep one")
+    for mark, name in FOREIGN_SEPARATORS.items():
+        if len(names) == 1 and mark in names[0]:
+            raise StoreError(
+                f"{path} has one column, {names[0]!r}: is it separated by {name}? Separate it by"
+                f" {'tabs' if path.suffix.lower() == '.tsv' else 'commas'}"
+            )
     raise StoreError(
         f"{path} has no id column: its columns are {first_few(names)};"
         f" name one {' or '.join(ID_COLUMNS)} (is the header line missing?)"
@@ -131,6 +138,8 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"there is no file {path}")
     return StoreError(
         f"{path} cannot be read as a table: {error}; check the file or write it again"
     )

@@ -13,6 +13,7 @@ from ensembler.errors import StoreError, first_few
 from ensembler.metrics import unit_rows
 from ensembler.store.importing.joining import Join, checked_blocks, join_by_id
 from ensembler.store.importing.sources import Source, attach_ids, read_source
+from ensembler.store.importing.spelling import common_cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +86,10 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
         join = join_by_id([source], ids, drop_unknown=True)
         if join.unknown:
             extra = set(source.ids.to_pylist()).difference(ids.tolist())
+            cause = common_cause(extra, ids.tolist())
             raise StoreError(
                 f"{path} has targets of {join.unknown} ids that no sample has:"
-                f" {first_few(sorted(map(repr, extra)))}; take them out"
+                f" {first_few(sorted(map(repr, extra)))}{cause}; correct them, or take them out"
             )
         if len(join) < len(ids):
             missing = np.delete(ids, join.positions)

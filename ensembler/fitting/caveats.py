@@ -1,0 +1,80 @@
+"""What to look at before trusting a fit's scores, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ensembler.blending.solver import Status
+from ensembler.blending.statistics import Statistics
+from ensembler.fitting.searching import HeldOutSearch
+from ensembler.folds import why_dealt_anew
+from ensembler.store.audit.finding import SAME
+from ensembler.store.audit.leak import LEAK_SHARE
+from ensembler.store.reader import Samples
+
+FEW_ROWS = 10  # a weight that hangs on fewer rows is an accident
+
+
+def caveats(
+    samples: Samples, statistics: Statistics, status: str, held_out: HeldOutSearch | None
+) -> tuple[str, ...]:
+    """Everything about a fit that its numbers do not show.
+
+    Args:
+        samples: of the store.
+        statistics: of all rows.
+        status: how the solver ended for the best trial on all rows, by name.
+        held_out: the search repeated without each fold, or None.
+
+    Returns:
+        Sentences without a full stop; none for a fit without a blemish.
+    """
+    return (
+        *_dealt_anew(samples),
+        *_unconverged("on all rows", status),
+        *(
+            sentence
+            for fold, ended in enumerate(held_out.statuses if held_out else ())
+            for sentence in _unconverged(f"without fold {fold}", ended)
+        ),
+        *_leaks(statistics),
+        *_hardly_tested(statistics),
+    )
+
+
+def _dealt_anew(samples: Samples) -> Iterator[str]:
+    reason = why_dealt_anew(samples.fold, samples.group)
+    if reason is not None:
+        yield f"folds: dealt anew, because {reason}; `ensembler store audit` tells more"
+
+
+def _unconverged(where: str, status: str) -> Iterator[str]:
+    """A status that is not a solver's ("given") has nothing to converge."""
+    if status in Status.__members__ and status != Status.CONVERGED.name:
+        yield f"the search {where}: {Status[status].value}"
+
+
+def _leaks(statistics: Statistics) -> Iterator[str]:
+    """Members that seem to know their targets, by the measure of `ensembler store audit`."""
+    for m, name in enumerate(statistics.names):
+        known = int((statistics.raw.cross[:, m] > SAME).sum())
+        covered = int((statistics.raw.lengths[:, m] > 0.0).sum())
+        if known and known >= LEAK_SHARE * covered:
+            yield (
+                f"member {name!r} equals its target in {known} of {covered} rows: a leak?"
+                " `ensembler store audit` tells more"
+            )
+
+
+def _hardly_tested(statistics: Statistics) -> Iterator[str]:
+    """Members whose rows are few, or all in one fold: none is left to fit on or to score."""
+    for m, name in enumerate(statistics.names):
+        covered = statistics.raw.lengths[:, m] > 0.0
+        rows, folds = int(covered.sum()), len(np.unique(statistics.fold[covered]))
+        if rows < FEW_ROWS or folds < 2:
+            yield (
+                f"member {name!r} has {rows} rows in {folds} of {statistics.folds} folds:"
+                " its weight is hardly tested; add more of its rows, or leave it out"
+            )

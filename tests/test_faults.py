@@ -1,0 +1,56 @@
+"""What pydantic finds wrong, as one line."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ensembler.faults import faults_of
+
+
+class Wheel(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    spokes: int
+
+
+class Cart(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    wheels: tuple[Wheel, ...] = ()
+    spare: dict[str, Wheel] = {}
+    load: int | tuple[int, ...] = 0
+
+    @model_validator(mode="after")
+    def _rolls(self) -> Cart:
+        if self.load and not self.wheels:
+            raise ValueError("a load needs wheels")
+        return self
+
+
+def faults(document: str) -> str:
+    try:
+        Cart.model_validate_json(document)
+    except ValidationError as error:
+        return faults_of(error, Cart, {"load": "load: give one number or several"})
+    return ""
+
+
+def test_all_faults_are_listed_with_their_places() -> None:
+    assert faults('{"wheels": [{"spokes": "8"}, {}]}') == (
+        "wheels.0.spokes: Input should be a valid integer; wheels.1.spokes: Field required"
+    )
+
+
+def test_an_unknown_key_offers_the_nearest_of_its_place() -> None:
+    assert faults('{"wheel": 1, "spare": {"left": {"spokes": 8, "spoke": 9}}}') == (
+        "spare.left: no key named 'spoke'; did you mean 'spokes'?;"
+        " no key named 'wheel'; did you mean 'wheels'?"
+    )
+
+
+def test_a_keys_own_sentence_is_said_once_whatever_is_wrong_there() -> None:
+    assert faults('{"load": ["x", "y"]}') == "load: give one number or several"
+
+
+def test_what_is_wrong_with_the_whole_has_no_place() -> None:
+    assert faults('{"load": 3}') == "a load needs wheels"
