@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler import __version__
 from ensembler.blending.build import Progress, build_statistics
 from ensembler.blending.statistics import Geometry, Precision, Statistics, open_geometry
 from ensembler.errors import StoreError, first_few
 from ensembler.files import BROKEN, atomic_folder, locked, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
-LAYOUT = 1  # raise when the arrays or their meaning change: old entries are then never found
 KEPT_DAYS = 30  # an entry not used for so long goes when another is built
 OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
 SMALL = ("means", "fold_sums", "target_cosines")
@@ -185,7 +185,7 @@ def _key(
     files = [path.stat() for path in (store.path / TARGETS, *paths)]
     return sha256_json(
         {
-            "layout": LAYOUT,
+            "ensembler": __version__,  # another release may lay them out, or round them, otherwise
             "precision": precision,
             "targets": targets.sha256 if targets else None,
             "rows": sha256_arrays(fold, store.samples.weight),
