@@ -17,6 +17,9 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage, done, total: None  # noqa: ARG005 - nobody is watching
+        return
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,7 +27,6 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     tasks = {}
 

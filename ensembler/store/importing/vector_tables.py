@@ -42,9 +42,8 @@ def read_numbers(path: Path, schema: pa.Schema, names: Sequence[str]) -> NDArray
     # Text is parsed to what is stored at most: float32 halves the memory, and a number too large
     # for it becomes infinite, which is refused later with its row and id.
     wide = path.suffix.lower() == ".parquet" and pa.float64() in kinds
-    number = pa.float64() if wide else pa.float32()
-    table = read_columns(path, dict.fromkeys(names, number))
-    vectors = np.empty((table.num_rows, len(names)), dtype=number.to_pandas_dtype())
+    table = read_columns(path, dict.fromkeys(names, pa.float64() if wide else pa.float32()))
+    vectors = np.empty((table.num_rows, len(names)), dtype=np.float64 if wide else np.float32)
     for position, name in enumerate(names):
         vectors[:, position] = table[name].to_numpy()
     return vectors
