@@ -133,8 +133,15 @@ class Problem:
             yield self.rows[start : start + BLOCK]
 
     def _powered(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        present = lengths > 0.0
-        return np.power(lengths, 1.0 - self.alphas, out=np.zeros_like(lengths), where=present)
+        """‖x‖^(1 - alpha), 0 where absent; the two exponents of almost every norm cost no power."""
+        powered = np.array(lengths)
+        for m, alpha in enumerate(self.alphas):
+            present = lengths[:, m] > 0.0
+            if alpha == 1.0:
+                powered[:, m] = present
+            elif alpha != 0.0:
+                np.power(lengths[:, m], 1.0 - alpha, out=powered[:, m], where=present)
+        return powered
 
     def _made(self) -> Iterator[Block]:
         total = self.statistics.weight[self.rows].sum() or 1.0  # rows of no weight score 0

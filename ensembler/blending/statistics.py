@@ -143,7 +143,8 @@ def open_geometry(folder: Path, centring: str) -> Geometry:
     """The arrays that `allocate` made, memory-mapped read-only."""
     return Geometry(
         **{
-            field.name: np.load(folder / f"{centring}.{field.name}.npy", mmap_mode="r")
+            # As a plain array: a memmap object would pay for its class at every slice.
+            field.name: np.asarray(np.load(folder / f"{centring}.{field.name}.npy", mmap_mode="r"))
             for field in fields(Geometry)
         }
     )
