@@ -20,7 +20,7 @@ _COMMANDS = {
     "predict": ("ensembler.cli.predict:predict", "Blend test embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
     "spec": ("ensembler.cli.spec:spec", "Show, verify or export a frozen spec."),
-    "study": ("ensembler.cli.study:study", "List and show study definitions."),
+    "study": ("ensembler.cli.study:study", "List and show studies; look at recorded trials."),
 }
 
 

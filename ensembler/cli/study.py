@@ -9,9 +9,13 @@ from ensembler.cli.lazy import LazyGroup
 _COMMANDS = {
     "list": ("ensembler.cli.study_list:list_", "The studies that come with ensembler."),
     "show": ("ensembler.cli.study_show:show", "A study's definition, every key spelt out."),
+    "dashboard": (
+        "ensembler.cli.study_dashboard:dashboard",
+        "A fit's trials in a browser, by optuna-dashboard.",
+    ),
 }
 
 
 @click.group(cls=LazyGroup, commands_at=_COMMANDS)
 def study() -> None:
-    """List and show study definitions."""
+    """List and show study definitions; look at recorded trials."""

@@ -7,6 +7,7 @@ import json
 import click
 
 from ensembler.search.definition import load_study
+from ensembler.search.samplers import SAMPLERS
 
 
 @click.command()
@@ -14,12 +15,14 @@ from ensembler.search.definition import load_study
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def show(*, study: str, as_json: bool) -> None:
     """A study's definition with every key, defaults included: TOML to start an own file from."""
-    document = load_study(study).model_dump(mode="json")
+    definition = load_study(study)
+    document = definition.model_dump(mode="json")
     if as_json:
         click.echo(json.dumps(document))
         return
     for key, value in document.items():
-        click.echo(f"{key:12} = {_toml(value)}")
+        note = f"  # {SAMPLERS[definition.sampler].promise}" if key == "sampler" else ""
+        click.echo(f"{key:12} = {_toml(value)}{note}")
 
 
 def _toml(value: object) -> str:

@@ -13,6 +13,7 @@ from ensembler.errors import StoreError, first_few
 from ensembler.files import sha256_json
 from ensembler.folds import evaluation_folds
 from ensembler.search.definition import StudyDefinition, load_study, parse_study, select_members
+from ensembler.search.samplers import check_sampler
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
@@ -57,7 +58,8 @@ def make_space(definition: StudyDefinition, store: Store) -> Space:
 
     Raises:
         StoreError: the store has no members or no targets.
-        StudyError: the study names members the store does not have.
+        StudyError: the study names members the store does not have, or its sampler cannot propose
+            points of this space.
     """
     store.targets()  # before anything else: is there something to fit to?
     if not store.names:
@@ -65,7 +67,9 @@ def make_space(definition: StudyDefinition, store: Store) -> Space:
     groups = select_members(definition, store.names)
     chosen = {name for members in groups.values() for name in members}
     names = tuple(name for name in store.names if name in chosen)
-    return Space(definition=definition, groups=groups, names=names)
+    space = Space(definition=definition, groups=groups, names=names)
+    check_sampler(definition.sampler, space.distributions.values())
+    return space
 
 
 def study_identity(store: Store, space: Space) -> str:

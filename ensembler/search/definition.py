@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from ensembler.blending.solver import Bounds
 from ensembler.errors import StudyError, first_few, unknown_name
 from ensembler.faults import faults_of
+from ensembler.search.samplers import SamplerName
 from ensembler.spec.model import Norm
 from ensembler.store.model import Frozen
 
@@ -37,7 +38,7 @@ class StudyDefinition(Frozen):
     fixed: dict[str, float] = Field(default_factory=dict)  # by group, else by member
     bounds: Bounds = "simplex"
     objective: Literal["mean_cosine"] = "mean_cosine"
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: SamplerName = "tpe"
     trials: int = Field(default=200, ge=1)  # in all; the baselines are always run
     patience: int = Field(default=40, ge=1)  # sampler trials without a gain before it stops
     seed: int = Field(default=0, ge=0)
