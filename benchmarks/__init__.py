@@ -1,0 +1,1 @@
+"""Opt-in benchmarks: each asserts its answer, then shows ours beside what people use today."""

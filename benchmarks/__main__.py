@@ -1,0 +1,56 @@
+"""`python -m benchmarks [NAME …] [--size toy|small|full] [--json]`: all contestants in one run."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+
+import click
+from threadpoolctl import threadpool_limits
+
+from benchmarks import fit, held_out, startup, statistics, submission
+from benchmarks.environment import machine, versions
+from benchmarks.table import Result
+from ensembler.report.tables import WIDTH
+
+BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
+    "fit": fit.run,
+    "statistics": statistics.run,
+    "csv": submission.run,
+    "startup": startup.run,
+    "held-out": held_out.run,
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[NAME]...")
+@click.option("--size", type=click.Choice(["toy", "small", "full"]), default="small")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
+    """Run benchmarks (all of them by default): fit, statistics, csv, startup, held-out.
+
+    Each checks its answers and stops with an error where one is wrong. Products of matrices take
+    one thread, whoever asks for them. A ratio is over the seconds of the table's first line.
+    """
+    results: list[Result] = []
+    with threadpool_limits(1):
+        for name in names or BENCHMARKS:
+            click.echo(f"{name} …", err=True)
+            found = BENCHMARKS[name](size)
+            results += found
+            if not as_json:
+                for result in found:
+                    click.echo(f"{result}\n")
+    about = {"machine": machine(), "versions": versions()}
+    if as_json:
+        document = {**about, "size": size, "results": [result.as_json() for result in results]}
+        click.echo(json.dumps(document, indent=2, sort_keys=True))
+    else:
+        click.echo("{cpu}, {cores} cores".format(**machine()))
+        installed = (f"{name} {number}" for name, number in versions().items())
+        click.echo(textwrap.fill(" · ".join(installed), WIDTH))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

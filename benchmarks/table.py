@@ -1,0 +1,64 @@
+"""A benchmark's result: who took how many seconds, and what that is beside the first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ensembler.report.tables import as_text, new_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One contestant.
+
+    Attributes:
+        name: what ran.
+        seconds: how long it took; None where it did not run.
+        fact: what else is worth knowing, in the table's `fact` unit; None where there is none.
+        absent: why it did not run.
+    """
+
+    name: str
+    seconds: float | None = None
+    fact: float | None = None
+    absent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """All contestants of one benchmark, from one run.
+
+    Attributes:
+        title: what was compared.
+        lines: the contestants; ratios are over the first one's seconds.
+        fact: heading of the lines' facts, "" where they have none.
+        decimals: of the facts.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    fact: str = ""
+    decimals: int = 0
+
+    def ratio(self, line: Line) -> float | None:
+        """A line's seconds over the first line's; None where either did not run."""
+        first = self.lines[0].seconds
+        return line.seconds / first if line.seconds is not None and first else None
+
+    def as_json(self) -> dict[str, object]:
+        """The result as plain data, numbers unrounded."""
+        lines = [{**asdict(line), "ratio": self.ratio(line)} for line in self.lines]
+        return {"title": self.title, "fact": self.fact, "lines": lines}
+
+    def __str__(self) -> str:
+        table = new_table(self.title, "seconds", "ratio", *filter(None, [self.fact]))
+        for line in self.lines:
+            ratio = self.ratio(line)
+            cells = [
+                line.absent if line.seconds is None else f"{line.seconds:.3f}",
+                "" if ratio is None else f"{ratio:.2f}",
+            ]
+            if self.fact:
+                cells.append("" if line.fact is None else f"{line.fact:,.{self.decimals}f}")
+            table.add_row(line.name, *cells)
+        return as_text(table)

@@ -1,0 +1,47 @@
+"""Timing work that was warmed up: the best of a few runs, or the median of interleaved ones."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+
+def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Seconds of one run, and its answer."""
+    begun = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - begun, answer
+
+
+def best_of(runs: int, work: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Seconds of the fastest of some runs, and the last answer.
+
+    What else the machine does can only add to a run, so the fastest is the nearest to the work.
+
+    Args:
+        runs: how many; at least one.
+        work: what is timed; each run must do all of it.
+    """
+    seconds, answer = timed(work)
+    for _ in range(runs - 1):
+        again, answer = timed(work)
+        seconds = min(seconds, again)
+    return seconds, answer
+
+
+def medians(runs: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each work, taken in turns, so that a busy moment hits them alike.
+
+    Args:
+        runs: how many turns; at least one.
+        works: what is timed, by name.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(runs):
+        for name, work in works.items():
+            seconds[name].append(timed(work)[0])
+    return {name: statistics.median(values) for name, values in seconds.items()}
