@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
 from ensembler.folds import (
     EVALUATION_FOLDS,
@@ -23,6 +24,18 @@ group_names = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=60)
 
 def text(*names: str) -> NDArray[np.str_]:
     return np.array(names, dtype=np.str_)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_groups_are_dealt_as_scikit_learn_deals_them(folds: int) -> None:
+    # Of all sizes different, because the library's older releases break ties at random.
+    rng = np.random.default_rng(folds)
+    groups = rng.permutation(np.repeat([f"g{number}" for number in range(12)], np.arange(1, 13)))
+    expected = np.empty(len(groups), dtype=np.int64)
+    splits = GroupKFold(n_splits=folds).split(groups, groups=groups)
+    for number, (_, rows) in enumerate(splits):
+        expected[rows] = number
+    np.testing.assert_array_equal(group_folds(groups, folds), expected)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
