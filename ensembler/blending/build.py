@@ -65,7 +65,6 @@ def build_statistics(
     folds = len(sums)
     geometries = allocate(folder, len(fold), len(members), folds, precision)
     target_cosines = np.empty((len(fold), folds))
-
     mean_lengths = np.linalg.norm(means.astype(np.float64), axis=1)
 
     def second_pass(start: int, stop: int) -> None:
@@ -73,7 +72,7 @@ def build_statistics(
             rows = slice(low, min(low + BLOCK, stop))
             target = unit_rows(targets[rows])
             target_cosines[rows] = target @ directions.T
-            joined = np.empty((len(target), len(members) + 1, len(directions[0])), dtype=precision)
+            joined = np.empty((len(target), len(members) + 1, targets.shape[1]), dtype=precision)
             for m, member in enumerate(members):
                 member.read_into(joined[:, m], rows.start)
             joined[:, -1] = target

@@ -27,6 +27,29 @@ class Weighting:
     weights: tuple[float, ...]
 
 
+def weighting_problem(
+    statistics: Statistics,
+    weighting: Weighting,
+    rows: NDArray[np.int64],
+    held_out: int | None,
+) -> Problem:
+    """The problem whose weights a blend solves: its centring and norms on some rows.
+
+    Args:
+        statistics: of all rows.
+        weighting: for the statistics' members.
+        rows: (n,) int64, ascending.
+        held_out: the fold whose targets no prior may know, or None.
+    """
+    return Problem(
+        statistics=statistics,
+        rows=rows,
+        held_out=held_out,
+        centred=weighting.centred,
+        alphas=np.array(weighting.alphas),
+    )
+
+
 def weighting_cosines(
     statistics: Statistics,
     weighting: Weighting,
@@ -44,11 +67,5 @@ def weighting_cosines(
     Returns:
         (n,) float64, in the order of `rows`.
     """
-    problem = Problem(
-        statistics=statistics,
-        rows=rows,
-        held_out=held_out,
-        centred=weighting.centred,
-        alphas=np.array(weighting.alphas),
-    )
+    problem = weighting_problem(statistics, weighting, rows, held_out)
     return row_cosines(problem, np.array(weighting.weights) * problem.scale)

@@ -7,9 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.problem import Problem
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting
+from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.baselines import baseline_fits
 from ensembler.evaluation.contributions import alone, losses_without
 from ensembler.evaluation.intervals import GroupBootstrap
@@ -77,13 +76,7 @@ def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]
 
     A weight alone says little: without a norm it is small where a member's vectors are long.
     """
-    problem = Problem(
-        statistics=statistics,
-        rows=np.arange(len(statistics)),
-        held_out=None,
-        centred=weighting.centred,
-        alphas=np.array(weighting.alphas),
-    )
+    problem = weighting_problem(statistics, weighting, np.arange(len(statistics)), None)
     scaled = np.array(weighting.weights) * problem.scale
     return np.asarray(scaled / np.abs(scaled).sum() + 0.0)  # + 0.0: no negative zeros
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.problem import Problem
 from ensembler.blending.solver import normalise, solve
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting
+from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.nested import Nested, nested_cosines
 from ensembler.fitting.inputs import Progress
 from ensembler.search.record import Record
@@ -123,13 +122,7 @@ def without_member(
     columns = space.columns
     columns[1 + member] = False
     if space.definition.weights == "exact" and columns.any():
-        problem = Problem(
-            statistics=statistics,
-            rows=rows,
-            held_out=held_out,
-            centred=weighting.centred,
-            alphas=np.array(weighting.alphas),
-        )
+        problem = weighting_problem(statistics, weighting, rows, held_out)
         bounds, warm = space.definition.bounds, weights * problem.scale
         weights = solve(problem, columns, bounds=bounds, warm=warm).weights
     elif weights.any():

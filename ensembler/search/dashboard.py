@@ -16,12 +16,11 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from ensembler.errors import InputError, StudyError
+from ensembler.search.journal import RUNNING
 from ensembler.search.record import quiet_optuna
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-_RUNNING = ".running"  # what journal.py adds to the name of a journal until its fit has ended
 
 
 def dashboard_app(place: str) -> WSGIApplication:
@@ -96,7 +95,7 @@ class _SeenJournal(BaseJournalBackend):
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The entries from a number on, as far as they are written."""
-        if self._path.suffix == _RUNNING and not self._path.exists():
+        if self._path.suffix == RUNNING and not self._path.exists():
             self._path = self._path.with_suffix("")
         with self._path.open("rb") as file:
             file.seek(self._read)

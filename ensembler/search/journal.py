@@ -19,6 +19,8 @@ from ensembler.errors import StudyError
 from ensembler.files import locked
 from ensembler.search.record import STUDY_NAME, Record, in_memory_copy, open_record
 
+RUNNING = ".running"  # added to a journal's name until its fit has ended
+
 
 @contextlib.contextmanager
 def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Record]:
@@ -36,7 +38,7 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
         StudyError: the journal cannot be written, another process writes it, there is nothing to
             resume, or what there is belongs to another study.
     """
-    running = path.with_name(path.name + ".running")
+    running = path.with_name(path.name + RUNNING)
     interrupted = running.exists()
     if resume and not interrupted and not path.exists():
         raise StudyError(f"nothing to resume: neither {running} nor {path} exists")

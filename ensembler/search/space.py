@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from ensembler.search.candidate import Candidate, Rule
 from ensembler.search.definition import StudyDefinition
+from ensembler.spec.freeze import norm_of
 from ensembler.spec.model import ALPHAS, Norm
 from ensembler.store.model import PRIOR
 
@@ -163,6 +164,5 @@ class Space:
         return float(values[f"alpha:{name}"]) if norm == "power" else ALPHA[norm]
 
     def _norm(self, alpha: float) -> Norm:
-        exact: dict[float, Norm] = {0.0: "none", 1.0: "l2"}
-        norm = exact.get(alpha, "power")
+        norm = norm_of(alpha)
         return norm if norm in self.definition.norms else "power"
