@@ -38,7 +38,7 @@ def scores(problem: Rows, candidates: NDArray[np.float64]) -> NDArray[np.float64
     """
     total = np.zeros(len(candidates))
     for block in problem.blocks():
-        total += block.share @ _cosines(block, candidates)
+        total += _cosines(block, candidates) @ block.share
     return total
 
 
@@ -50,9 +50,9 @@ def row_cosines(problem: Rows, weights: NDArray[np.float64]) -> NDArray[np.float
         weights: (K,) float64, in units of the columns' scale.
 
     Returns:
-        (n,) float64, in the order of `problem.rows`.
+        (n,) float64, in the order of its rows.
     """
-    return np.concatenate([_cosines(b, weights[None, :])[:, 0] for b in problem.blocks()])
+    return np.concatenate([_cosines(b, weights[None, :])[0] for b in problem.blocks()])
 
 
 def expand(problem: Rows, weights: NDArray[np.float64]) -> Expansion:
@@ -71,21 +71,21 @@ def expand(problem: Rows, weights: NDArray[np.float64]) -> Expansion:
     packed = np.zeros(len(first))
     spread = _spread(weights, first, second)
     for block in problem.blocks():
-        parts = block.lengths @ np.abs(weights)
+        parts = np.abs(weights) @ block.lengths
         gram = _wide_enough(block.gram, parts)
-        blended = (gram @ spread.astype(gram.dtype)).astype(np.float64)  # G u, (n, K)
-        inverse = _inverse_length(blended @ weights, parts)
-        along = block.cross @ weights
+        blended = (spread.astype(gram.dtype) @ gram).astype(np.float64)  # G u, (K, n)
+        inverse = _inverse_length(weights @ blended, parts)
+        along = weights @ block.cross
         share = block.share * inverse
-        uncovered = _uncovered(block, weights[None, :])[:, 0]
+        uncovered = _uncovered(block, weights[None, :])[0]
         value += float(block.share @ np.where(uncovered, block.fallback, along * inverse))
         pull = share * along * inverse**2
-        gradient += block.cross.T @ share - blended.T @ pull
-        slope = blended * (inverse**2)[:, None]  # g/s²; s⁵ by itself could leave float64
-        mixed = block.cross.T @ (slope * share[:, None])
-        outer = slope.T @ (slope * (3.0 * share * along)[:, None])
+        gradient += block.cross @ share - blended @ pull
+        slope = blended * inverse**2  # g/s²; s⁵ by itself could leave float64
+        mixed = block.cross @ (slope * share).T
+        outer = (slope * (3.0 * share * along)) @ slope.T
         hessian += outer - mixed - mixed.T
-        packed += gram.T @ pull.astype(gram.dtype)
+        packed += gram @ pull.astype(gram.dtype)
     curvature = np.zeros((columns, columns))
     curvature[first, second] = packed
     curvature[second, first] = packed
@@ -97,8 +97,8 @@ def mean_gram(problem: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     columns = problem.columns
     packed, cross = np.zeros(columns * (columns + 1) // 2), np.zeros(columns)
     for block in problem.blocks():
-        packed += block.gram.T @ block.share.astype(block.gram.dtype)
-        cross += block.share @ block.cross
+        packed += block.gram @ block.share.astype(block.gram.dtype)
+        cross += block.cross @ block.share
     gram = np.zeros((columns, columns))
     first, second = packed_pairs(columns)
     gram[first, second] = packed
@@ -107,16 +107,16 @@ def mean_gram(problem: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _cosines(block: Block, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, S) cosines of each row under each candidate."""
+    """(S, n) cosines of each row under each candidate."""
     first, second = packed_pairs(candidates.shape[1])
     size = np.abs(candidates).sum(axis=1, keepdims=True)
     weights = candidates / np.where(size > 0.0, size, 1.0)  # any scale: squares must fit a float32
     squares = weights[:, first] * weights[:, second] * np.where(first == second, 1.0, 2.0)
-    parts = block.lengths @ np.abs(weights).T
+    parts = np.abs(weights) @ block.lengths
     gram = _wide_enough(block.gram, parts)
-    square = (gram @ squares.T.astype(gram.dtype)).astype(np.float64)
-    cosine = (block.cross @ weights.T) * _inverse_length(square, parts)
-    return np.where(_uncovered(block, weights), block.fallback[:, None], cosine)
+    square = (squares.astype(gram.dtype) @ gram).astype(np.float64)
+    cosine = (weights @ block.cross) * _inverse_length(square, parts)
+    return np.where(_uncovered(block, weights), block.fallback, cosine)
 
 
 def _wide_enough(gram: NDArray[np.floating], parts: NDArray[np.float64]) -> NDArray[np.floating]:
@@ -133,16 +133,16 @@ def _inverse_length(square: NDArray[np.float64], parts: NDArray[np.float64]) -> 
 
 
 def _uncovered(block: Block, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n, S) where no member of nonzero weight has the row: the prior, whatever its own weight."""
-    return np.asarray(block.lengths[:, 1:] @ np.abs(weights[:, 1:]).T == 0.0)
+    """(S, n) where no member of nonzero weight has the row: the prior, whatever its own weight."""
+    return np.asarray(np.abs(weights[:, 1:]) @ block.lengths[1:] == 0.0)
 
 
 def _spread(
     weights: NDArray[np.float64], first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """(Q, K) with `packed @ spread = G u` for every packed row at once."""
+    """(K, Q) with `spread @ packed = G u` for every packed row at once."""
     pairs = np.arange(len(first))
-    spread = np.zeros((len(first), len(weights)))
-    spread[pairs, first] = weights[second]
-    spread[pairs, second] = weights[first]
+    spread = np.zeros((len(weights), len(first)))
+    spread[first, pairs] = weights[second]
+    spread[second, pairs] = weights[first]
     return spread

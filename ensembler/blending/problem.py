@@ -4,6 +4,9 @@ The columns of a problem are the prior, first, and the members. Member m of row 
 `‖x_im‖^(1 - alpha_m)` (alpha 0: as it is, 1: unit length); the prior has length 1. Cosine ignores
 scale twice over, which keeps float32 honest for any lengths: each column is divided by its mean
 length (the solver works on weights times that length), each row by its longest column.
+
+Arrays have a line for each column or pair and a row of the store in each place along it: then all
+that is done to a pair, or by row, runs along contiguous memory.
 """
 
 from __future__ import annotations
@@ -18,18 +21,18 @@ from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
 
-BLOCK = 8192  # rows of one matrix product; fixed, so that sums do not depend on the machine
-HELD_BYTES = 1 << 28  # blocks of a problem up to this size are kept, larger ones made anew
+BLOCK = 4096  # rows of one matrix product; fixed, so that sums do not depend on the machine
+HELD_BYTES = 1 << 27  # what is no larger is kept in memory, anything larger made anew at each pass
 SHORTEST = 1e-12  # a column this much shorter than its row's longest would square to a float32 0
 
 
 class Columns(NamedTuple):
-    """Statistics of some rows, the prior's column before the K - 1 members'.
+    """Statistics of n rows, the prior's column before the K - 1 members'.
 
     Attributes:
-        cosines: (n, K(K-1)/2) float32 or float64, between columns j < k by row.
-        cross: (n, K) float64, cosines with the target.
-        lengths: (n, K) float64, ‖x‖, 0 where absent; 1 for the prior.
+        cosines: (K(K-1)/2, n) float32 or float64, between columns j < k by row.
+        cross: (K, n) float64, cosines with the target.
+        lengths: (K, n) float64, ‖x‖, 0 where absent; 1 for the prior.
     """
 
     cosines: NDArray[np.floating]
@@ -41,9 +44,9 @@ class Block(NamedTuple):
     """Some rows of a problem; K columns, Q = K(K+1)/2 packed pairs.
 
     Attributes:
-        gram: (n, Q) float32 or float64, inner products between columns, as `packed_pairs` has them.
-        cross: (n, K) float64, inner products with the unit target.
-        lengths: (n, K) float64, of the columns; 0 where absent.
+        gram: (Q, n) float32 or float64, inner products between columns, as `packed_pairs` has them.
+        cross: (K, n) float64, inner products with the unit target.
+        lengths: (K, n) float64, of the columns; 0 where absent.
         fallback: (n,) float64, what a row scores that has no column of any weight: the prior.
         share: (n,) float64, the row's share of the mean; sums to 1 over all blocks.
     """
@@ -71,21 +74,52 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Rows, centring and norms: everything but the weights.
+class Selection:
+    """Rows of the statistics under one centring, with the prior that they may know.
 
     Attributes:
         statistics: of all rows and members.
         rows: (n,) int64, ascending: the rows to score.
         held_out: the fold whose targets no prior may know, or None.
         centred: whether members stand less their means.
-        alphas: (M,) float64, each member's exponent: 0 none, 1 l2.
     """
 
     statistics: Statistics
     rows: NDArray[np.int64]
     held_out: int | None
     centred: bool
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
+        """The rows in order, in blocks of fixed boundaries: which, and their statistics."""
+        return iter(self._held) if self._held is not None else self._read()
+
+    @cached_property
+    def _held(self) -> tuple[tuple[NDArray[np.int64], Columns], ...] | None:
+        return tuple(self._read()) if self.is_small else None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether Gram matrices of all rows may be kept in memory."""
+        columns = len(self.statistics.names) + 1
+        numbers = len(self.rows) * columns * (columns + 1) // 2
+        return numbers * self.statistics.raw.cosines.itemsize <= HELD_BYTES
+
+    def _read(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
+        for start in range(0, len(self.rows), BLOCK):
+            rows = self.rows[start : start + BLOCK]
+            yield rows, columns_of(self.statistics, rows, self.held_out, centred=self.centred)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Rows, centring and norms: everything but the weights.
+
+    Attributes:
+        selection: the rows and their centring.
+        alphas: (M,) float64, each member's exponent: 0 none, 1 l2.
+    """
+
+    selection: Selection
     alphas: NDArray[np.float64]
 
     @property
@@ -98,23 +132,22 @@ class Problem:
         """(K,) mean length of each column over the rows it covers; 1 for the prior."""
         total, count = self._totals
         mean = np.divide(total, count, out=np.ones_like(total), where=total > 0.0)
-        return np.concatenate([[1.0], mean])
+        return np.concatenate([[1.0], mean[1:]])
 
     @property
     def covered(self) -> NDArray[np.bool_]:
         """(K,) the columns with any of the rows; what no row has tested should have no weight."""
         _, count = self._totals
-        return np.concatenate([[True], count > 0.0])
+        return np.concatenate([[True], count[1:] > 0.0])
 
     @cached_property
     def _totals(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) summed lengths and (M,) numbers of rows of the members."""
-        lengths = self.statistics.geometry(self.centred).lengths
-        total, count = np.zeros(self.columns - 1), np.zeros(self.columns - 1)
-        for rows in self._row_blocks():
-            powered = self._powered(lengths[rows])
-            total += powered.sum(axis=0)
-            count += (powered > 0.0).sum(axis=0)
+        """(K,) summed lengths and (K,) numbers of rows of the columns."""
+        total, count = np.zeros(self.columns), np.zeros(self.columns)
+        for _, columns in self.selection.blocks():
+            powered = self._powered(columns.lengths)
+            total += powered.sum(axis=1)
+            count += np.count_nonzero(powered, axis=1)
         return total, count
 
     def blocks(self) -> Iterator[Block]:
@@ -123,39 +156,29 @@ class Problem:
 
     @cached_property
     def _held(self) -> tuple[Block, ...] | None:
-        pairs = self.columns * (self.columns + 1) // 2
-        itemsize = self.statistics.raw.cosines.itemsize
-        small = len(self.rows) * pairs * itemsize <= HELD_BYTES
-        return tuple(self._made()) if small else None
-
-    def _row_blocks(self) -> Iterator[NDArray[np.int64]]:
-        for start in range(0, len(self.rows), BLOCK):
-            yield self.rows[start : start + BLOCK]
+        return tuple(self._made()) if self.selection.is_small else None
 
     def _powered(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
         """‖x‖^(1 - alpha), 0 where absent; the two exponents of almost every norm cost no power."""
         powered = np.array(lengths)
-        for m, alpha in enumerate(self.alphas):
-            present = lengths[:, m] > 0.0
+        for m, alpha in enumerate(self.alphas, start=1):
+            present = lengths[m] > 0.0
             if alpha == 1.0:
-                powered[:, m] = present
+                powered[m] = present
             elif alpha != 0.0:
-                np.power(lengths[:, m], 1.0 - alpha, out=powered[:, m], where=present)
+                np.power(lengths[m], 1.0 - alpha, out=powered[m], where=present)
         return powered
 
     def _made(self) -> Iterator[Block]:
-        total = self.statistics.weight[self.rows].sum() or 1.0  # rows of no weight score 0
-        for rows in self._row_blocks():
-            columns = columns_of(self.statistics, rows, self.held_out, centred=self.centred)
-            lengths = np.column_stack(
-                [columns.lengths[:, 0], self._powered(columns.lengths[:, 1:])]
-            )
+        weight = self.selection.statistics.weight
+        total = weight[self.selection.rows].sum() or 1.0  # rows of no weight score 0
+        for rows, columns in self.selection.blocks():
             yield make_block(
                 columns.cosines,
                 columns.cross,
-                lengths / self.scale,
-                fallback=columns.cross[:, 0],
-                share=self.statistics.weight[rows] / total,
+                self._powered(columns.lengths) / self.scale[:, None],
+                fallback=columns.cross[0],
+                share=weight[rows] / total,
             )
 
 
@@ -172,13 +195,14 @@ def columns_of(
     """
     geometry = statistics.geometry(centred)
     parts = statistics.prior_parts(held_out)[statistics.fold[rows]]
-    between = geometry.cosines[rows]
-    with_prior = np.einsum("imf,if->im", geometry.fold_cosines[rows], parts)
-    prior_cross = np.einsum("if,if->i", statistics.target_cosines[rows], parts)
+    with_prior = np.einsum("imf,if->mi", geometry.fold_cosines[rows], parts)
+    between = geometry.cosines[rows].T
     return Columns(
-        cosines=np.concatenate([with_prior.astype(between.dtype), between], axis=1),
-        cross=np.column_stack([prior_cross, geometry.cross[rows]]),
-        lengths=np.column_stack([parts.any(axis=1), geometry.lengths[rows]]),
+        cosines=np.concatenate([with_prior.astype(between.dtype), between]),
+        cross=np.vstack(
+            [np.einsum("if,if->i", statistics.target_cosines[rows], parts), geometry.cross[rows].T]
+        ),
+        lengths=np.vstack([parts.any(axis=1), geometry.lengths[rows].T]),
     )
 
 
@@ -200,17 +224,23 @@ def make_block(
     """A block from cosines and lengths, each row scaled to a longest column of 1.
 
     Args:
-        cosines: (n, K(K-1)/2), between columns j < k by row.
-        cross: (n, K) cosines with the target.
-        lengths: (n, K) of the columns, 0 where absent.
+        cosines: (K(K-1)/2, n), between columns j < k by row.
+        cross: (K, n) cosines with the target.
+        lengths: (K, n) of the columns, 0 where absent.
         fallback: as in Block.
         share: as in Block.
     """
-    longest = lengths.max(axis=1, keepdims=True)
+    longest = lengths.max(axis=0)
     lengths = lengths / np.where(longest > 0.0, longest, 1.0)
     extreme = lengths.min(where=lengths > 0.0, initial=1.0) < SHORTEST
     narrow = lengths.astype(np.float64 if extreme else cosines.dtype)
-    first, second = packed_pairs(lengths.shape[1])
-    gram = narrow[:, first] * narrow[:, second]
-    gram[:, lengths.shape[1] :] *= cosines
+    columns, rows = narrow.shape
+    gram = np.empty((columns + len(cosines), rows), dtype=narrow.dtype)
+    np.square(narrow, out=gram[:columns])
+    place = columns
+    for first in range(columns - 1):
+        pairs = gram[place : place + columns - 1 - first]
+        np.multiply(narrow[first], narrow[first + 1 :], out=pairs)
+        place += len(pairs)
+    gram[columns:] *= cosines
     return Block(gram=gram, cross=cross * lengths, lengths=lengths, fallback=fallback, share=share)

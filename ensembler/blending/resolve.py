@@ -57,9 +57,9 @@ def resolve_weights(
     scale = powered.sum(axis=0) / covered
     scale[scale == 0.0] = 1.0
     block = make_block(
-        cosines.astype(np.float64),
-        cross.astype(np.float64),
-        powered / scale,
+        cosines.T.astype(np.float64),
+        cross.T.astype(np.float64),
+        (powered / scale).T,
         fallback=cross[:, 0].astype(np.float64),
         share=weight.astype(np.float64) / weight.sum(dtype=np.float64),
     )

@@ -9,7 +9,7 @@ takes that direction out of the model. It is not concave, hence several starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
@@ -80,8 +80,8 @@ def solve(
 ) -> Solution:
     """Maximise the mean cosine over the weights of some columns.
 
-    Never below the uniform blend of the members (by more than TIE) or the best single column on the
-    same rows.
+    Without `warm` never below the uniform blend of the members (by more than TIE) or the best
+    single column on the same rows; with it, never below it.
 
     Args:
         problem: rows, centring and norms.
@@ -94,47 +94,60 @@ def solve(
             there and nowhere else.
 
     Returns:
-        The best of all starts.
+        The best found; of those that tie, the one with the fewest columns.
 
     Raises:
         ValueError: no column is allowed.
     """
     if not columns.any():
         raise ValueError("at least one column must be allowed")
-    points = _plain_points(problem, columns)
-    values = scores(problem, points)
-    finite = bool(np.isfinite(values).all())
-    evaluations, ascents = 1, list[_Ascent]()
-    if finite and columns.sum() > 1:
-        starts = _starts(problem, columns, points, values, warm)
-        if bounds == "free" and warm is None:  # never below what nonnegative weights reach
-            nonnegative = solve(problem, columns, bounds="nonnegative", seed=seed)
-            starts.append(nonnegative.scaled)
-            evaluations += nonnegative.evaluations
-        ascents += [_ascend(problem, start, columns, bounds) for start in starts]
-        found = [ascent.value for ascent in ascents]
-        if warm is None and (max(found) - min(found) > DISAGREE or _opposed(problem, columns)):
-            ascents += [
-                _ascend(problem, start, columns, bounds)
-                for start in _random_starts(columns, bounds, seed)
-            ]
-        evaluations += sum(a.evaluations for a in ascents)
-    status = Status.CONVERGED if finite else Status.NON_FINITE
-    if ascents:
-        status = max(ascents, key=lambda a: a.value).status
-    plain = [_Ascent(p, v, status, 0) for p, v in zip(points, values.tolist(), strict=True)]
-    best = max(a.value for a in (*ascents, *plain))
+    start = None if warm is None else np.where(columns, warm, 0.0)
+    if start is not None and start.any():
+        ascents = [_ascend(problem, start / np.abs(start).sum(), columns, bounds)]
+    else:
+        ascents = _from_all_starts(problem, columns, bounds, seed)
+    best = max(a.value for a in ascents)
     chosen = min(
-        (a for a in (*ascents, *plain) if a.value >= best - TIE or not np.isfinite(best)),
+        (a for a in ascents if a.value >= best - TIE or not np.isfinite(best)),
         key=lambda a: (np.count_nonzero(a.scaled), -a.value),
     )
     return Solution(
         weights=normalise(chosen.scaled / problem.scale, bounds),
         scaled=chosen.scaled,
         value=chosen.value,
-        status=chosen.status,
-        evaluations=evaluations,
+        status=max(ascents, key=lambda a: a.value).status,
+        evaluations=sum(a.evaluations for a in ascents),
     )
+
+
+def _from_all_starts(
+    problem: Rows, columns: NDArray[np.bool_], bounds: Bounds, seed: int
+) -> list[_Ascent]:
+    """Where several starts led, and the plain blends, which nothing chosen may fall below."""
+    points = _plain_points(problem, columns)
+    values = scores(problem, points)
+    finite = bool(np.isfinite(values).all())
+    ascents, evaluations = list[_Ascent](), 1
+    if finite and columns.sum() > 1:
+        single = points[1 + int(values[1:].argmax())]
+        starts = [_mean_gram_optimum(problem, columns), points[0], single]
+        if bounds == "free":  # never below what nonnegative weights reach
+            nonnegative = solve(problem, columns, bounds="nonnegative", seed=seed)
+            starts.append(nonnegative.scaled)
+            evaluations += nonnegative.evaluations
+        ascents += [_ascend(problem, start, columns, bounds) for start in starts]
+        found = [ascent.value for ascent in ascents]
+        if max(found) - min(found) > DISAGREE or _opposed(problem, columns):
+            ascents += [
+                _ascend(problem, start, columns, bounds)
+                for start in _random_starts(columns, bounds, seed)
+            ]
+    status = Status.CONVERGED if finite else Status.NON_FINITE
+    if ascents:
+        status = max(ascents, key=lambda a: a.value).status
+    plain = [_Ascent(p, v, status, 0) for p, v in zip(points, values.tolist(), strict=True)]
+    plain[0] = replace(plain[0], evaluations=evaluations)
+    return ascents + plain
 
 
 def normalise(weights: NDArray[np.float64], bounds: Bounds) -> NDArray[np.float64]:
@@ -154,20 +167,6 @@ def _plain_points(problem: Rows, columns: NDArray[np.bool_]) -> NDArray[np.float
     members[0] = False
     uniform = (members if members.any() else columns) * problem.scale
     return np.vstack([uniform / uniform.sum(), np.eye(problem.columns)[columns]])
-
-
-def _starts(
-    problem: Rows,
-    columns: NDArray[np.bool_],
-    points: NDArray[np.float64],
-    values: NDArray[np.float64],
-    warm: NDArray[np.float64] | None,
-) -> list[NDArray[np.float64]]:
-    if warm is not None:
-        start = np.where(columns, warm, 0.0)
-        if start.any():
-            return [start / np.abs(start).sum()]
-    return [_mean_gram_optimum(problem, columns), points[0], points[1 + int(values[1:].argmax())]]
 
 
 def _random_starts(columns: NDArray[np.bool_], bounds: Bounds, seed: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending.objective import row_cosines
-from ensembler.blending.problem import Problem
+from ensembler.blending.problem import Problem, Selection
 from ensembler.blending.statistics import Statistics
 
 
@@ -41,13 +41,10 @@ def weighting_problem(
         rows: (n,) int64, ascending.
         held_out: the fold whose targets no prior may know, or None.
     """
-    return Problem(
-        statistics=statistics,
-        rows=rows,
-        held_out=held_out,
-        centred=weighting.centred,
-        alphas=np.array(weighting.alphas),
+    selection = Selection(
+        statistics=statistics, rows=rows, held_out=held_out, centred=weighting.centred
     )
+    return Problem(selection=selection, alphas=np.array(weighting.alphas))
 
 
 def weighting_cosines(

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending.objective import scores
-from ensembler.blending.problem import Problem
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting
+from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.nested import Fit
 
 
@@ -34,13 +33,7 @@ def baseline_fits(statistics: Statistics) -> Mapping[str, Fit]:
 
     def single_best(rows: NDArray[np.int64], held_out: int | None) -> Weighting:
         alone = np.eye(members + 1)[1:]
-        problem = Problem(
-            statistics=statistics,
-            rows=rows,
-            held_out=held_out,
-            centred=False,
-            alphas=np.ones(members),
-        )
+        problem = weighting_problem(statistics, _plain(alone[0]), rows, held_out)
         return _plain(alone[int(scores(problem, alone).argmax())])
 
     return {"prior": prior, "uniform": uniform, "single_best": single_best}

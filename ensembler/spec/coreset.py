@@ -38,11 +38,12 @@ def make_coreset(
     )
     rows = np.sort(np.array(lowest[:size], dtype=np.int64))
     chosen = columns_of(statistics, rows, None, centred=weighting.centred)
+    pairs = _pairs(columns, len(chosen.cross))
     return Coreset(
         rows=len(rows),
-        cosines=encode_vector(chosen.cosines[:, _pairs(columns, chosen.cross.shape[1])]),
-        cross=encode_vector(chosen.cross[:, columns]),
-        lengths=encode_vector(chosen.lengths[:, columns]),
+        cosines=encode_vector(chosen.cosines[pairs].T),
+        cross=encode_vector(chosen.cross[columns].T),
+        lengths=encode_vector(chosen.lengths[columns].T),
         weight=encode_vector(statistics.weight[rows]),
     )
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blending.build import build_statistics
-from ensembler.blending.problem import Problem
+from ensembler.blending.build import Kernel, build_statistics
+from ensembler.blending.problem import Problem, Selection
 from ensembler.blending.statistics import Precision, Statistics
 from ensembler.store.model import MemberRecord
 from ensembler.store.reader import Member
@@ -43,12 +43,13 @@ class World:
         self,
         *,
         precision: Precision = "float32",
+        kernel: Kernel = "numpy",
         jobs: int = 1,
         progress: Callable[[int], None] | None = None,
     ) -> Statistics:
         return build_statistics(
             self.folder(), self.members(), self.targets, self.fold, self.weight,
-            precision=precision, jobs=jobs, progress=progress,
+            precision=precision, kernel=kernel, jobs=jobs, progress=progress,
         )  # fmt: skip
 
     def problem(
@@ -60,13 +61,14 @@ class World:
         rows: NDArray[np.int64] | None = None,
         precision: Precision = "float32",
     ) -> Problem:
-        return Problem(
+        selection = Selection(
             statistics=self.statistics(precision=precision),
             rows=np.arange(len(self.fold)) if rows is None else rows,
             held_out=held_out,
             centred=centred,
-            alphas=np.ones(len(self.embeddings)) if alphas is None else np.array(alphas),
         )
+        unit = np.ones(len(self.embeddings))
+        return Problem(selection=selection, alphas=unit if alphas is None else np.array(alphas))
 
     def _member(self, m: int, vectors: NDArray[np.float32]) -> Member:
         kept = np.arange(len(vectors)) if m % 2 else np.flatnonzero(vectors.any(axis=1))
@@ -108,7 +110,7 @@ def naive_cosine(
     total, parts, covered = weights[0] * prior, abs(weights[0]) * _length(prior), False
     for m, weight in enumerate(weights[1:]):
         stored = world.embeddings[m, row].astype(np.float64)
-        mean = problem.statistics.means[m].astype(np.float64) * problem.centred
+        mean = problem.selection.statistics.means[m].astype(np.float64) * problem.selection.centred
         x = stored - mean
         if weight == 0.0 or not stored.any():
             continue
@@ -128,15 +130,17 @@ def naive_cosines(problem: Problem, world: World, weights: Sequence[float] | Vec
     """Every row's score."""
     return np.array(
         [
-            naive_cosine(problem, world, weights, i, naive_prior(world, i, problem.held_out))
-            for i in problem.rows
+            naive_cosine(
+                problem, world, weights, i, naive_prior(world, i, problem.selection.held_out)
+            )
+            for i in problem.selection.rows
         ]
     )
 
 
 def naive_score(problem: Problem, world: World, weights: Sequence[float] | Vector) -> float:
     """The weighted mean of the rows' scores."""
-    share = world.weight[problem.rows]
+    share = world.weight[problem.selection.rows]
     return float((share * naive_cosines(problem, world, weights)).sum() / share.sum())
 
 

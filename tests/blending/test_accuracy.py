@@ -146,7 +146,7 @@ def test_every_row_scores_as_the_oracle_says(
         row_cosines(problem, weights * problem.scale), expected, rtol=0, atol=PROMISE
     )
     weighting = Weighting(centred=True, alphas=(1.0, 0.0, 0.5), weights=tuple(weights.tolist()))
-    again = weighting_cosines(problem.statistics, weighting, rows, 2)
+    again = weighting_cosines(problem.selection.statistics, weighting, rows, 2)
     np.testing.assert_allclose(again, expected, rtol=0, atol=PROMISE)
 
 

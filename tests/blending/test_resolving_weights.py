@@ -25,7 +25,8 @@ def kept(world: World, centred: bool, dtype: str = "float32") -> dict[str, Any]:
     rows = np.arange(len(world.fold))
     statistics = world.statistics(precision="float64")
     columns = columns_of(statistics, rows, None, centred=centred)
-    arrays = {**columns._asdict(), "weight": world.weight, "alphas": ALPHAS}
+    by_row = {name: array.T for name, array in columns._asdict().items()}
+    arrays = {**by_row, "weight": world.weight, "alphas": ALPHAS}
     return {k: v if k == "alphas" else np.asarray(v, dtype=dtype) for k, v in arrays.items()}
 
 

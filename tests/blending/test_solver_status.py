@@ -29,7 +29,7 @@ class OneBlock:
 
     @property
     def columns(self) -> int:
-        return len(self.block.lengths[0])
+        return len(self.block.lengths)
 
     @property
     def scale(self) -> NDArray[np.float64]:
@@ -44,9 +44,9 @@ def rows_of(cross: NDArray[np.float64], lengths: NDArray[np.float64]) -> OneBloc
     rows, columns = lengths.shape
     return OneBlock(
         make_block(
-            np.zeros((rows, columns * (columns - 1) // 2)),
-            cross,
-            lengths,
+            np.zeros((columns * (columns - 1) // 2, rows)),
+            cross.T,
+            lengths.T,
             fallback=cross[:, 0],
             share=np.full(rows, 1.0 / rows),
         )

@@ -39,10 +39,10 @@ every_bounds: list[Bounds] = ["simplex", "nonnegative", "free"]
 
 def columns_as_vectors(problem: Problem, world: World, prior: Callable[..., Vector]) -> Vector:
     """(K, n, d) float64 the prior and the members, divided by their mean length."""
-    rows = [prior(world, row, problem.held_out) for row in problem.rows]
+    rows = [prior(world, row, problem.selection.held_out) for row in problem.selection.rows]
     columns = [np.stack(rows)]
     for m, stored in enumerate(world.embeddings.astype(np.float64)):
-        mean = problem.statistics.means[m].astype(np.float64) * problem.centred
+        mean = problem.selection.statistics.means[m].astype(np.float64) * problem.selection.centred
         x = np.where(stored.any(axis=1)[:, None], stored - mean, 0.0)
         length = np.linalg.norm(x, axis=1)
         power = np.power(length, -problem.alphas[m], out=np.zeros_like(length), where=length > 0)
