@@ -78,6 +78,7 @@ def fit(
     spec: str | Path | None = None,
     storage: str | None = None,
     resume: bool = False,
+    join: bool = False,
     progress: Progress | None = None,
 ) -> FitResult:
     """Tune a blend on a store's out-of-fold embeddings and score it honestly.
@@ -92,6 +93,9 @@ def fit(
         spec: where to write the frozen spec, with the trials' journal beside it; None writes none.
         storage: an Optuna storage URL for the trials, instead of the journal.
         resume: go on from the recorded trials.
+        join: work on the storage's latest study of these inputs together with every other process
+            that does, beginning it where there is none; on like processors and libraries all end
+            with the same spec.
         progress: called with (stage, done, total) as work advances.
 
     Returns:
@@ -99,9 +103,9 @@ def fit(
 
     Raises:
         StoreError: the store is broken, has no targets, or nothing to blend.
-        StudyError: the study cannot be used or resumed.
-        InputError: nothing is named to resume from, or `spec` names no file in a folder that
-            exists.
+        StudyError: the study cannot be used or resumed, or its storage is lost.
+        InputError: nothing is named to resume from or to join, or `spec` names no file in a folder
+            that exists.
     """
     from threadpoolctl import threadpool_limits
 
@@ -115,10 +119,11 @@ def fit(
     name, definition = resolve_study(study, members=members, trials=trials, seed=seed)
     space = make_space(definition, opened)
     # One thread for each product: the order of its sums must not depend on the machine's cores.
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1):
         statistics = fit_statistics(opened, space, jobs=jobs, progress=progress)
         rows = np.arange(len(statistics))
-        with _recorded(spec, storage, study_identity(opened, space), resume=resume) as record:
+        identity = study_identity(opened, space)
+        with _recorded(spec, storage, identity, resume=resume, join=join, jobs=jobs) as record:
             outcome = search(
                 space, statistics, rows, None, record=record, jobs=jobs, progress=progress
             )
@@ -158,13 +163,24 @@ def predict(spec: str | Path | EnsembleSpec, store: str | Path | Store) -> Predi
 
 @contextlib.contextmanager
 def _recorded(
-    spec: str | Path | None, storage: str | None, identity: str, *, resume: bool
+    spec: str | Path | None,
+    storage: str | None,
+    identity: str,
+    *,
+    resume: bool,
+    join: bool,
+    jobs: int,
 ) -> Iterator[Record]:
     from ensembler.search.journal import journal_record
-    from ensembler.search.record import in_memory, storage_record
+    from ensembler.search.record import in_memory
 
     if storage is not None:
-        yield storage_record(storage, identity, resume=resume)
+        from ensembler.search.storage import storage_record
+
+        with storage_record(storage, identity, resume=resume, join=join, jobs=jobs) as record:
+            yield record
+    elif join:
+        raise InputError("nothing to join: name the storage that all processes share")
     elif spec is not None:
         if Path(spec).is_dir() or Path(spec).suffix == JOURNAL:
             raise InputError(f"{str(spec)!r} cannot be a spec's file; name one like ensemble.json")

@@ -1,10 +1,11 @@
 """Every error a user can cause, one tree; the command line turns each into one paragraph.
 
 EnsemblerError
-├── StoreError   a store, or a file on its way into one
-├── SpecError    a frozen spec
-├── StudyError   a study definition or its recorded run
-└── InputError   an argument, or a file beside these
+├── StoreError       a store, or a file on its way into one
+├── SpecError        a frozen spec
+├── StudyError       a study definition or its recorded run
+├── PredictorError   a predictor: its name, config, checkpoints
+└── InputError       an argument, or a file beside these
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class SpecError(EnsemblerError):
 
 class StudyError(EnsemblerError):
     """A study definition or a recorded study cannot be used."""
+
+
+class PredictorError(EnsemblerError):
+    """A predictor is not installed, or its config or checkpoints cannot be used."""
 
 
 class InputError(EnsemblerError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ensembler import api
 from ensembler.blending.statistics import Statistics
 from ensembler.cli import main as cli_main
 from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
+from ensembler.search.record import Record
 from ensembler.search.space import Space
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
@@ -58,6 +60,10 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+
+Run = Callable[..., Ran]
+InterruptedAt = Callable[..., AbstractContextManager[None]]
 
 
 class Generated(NamedTuple):
@@ -192,10 +198,28 @@ def fitted_oof(oof: Path, tmp_path_factory: pytest.TempPathFactory) -> FittedOof
     return FittedOof(spec, api.fit(oof, spec=spec))
 
 
+@pytest.fixture(scope="session")
+def interrupted_at() -> InterruptedAt:
+    """`with interrupted_at(trial, kind=Record):` Ctrl-C as that trial is about to be recorded."""
+
+    @contextmanager
+    def interrupt(trial: int, kind: type[Record] = Record) -> Iterator[None]:
+        append = kind.append
+
+        def stopping(record: Record, done: Any, *rest: Any) -> None:  # noqa: ANN401 - only its index counts
+            if done.index == trial:
+                raise KeyboardInterrupt
+            append(record, done, *rest)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "append", stopping)
+            yield
+
+    return interrupt
+
+
 @pytest.fixture
-def ensembler(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ran]:
+def ensembler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`ensembler("fit", store, …)` runs the command line in this process."""
 
     def run(*arguments: object) -> Ran:

@@ -42,6 +42,7 @@ def _names(_: click.Context, __: click.Parameter, listed: str | None) -> list[st
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
 @click.option("--storage", metavar="URL", help="An Optuna storage instead of the journal file.")
 @click.option("--resume", is_flag=True, help="Go on from the recorded trials.")
+@click.option("--join", is_flag=True, help="Share the storage's study with whoever joins it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def fit(
     *,
@@ -54,12 +55,14 @@ def fit(
     jobs: int,
     storage: str | None,
     resume: bool,
+    join: bool,
     as_json: bool,
 ) -> None:
     """Tune a blend on the store OOF; print its scores and write its frozen spec.
 
     The trials are kept in a journal beside the spec; a fit that was interrupted goes on with
-    --resume and ends as if it had not been.
+    --resume and ends as if it had not been. Started with the same --storage and --join on several
+    machines it is one fit, whose trials they share out; each writes the spec, all the same.
     """
     from ensembler import api
 
@@ -74,6 +77,7 @@ def fit(
             spec=spec,
             storage=storage,
             resume=resume,
+            join=join,
             progress=progress,
         )
     for warning in result.warnings:
@@ -99,8 +103,12 @@ def _resumable() -> Iterator[Progress]:
     except KeyboardInterrupt:
         if "study" not in seen:
             raise
-        given = [word for word in sys.argv[1:] if word != "--resume"]
-        again = shlex.join(["ensembler", *given, "--resume"])
+        from ensembler.search.place import without_password
+
+        given = [without_password(word) for word in sys.argv[1:]]
+        if "--join" not in given and "--resume" not in given:
+            given.append("--resume")
+        again = shlex.join(["ensembler", *given])
         click.echo(f"\nInterrupted. Go on with: {again}", err=True)
         sys.exit(INTERRUPTED)
 

@@ -26,6 +26,9 @@ class Candidate:
     weights: tuple[float, ...] | None = None
 
 
+SCREENED = "SCREENED"  # the status of a trial that was given up before all rows were asked
+
+
 class Result(NamedTuple):
     """What scoring a candidate gave: see the same names in Trial."""
 
@@ -44,7 +47,8 @@ class Trial:
         candidate: what was scored.
         value: mean cosine on the study's rows.
         used: how many columns have weight.
-        status: how the solver ended, by name; "given" where nothing was solved.
+        status: how the solver ended, by name; "given" where nothing was solved; SCREENED where a
+            sample of the rows ruled it out: then the value is an estimate below the best's.
     """
 
     index: int
@@ -59,10 +63,14 @@ TIE = 1e-8  # trials this close to the best are equal: the simplest of them is t
 
 
 def best_trial(trials: list[Trial]) -> Trial:
-    """The best trial; among ties the simplest: fewest columns, uncentred, fewest norms, first."""
-    best = max(trial.value for trial in trials)
+    """The best trial; among ties the simplest: fewest columns, uncentred, fewest norms, first.
+
+    What was screened out cannot be the best, whatever its estimate.
+    """
+    complete = [trial for trial in trials if trial.status != SCREENED]
+    best = max(trial.value for trial in complete)
     return min(
-        (trial for trial in trials if trial.value >= best - TIE),
+        (trial for trial in complete if trial.value >= best - TIE),
         key=lambda trial: (
             trial.used,
             trial.candidate.centred,

@@ -17,6 +17,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from ensembler.errors import InputError, StudyError
 from ensembler.search.journal import RUNNING
+from ensembler.search.place import without_password
 from ensembler.search.record import quiet_optuna
 
 if TYPE_CHECKING:
@@ -72,12 +73,14 @@ def recorded_storage(place: str) -> BaseStorage:
     except Exception as error:  # every driver, and every broken line, raises its own
         reason = str(error).partition("\n")[0]
         raise StudyError(
-            f"{place} cannot be opened: {reason}; name a journal (beside the spec:"
-            " ensemble.journal, or ensemble.journal.running while a fit runs) or the URL of an"
-            " Optuna storage"
+            f"{without_password(place)} cannot be opened: {reason}; name a journal (beside the"
+            " spec: ensemble.journal, or ensemble.journal.running while a fit runs) or the URL of"
+            " an Optuna storage"
         ) from error
     if not studies:
-        raise StudyError(f"{place} holds no study yet; `ensembler fit` records them")
+        raise StudyError(
+            f"{without_password(place)} holds no study yet; `ensembler fit` records them"
+        )
     return storage
 
 

@@ -1,13 +1,14 @@
 """The record of a study in an Optuna journal file, beside the spec.
 
 Optuna's dashboard opens it as it is. A kill may leave half a line at its end, which Optuna would
-refuse, and a stale lock, which it would wait for: both are put right on opening.
+refuse: it is cut off on opening. Other damage is refused, with its place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from ensembler.errors import StudyError
 from ensembler.files import locked
-from ensembler.search.record import STUDY_NAME, Record, in_memory_copy, open_record
+from ensembler.search.record import STUDY_NAME, Record, in_memory_study, open_study
 
 RUNNING = ".running"  # added to a journal's name until its fit has ended
 
@@ -36,7 +37,7 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
 
     Raises:
         StudyError: the journal cannot be written, another process writes it, there is nothing to
-            resume, or what there is belongs to another study.
+            resume, or what there is was damaged or belongs to another study.
     """
     running = path.with_name(path.name + RUNNING)
     interrupted = running.exists()
@@ -47,22 +48,19 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
             if interrupted:  # hours of trials, perhaps: a --resume forgotten is not the end of them
                 shutil.copyfile(running, path.with_name(path.name + ".interrupted"))
             running.write_bytes(b"")
-        elif interrupted:
-            _drop_torn_line(running)
-        else:
+        elif not interrupted:
             shutil.copyfile(path, running)
-        # Whoever held the lock is gone: this process is the sole writer.
-        lock = JournalFileOpenLock(str(running))
-        Path(f"{running}.lock").unlink(missing_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(running), lock_obj=lock))
+        place = path if resume and not interrupted else running
         try:
-            record = open_record(storage, STUDY_NAME, identity, str(running))
+            _drop_torn_line(running, place)
+            record = _open(running, identity, place)
         except StudyError:
             if not interrupted:
                 running.unlink()
             raise
         yield record
-        record.study = in_memory_copy(record.study)  # the file may be replaced by a later fit
+        trials = record.study.get_trials(deepcopy=False)
+        record.study = in_memory_study(STUDY_NAME, identity, trials)  # the file may be replaced
         running.replace(path)
 
 
@@ -85,16 +83,55 @@ def _sole_writer(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _drop_torn_line(path: Path) -> None:
+def _drop_torn_line(path: Path, place: Path) -> None:
     """Cut what a kill left of a last line; without this Optuna refuses the whole journal."""
-    with path.open("rb+") as file:
-        whole = 0
-        for line in file:
-            try:
-                json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-        file.truncate(whole)
+    *lines, torn = path.read_bytes().split(b"\n")
+    broken = next((n for n, line in enumerate(lines, 1) if not _is_entry(line)), None)
+    if broken:  # by no kill: one write, one line
+        raise StudyError(
+            f"line {broken} of {place} is no entry of a journal; put back a copy of the file, or"
+            " start afresh without --resume"
+        )
+    if torn:
+        os.truncate(path, sum(len(line) + 1 for line in lines))
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(entry, dict) and "op_code" in entry
+
+
+def _open(running: Path, identity: str, place: Path) -> Record:
+    """The record in a journal whose lines are whole.
+
+    Args:
+        running: the journal.
+        identity: of the study it must record, unless it is empty.
+        place: what a message calls the journal.
+
+    Raises:
+        StudyError: Optuna cannot make sense of an entry, or the study is another.
+    """
+    try:
+        storage = JournalStorage(JournalFileBackend(str(running), lock_obj=_NoLock(str(running))))
+        return Record(open_study(storage, STUDY_NAME, identity, str(place)))
+    except StudyError:
+        raise
+    except Exception as error:  # for each thing that an entry can lack Optuna raises another
+        raise StudyError(
+            f"{place} has an entry that is none of a study ({error!r}); put back a copy of the"
+            " file, or start afresh without --resume"
+        ) from error
+
+
+class _NoLock(JournalFileOpenLock):
+    """Nothing to hold, and nothing for a kill to leave behind: `_sole_writer` holds the journal."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass

@@ -1,26 +1,75 @@
-"""The durable record of a study: an Optuna study to which complete trials are appended in order.
+"""The durable record of a study: an Optuna study that holds its complete trials.
 
-Trials are proposed by a study in memory and recorded in one write each, after they are known. So
-a record never holds half a trial, its trial numbers are our own index, and resuming is replaying:
-the same proposals are made again and their values looked up until the record ends.
+Trials are proposed by a study in memory and recorded when they are known, so resuming is replaying:
+the same proposals are made again and their results looked up as far as the record goes. This record
+is written by one process, each trial in one write and in order; claims.py has one for several.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ensembler.errors import StudyError
-from ensembler.search.candidate import Result, Trial
+from ensembler.search.candidate import Candidate, Result
 
 IDENTITY = "ensembler:identity"
+METRIC = "mean cosine"  # what a dashboard writes at its axes
 STUDY_NAME = "ensembler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A trial before it is scored.
+
+    Attributes:
+        index: its place in the study.
+        stage: what proposed it: "baseline", "flip" or "sampler".
+        candidate: what is to be scored.
+        parameters: how Optuna records the candidate.
+        distributions: of each parameter.
+    """
+
+    index: int
+    stage: str
+    candidate: Candidate
+    parameters: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+
+    def trial(
+        self, state: TrialState, value: float | None = None, **attributes: str | int
+    ) -> FrozenTrial:
+        """The proposal as a trial of Optuna's."""
+        return create_trial(
+            state=state,
+            value=value,
+            params=dict(self.parameters),
+            distributions={name: self.distributions[name] for name in self.parameters},
+            user_attrs={"stage": self.stage, "rule": self.candidate.rule, **attributes},
+        )
+
+    def check(self, recorded: FrozenTrial) -> None:
+        """Compare with what is recorded at this place.
+
+        Raises:
+            StudyError: something else was proposed there.
+        """
+        rule = recorded.user_attrs.get("rule")
+        if recorded.params != self.parameters or rule != self.candidate.rule:
+            raise StudyError(
+                f"trial {self.index} of the recorded study is not the one this study proposes"
+                " (another version of optuna or numpy?); start afresh without --resume or --join"
+            )
+
+
+Score = Callable[[Sequence[Proposal]], list[Result]]
 
 
 class Record:
@@ -39,82 +88,45 @@ class Record:
         """How many trials were recorded when it was opened."""
         return len(self._known)
 
-    def known(self, index: int, parameters: Mapping[str, Any], rule: str) -> Result | None:
-        """The result of a trial recorded earlier.
+    def settle(self, batch: Sequence[Proposal], score: Score) -> list[Result]:
+        """The results of a batch: looked up, or scored and recorded.
+
+        A batch of which the record has a part is scored whole: a matrix product of another size
+        would differ in the last digits, and with them what the sampler proposes next.
 
         Args:
-            index: its place in the study.
-            parameters: what is about to be scored there.
-            rule: how its weights come about.
-
-        Returns:
-            None where the record ends before it.
+            batch: proposals, in order.
+            score: scores them; called once at most.
 
         Raises:
-            StudyError: the record has something else there.
+            StudyError: the record has other trials there.
         """
-        if index >= len(self._known):
-            return None
-        trial = self._known[index]
-        if trial.params != dict(parameters) or trial.user_attrs.get("rule") != rule:
-            raise StudyError(
-                f"trial {index} of the recorded study is not the one this study proposes (another"
-                " version of optuna or numpy?); start afresh without --resume"
-            )
-        attributes = trial.user_attrs
-        return Result(float(trial.value or 0.0), attributes["used"], attributes["status"])
+        known = [self._known[p.index] for p in batch if p.index < len(self._known)]
+        for proposal, trial in zip(batch, known, strict=False):
+            proposal.check(trial)
+        results = [result_of(trial) for trial in known]
+        if len(known) < len(batch):
+            new = score(batch)[len(known) :]
+            for proposal, result in zip(batch[len(known) :], new, strict=True):
+                self.append(proposal, result)
+            results += new
+        return results
 
-    def append(
-        self, trial: Trial, parameters: Mapping[str, Any], space: Mapping[str, BaseDistribution]
-    ) -> None:
+    def append(self, proposal: Proposal, result: Result) -> None:
         """Record one complete trial, in one write."""
-        self.study.add_trial(
-            create_trial(
-                value=trial.value,
-                params=dict(parameters),
-                distributions={name: space[name] for name in parameters},
-                user_attrs={
-                    "stage": trial.stage,
-                    "rule": trial.candidate.rule,
-                    "used": trial.used,
-                    "status": trial.status,
-                },
-            )
-        )
+        value, used, status = result
+        self.study.add_trial(proposal.trial(TrialState.COMPLETE, value, used=used, status=status))
+
+
+def result_of(trial: FrozenTrial) -> Result:
+    """What a complete trial recorded."""
+    return Result(float(trial.value or 0.0), trial.user_attrs["used"], trial.user_attrs["status"])
 
 
 def in_memory() -> Record:
     """A record that lasts as long as the process."""
     with quiet_optuna():
         return Record(optuna.create_study(direction="maximize"))
-
-
-def storage_record(url: str, identity: str, *, resume: bool) -> Record:
-    """A record in any Optuna storage.
-
-    A fresh study takes a name of its own, so that nothing recorded earlier is lost.
-
-    Args:
-        url: as Optuna takes it, as in `sqlite:///study.db`.
-        identity: the digest of all that decides the sequence of trials.
-        resume: go on from the latest study of this identity.
-
-    Raises:
-        StudyError: the storage cannot be opened, or there is nothing to resume.
-    """
-    try:
-        storage = optuna.storages.get_storage(url)
-        names = optuna.get_all_study_names(storage)
-    except Exception as error:  # every driver raises its own
-        reason = str(error).partition("\n")[0]
-        raise StudyError(f"the storage {url!r} cannot be opened: {reason}") from error
-    stem = f"{STUDY_NAME}-{identity[:12]}"
-    number = sum(name.startswith(stem) for name in names)
-    if resume and number == 0:
-        raise StudyError(
-            f"nothing to resume: {url} has no study of these members and this definition"
-        )
-    return open_record(storage, f"{stem}-{number if resume else number + 1}", identity, url)
 
 
 @contextlib.contextmanager
@@ -130,9 +142,9 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def open_record(
+def open_study(
     storage: optuna.storages.BaseStorage, name: str, identity: str, place: str
-) -> Record:
+) -> optuna.Study:
     """Open or begin the study of a name in a storage.
 
     Args:
@@ -148,6 +160,7 @@ def open_record(
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
+        study.set_metric_names([METRIC])
     recorded = study.user_attrs.get(IDENTITY)
     if recorded is None:
         study.set_user_attr(IDENTITY, identity)
@@ -156,13 +169,14 @@ def open_record(
             f"{place} records another study: store, members, definition or seed differ;"
             " start afresh without --resume"
         )
-    return Record(study)
+    return study
 
 
-def in_memory_copy(study: optuna.Study) -> optuna.Study:
-    """The same trials in a study that outlives its storage."""
+def in_memory_study(name: str, identity: str, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """A study of complete trials, numbered in their order, that needs no storage."""
     with quiet_optuna():
-        copy = optuna.create_study(study_name=study.study_name, direction="maximize")
-    copy.set_user_attr(IDENTITY, study.user_attrs[IDENTITY])
-    copy.add_trials(study.get_trials(deepcopy=False))
-    return copy
+        study = optuna.create_study(study_name=name, direction="maximize")
+        study.set_metric_names([METRIC])
+    study.set_user_attr(IDENTITY, identity)
+    study.add_trials(trials)
+    return study

@@ -8,8 +8,9 @@ evaluate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 import optuna
@@ -17,8 +18,8 @@ from optuna.trial import create_trial
 
 from ensembler.blending.weighting import Weighting
 from ensembler.errors import StudyError
-from ensembler.search.candidate import TIE, Candidate, Result, Trial, best_trial
-from ensembler.search.record import Record, quiet_optuna
+from ensembler.search.candidate import SCREENED, TIE, Candidate, Result, Trial, best_trial
+from ensembler.search.record import Proposal, Record, quiet_optuna
 from ensembler.search.samplers import make_sampler
 from ensembler.search.scoring import Scorer
 from ensembler.search.space import Space
@@ -65,42 +66,63 @@ class _Run:
         scored = (trial.candidate for trial in self.trials)
         return {candidate for candidate in scored if candidate.rule in ("solved", "given")}
 
-    def evaluate(self, stage: str, candidates: Iterable[Candidate]) -> list[Trial]:
-        """Score a batch, or look its values up where the record has them.
+    @property
+    def best_solved(self) -> Trial | None:
+        """The best trial whose weights were solved on all rows."""
+        solved = (
+            trial
+            for trial in self.trials
+            if trial.candidate.rule == "solved" and trial.status != SCREENED
+        )
+        return max(solved, key=lambda trial: trial.value, default=None)
 
-        A batch of which the record has a part is scored whole, and a repeated candidate keeps its
-        first result: a matrix product of another size would differ in the last digits, and what
-        the sampler proposes next with it.
+    def evaluate(self, stage: str, candidates: Sequence[Candidate]) -> list[Trial]:
+        """Score a batch, or look its results up where the record has them.
+
+        Baselines always run; of other batches, what the trials left allow. All compete for the
+        lead all the same, so that a study with more trials goes on from one with fewer.
         """
-        numbered = list(enumerate(candidates, start=len(self.trials)))
-        recorded = [self._recorded(index, candidate) for index, candidate in numbered]
-        if None in recorded:
-            new = list(dict.fromkeys(c for _, c in numbered if c not in self.results))
-            for candidate, scored in zip(new, self.scorer.score(new), strict=True):
-                used = sum(weight != 0.0 for weight in scored.weighting.weights)
-                self.results[candidate] = Result(scored.value, used, scored.status)
+        allowed = candidates if stage == "baseline" else candidates[: self.left]
+        batch = [
+            Proposal(
+                index=index,
+                stage=stage,
+                candidate=candidate,
+                parameters=self.space.parameters(candidate),
+                distributions=self.space.distributions,
+            )
+            for index, candidate in enumerate(allowed, start=len(self.trials))
+        ]
+        score = partial(self._score, rivals=candidates)
+        results = self.record.settle(batch, score) if self.record else score(batch)
         done = []
-        for (index, candidate), known in zip(numbered, recorded, strict=True):
-            result = known or self.results[candidate]
-            if not math.isfinite(result.value):
-                raise StudyError(
-                    f"trial {index} scored {result.value}: the embeddings hold numbers that cannot"
-                    " be blended; `ensembler store audit` names them"
-                )
+        for proposal, result in zip(batch, results, strict=True):
+            candidate = proposal.candidate
             self.results.setdefault(candidate, result)
-            trial = Trial(index=index, stage=stage, candidate=candidate, **result._asdict())
-            if self.record and known is None:
-                parameters = self.space.parameters(candidate)
-                self.record.append(trial, parameters, self.space.distributions)
+            trial = Trial(
+                index=proposal.index, stage=stage, candidate=candidate, **result._asdict()
+            )
             done.append(trial)
             self.trials.append(trial)
             self.on_trial(trial)
         return done
 
-    def _recorded(self, index: int, candidate: Candidate) -> Result | None:
-        if self.record is None:
-            return None
-        return self.record.known(index, self.space.parameters(candidate), candidate.rule)
+    def _score(self, batch: Sequence[Proposal], rivals: Sequence[Candidate]) -> list[Result]:
+        """Score some of a batch's proposals; a candidate of an earlier batch keeps its result."""
+        new = list(dict.fromkeys(p.candidate for p in batch if p.candidate not in self.results))
+        found = dict(self.results)
+        scores = self.scorer.score(new, best=self.best_solved, rivals=rivals)
+        for candidate, scored in zip(new, scores, strict=True):
+            used = sum(weight != 0.0 for weight in scored.weighting.weights)
+            found[candidate] = Result(scored.value, used, scored.status)
+        for proposal in batch:
+            value = found[proposal.candidate].value
+            if not math.isfinite(value):
+                raise StudyError(
+                    f"trial {proposal.index} scored {value}: the embeddings hold numbers that"
+                    " cannot be blended; `ensembler store audit` names them"
+                )
+        return [found[proposal.candidate] for proposal in batch]
 
 
 def run_study(
@@ -133,7 +155,7 @@ def run_study(
     if record is not None and record.size > len(run.trials):
         raise StudyError(
             f"{record.size} trials are recorded, this study ends after {len(run.trials)}: raise its"
-            " trials or patience, or start afresh without --resume"
+            " trials or patience, or start afresh without --resume or --join"
         )
     best = best_trial(run.trials)
     found = scorer.finish(best.candidate)
@@ -143,7 +165,10 @@ def run_study(
 
 
 def _flip(run: _Run) -> None:
-    """Flips around the best few candidates, best first, until all their neighbours are known."""
+    """Flips around the best few candidates, best first, until all their neighbours are known.
+
+    Norms act almost independently: the flips that gain, made together, save most of the way.
+    """
     flipped: set[Candidate] = set()
     while run.left and len(run.space.definition.norms) > 1:
         around = next((c for c in _best_few(run.trials) if c not in flipped), None)
@@ -153,7 +178,22 @@ def _flip(run: _Run) -> None:
         tried = {trial.candidate for trial in run.trials}
         flips = (c for c in run.space.flips(around) if c not in tried)
         for batch in _batches(flips, run.space.definition.batch):
-            run.evaluate("flip", batch[: run.left])
+            run.evaluate("flip", batch)
+        together = _gains_together(run, around)
+        if together not in run.results:
+            run.evaluate("flip", [together])
+
+
+def _gains_together(run: _Run, around: Candidate) -> Candidate:
+    """A candidate with all the flips that gain, for each member the one that gains most."""
+    alphas, best = list(around.alphas), [run.results[around].value + TIE] * len(around.alphas)
+    flips = list(run.space.flips(around))
+    for flipped in flips:
+        (member,) = (m for m, alpha in enumerate(flipped.alphas) if alpha != around.alphas[m])
+        if flipped in run.results and run.results[flipped].value > best[member]:
+            best[member] = run.results[flipped].value
+            alphas[member] = flipped.alphas[member]
+    return replace(flips[0], alphas=tuple(alphas))
 
 
 def _best_few(trials: list[Trial]) -> list[Candidate]:
@@ -180,14 +220,17 @@ def _sample(run: _Run) -> None:
                         value=trial.value, params=parameters, distributions=space.distributions
                     )
                 )
-        stale, best = 0, max(trial.value for trial in run.trials)
+        stale, best = 0, best_trial(run.trials).value
         while run.left and stale < definition.patience and len(run.points) < space.size:
-            asked = [_ask(brain, run, index) for index in range(min(definition.batch, run.left))]
+            asked = [_ask(brain, run, index) for index in range(definition.batch)]
             done = run.evaluate("sampler", [candidate for _, candidate in asked])
-            for (proposal, _), result in zip(asked, done, strict=True):
+            for (proposal, _), result in zip(
+                asked, done, strict=False
+            ):  # the last batch may be cut
                 brain.tell(proposal, result.value)
-                stale = 0 if result.value > best + TIE else stale + 1
-                best = max(best, result.value)
+                gains = result.status != SCREENED and result.value > best + TIE
+                stale = 0 if gains else stale + 1
+                best = max(best, result.value) if gains else best
 
 
 def _ask(brain: optuna.Study, run: _Run, offset: int) -> tuple[optuna.Trial, Candidate]:

@@ -10,6 +10,7 @@ is enough that greenlet has come or gone, by which Optuna chooses between two wa
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -81,6 +82,8 @@ def check_sampler(name: SamplerName, space: Iterable[BaseDistribution]) -> None:
             f"sampler {name!r} needs the package {package}: pip install {install}, or take"
             ' sampler = "tpe"'
         )
+    if package:  # now, so that a limit on threads that is set next meets those of the package
+        importlib.import_module(package)
 
 
 def make_sampler(name: SamplerName, seed: int, index: int) -> BaseSampler:

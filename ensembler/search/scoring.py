@@ -1,28 +1,34 @@
-"""Scoring candidates: the only place where a study touches the statistics."""
+"""Scoring candidates: the only place where a study touches the statistics.
+
+Where rows are many, a batch is first solved on a sample of them. What falls behind the leader
+there, row by row, by more than chance allows, is screened out: all rows are never asked. Whatever
+survives is solved on all rows, starting from the sample's weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending.greedy import greedy_selection
 from ensembler.blending.objective import scores
-from ensembler.blending.problem import Problem
-from ensembler.blending.solver import TIE, Bounds, Solution, normalise, solve
+from ensembler.blending.solver import TIE, Bounds, normalise
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
-from ensembler.search.candidate import Candidate
+from ensembler.search.candidate import SCREENED, Candidate, Trial
+from ensembler.search.ground import Ground, Scaling
 
-Scaling = tuple[bool, tuple[float, ...]]  # a problem's centring and norms
+SAMPLE = 4096  # rows of the sample; with fewer than twice as many there is none
+CERTAIN = 4.0  # standard errors behind the leader at which a candidate is given up
+SMALLEST_LEAD = 1e-6  # and never for less than this: solutions themselves are not more exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A candidate's weights and what they are worth on the rows."""
+    """A candidate's weights and what they are worth on the rows: an estimate if screened out."""
 
     value: float
     weighting: Weighting
@@ -38,7 +44,7 @@ class Scorer:
         held_out: the fold whose targets no prior may know, or None.
         columns: (K,) which columns may have weight.
         bounds: of the weights.
-        seed: of the solver's random starts.
+        seed: of the sample, and of the solver's random starts.
         jobs: threads; results do not depend on it.
     """
 
@@ -53,43 +59,48 @@ class Scorer:
         seed: int,
         jobs: int = 1,
     ) -> None:
-        self._columns, self._bounds, self._seed, self._jobs = columns, bounds, seed, jobs
+        def ground(chosen: NDArray[np.int64]) -> Ground:
+            return Ground(statistics, chosen, held_out, columns=columns, bounds=bounds, seed=seed)
 
-        @lru_cache(maxsize=2)  # both centrings of unit-length members, which most candidates share
-        def problem(centred: bool, alphas: tuple[float, ...]) -> Problem:
-            return Problem(
-                statistics=statistics,
-                rows=rows,
-                held_out=held_out,
-                centred=centred,
-                alphas=np.array(alphas),
-            )
+        self._columns, self._bounds, self._jobs = columns, bounds, jobs
+        self._all = self._first = ground(rows)
+        if len(rows) >= 2 * SAMPLE:
+            drawn = np.random.default_rng(seed).choice(rows, SAMPLE, replace=False)
+            self._first = ground(np.sort(drawn))
 
-        @cache
-        def anchor(centred: bool, alphas: tuple[float, ...]) -> Solution:
-            own = problem(centred, alphas)
-            return solve(own, columns & own.covered, bounds=bounds, seed=seed)
-
-        self._problem, self._anchor = problem, anchor
-
-    def score(self, candidates: Sequence[Candidate]) -> list[Scored]:
-        """Score a batch; candidates with given weights and equal norms share one matrix product.
+    def score(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        best: Trial | None = None,
+        rivals: Sequence[Candidate] = (),
+    ) -> list[Scored]:
+        """Score candidates; those with given weights and equal norms share one matrix product.
 
         Args:
             candidates: any number.
+            best: the best trial that was solved on all rows; None to score all in full.
+            rivals: who else competes for the lead, whoever scores them.
 
         Returns:
             One result for each, in order.
         """
         from joblib import Parallel, delayed
 
-        together: dict[Scaling, list[int]] = {}
+        leader = best and self._leader(best, [*rivals, *candidates])
+
+        def score_alike(scaling: Scaling, solved: bool, places: list[int]) -> list[Scored]:
+            if not solved:
+                return self._score_given(scaling, [candidates[place] for place in places])
+            estimate = leader and best and self._hopeless(scaling, best, leader)
+            return [estimate or self._score_solved(scaling)] * len(places)
+
+        together: dict[tuple[Scaling, bool], list[int]] = {}
         for place, candidate in enumerate(candidates):
-            together.setdefault((candidate.centred, candidate.alphas), []).append(place)
-        batches = [[candidates[place] for place in places] for places in together.values()]
+            scaling = (candidate.centred, candidate.alphas)
+            together.setdefault((scaling, candidate.rule == "solved"), []).append(place)
         results = Parallel(n_jobs=self._jobs, prefer="threads")(
-            delayed(self._score_alike)(scaling, batch)
-            for scaling, batch in zip(together, batches, strict=True)
+            delayed(score_alike)(*alike, places) for alike, places in together.items()
         )
         placed = {
             place: scored
@@ -103,9 +114,10 @@ class Scorer:
         scored = self.score([candidate])[0]
         if candidate.rule != "solved" or len(set(candidate.alphas)) == 1:
             return scored
-        problem = self._problem(candidate.centred, candidate.alphas)
-        columns = self._columns & problem.covered
-        cold = solve(problem, columns, bounds=self._bounds, seed=self._seed)
+        scaling = (candidate.centred, candidate.alphas)
+        cold = self._first.solve(scaling)
+        if self._first is not self._all:
+            cold = self._all.solve(scaling, cold.weights)
         if cold.value <= scored.value + TIE:
             return scored
         weighting = replace(scored.weighting, weights=tuple(cold.weights.tolist()))
@@ -116,54 +128,80 @@ class Scorer:
         weights = self.score([candidate])[0].weighting.weights
         return replace(candidate, rule="given", weights=weights)
 
-    def _score_alike(self, scaling: Scaling, candidates: Sequence[Candidate]) -> list[Scored]:
-        problem = self._problem(*scaling)
-        found = [self._weights(problem, candidate) for candidate in candidates]
-        values = scores(problem, np.stack([weights * problem.scale for weights, _ in found]))
+    def _score_solved(self, scaling: Scaling) -> Scored:
+        """Solved on all rows, from the sample's weights where there is a sample that tells any."""
+        if not self._all.columns(scaling).any():
+            return self._score_given(scaling, [Candidate(centred=scaling[0], alphas=scaling[1])])[0]
+        if self._first is self._all or not self._first.columns(scaling).any():
+            solution = self._all.solution(scaling)
+        else:
+            solution = self._all.solve(scaling, self._first.solution(scaling).weights)
+        return _scored(scaling, solution.weights, solution.value, solution.status.name)
+
+    def _score_given(self, scaling: Scaling, candidates: Sequence[Candidate]) -> list[Scored]:
+        """One matrix product for all candidates whose weights need no solver."""
+        problem = self._all.problem(scaling)
+        found = [self._weights(scaling, candidate) for candidate in candidates]
+        values = scores(problem, np.stack([weights * problem.scale for weights in found]))
         return [
-            Scored(
-                value=float(value),
-                weighting=Weighting(
-                    centred=scaling[0], alphas=scaling[1], weights=tuple(weights.tolist())
-                ),
-                status=status,
-            )
-            for (weights, status), value in zip(found, values, strict=True)
+            _scored(scaling, weights, float(value), "given")
+            for weights, value in zip(found, values, strict=True)
         ]
 
-    def _weights(self, problem: Problem, candidate: Candidate) -> tuple[NDArray[np.float64], str]:
-        columns = self._columns & problem.covered
-        if not columns.any():  # members without a row and no prior: the fallback scores all rows
-            return normalise(self._columns.astype(np.float64), self._bounds), "given"
-        if candidate.rule == "solved":
-            solution = self._solve(problem, columns, candidate)
-            return solution.weights, solution.status.name
+    def _leader(self, best: Trial, field: Sequence[Candidate]) -> Scaling | None:
+        """Who is ahead on the sample; None where there is no sample to tell."""
+        from joblib import Parallel, delayed
+
+        if self._first is self._all:
+            return None
+        solved = [candidate for candidate in (best.candidate, *field) if candidate.rule == "solved"]
+        scalings = list(dict.fromkeys((c.centred, c.alphas) for c in solved))
+        means = Parallel(n_jobs=self._jobs, prefer="threads")(
+            delayed(self._first.mean_cosine)(scaling) for scaling in scalings
+        )
+        return scalings[int(np.argmax(means))]
+
+    def _hopeless(self, scaling: Scaling, best: Trial, leader: Scaling) -> Scored | None:
+        """What the sample says of a candidate that it rules out; None if it does not.
+
+        All are solved on the sample, so that all are flattered alike; then the difference of two
+        blends' cosines has the standard error of a mean over rows drawn without replacement.
+        """
+        sample = self._first
+        if scaling == leader or not sample.columns(scaling).any():
+            return None
+        behind = sample.cosines(leader) - sample.cosines(scaling)
+        mean = float(sample.share @ behind)
+        unseen = 1.0 - len(sample.rows) / len(self._all.rows)
+        error = float(np.sqrt(unseen * (sample.share**2 @ (behind - mean) ** 2)))
+        if mean <= max(CERTAIN * error, SMALLEST_LEAD):
+            return None
+        known = (best.candidate.centred, best.candidate.alphas)
+        estimate = best.value + sample.mean_cosine(scaling) - sample.mean_cosine(known)
+        return _scored(scaling, sample.solution(scaling).weights, estimate, SCREENED)
+
+    def _weights(self, scaling: Scaling, candidate: Candidate) -> NDArray[np.float64]:
+        problem, columns = self._all.problem(scaling), self._all.columns(scaling)
         members = columns.copy()
         members[0] = False
-        if candidate.rule == "given":
+        if not columns.any():  # members without a row and no prior: the fallback scores all rows
+            found = self._columns.astype(np.float64)
+        elif candidate.rule == "given":
             given = np.where(columns, np.array(candidate.weights), 0.0)
-            given = given if given.any() else columns.astype(np.float64)
+            found = given if given.any() else columns.astype(np.float64)
         elif candidate.rule == "uniform":
-            given = members.astype(np.float64)
+            found = members.astype(np.float64)
         elif candidate.rule == "single_best":
             singles = np.eye(problem.columns)[members]
-            given = singles[int(scores(problem, singles).argmax())]
+            found = singles[int(scores(problem, singles).argmax())]
         else:
-            given = greedy_selection(problem, columns) / problem.scale
-        return normalise(given, self._bounds), "given"
+            ground = self._first if self._first.columns(scaling).any() else self._all
+            few = ground.problem(scaling)
+            found = greedy_selection(few, ground.columns(scaling)) / few.scale
+        return normalise(found, self._bounds)
 
-    def _solve(
-        self, problem: Problem, columns: NDArray[np.bool_], candidate: Candidate
-    ) -> Solution:
-        """From several starts when all norms are alike, from that solution when they are mixed.
 
-        Norms move the optimum little: the solution of the plain candidate with the same centring
-        and the first member's norm is a start that saves two ascents in three. It depends on the
-        candidate alone, not on what was scored before.
-        """
-        plain = (candidate.alphas[0],) * len(candidate.alphas)
-        anchor = self._anchor(candidate.centred, plain)
-        if candidate.alphas == plain:
-            return anchor
-        warm = anchor.scaled
-        return solve(problem, columns, bounds=self._bounds, seed=self._seed, warm=warm)
+def _scored(scaling: Scaling, weights: NDArray[np.float64], value: float, status: str) -> Scored:
+    centred, alphas = scaling
+    weighting = Weighting(centred=centred, alphas=alphas, weights=tuple(weights.tolist()))
+    return Scored(value=value, weighting=weighting, status=status)

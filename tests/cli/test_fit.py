@@ -5,35 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from ensembler import api
-from ensembler.search.candidate import Trial
-from ensembler.search.record import Record
 from ensembler.store.reader import Store
 
+if TYPE_CHECKING:
+    from tests.conftest import FittedOof, InterruptedAt, Run
+
 Make = Callable[..., Any]
-
-
-class Ran(NamedTuple):
-    """What tests/conftest.py gives back from `ensembler(…)`."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Fitted(NamedTuple):
-    """What tests/conftest.py gives as `fitted_oof`."""
-
-    spec: Path
-    result: api.FitResult
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +25,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fit_prints_the_table_and_writes_the_spec(
-    ensembler: Run, oof: Path, fitted_oof: Fitted
+    ensembler: Run, oof: Path, fitted_oof: FittedOof
 ) -> None:
     ran = ensembler("fit", oof)
     digest = fitted_oof.result.spec.digest
@@ -135,26 +117,17 @@ def test_a_leak_is_warned_of_on_stderr_and_in_the_json(ensembler: Run, write_sto
 
 
 def test_an_interrupted_fit_exits_130_and_resumes_to_the_same_spec(
-    ensembler: Run, small: Store, monkeypatch: pytest.MonkeyPatch
+    ensembler: Run, small: Store, interrupted_at: InterruptedAt
 ) -> None:
     whole = json.loads(ensembler("fit", small.path, "--trials", 30, "--json").out)
-    append = Record.append
-
-    def interrupted(record: Record, trial: Trial, *rest: dict[str, Any]) -> None:
-        if trial.index == 17:
-            raise KeyboardInterrupt
-        append(record, trial, *rest)
-
     arguments = ("fit", small.path, "--trials", 30, "--spec", "late.json")
-    with monkeypatch.context() as patch:
-        patch.setattr(Record, "append", interrupted)
+    with interrupted_at(17):
         stopped = ensembler(*arguments)
     assert (stopped.code, stopped.out) == (130, "")
     command = f"ensembler fit {small.path} --trials 30 --spec late.json --resume"
     assert stopped.err == f"\nInterrupted. Go on with: {command}\n"
     assert not Path("late.json").exists()
-    with monkeypatch.context() as patch:
-        patch.setattr(Record, "append", interrupted)
+    with interrupted_at(17):
         assert ensembler(*arguments, "--resume").err == stopped.err
     resumed = json.loads(ensembler(*arguments, "--resume", "--json").out)
     assert resumed["digest"] == whole["digest"]

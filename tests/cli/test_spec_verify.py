@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from ensembler import api
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_member, remove_member
 
-
-class Ran(NamedTuple):
-    """What tests/conftest.py gives back from `ensembler(…)`."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Fitted(NamedTuple):
-    """What tests/conftest.py gives as `fitted_oof`."""
-
-    spec: Path
-    result: api.FitResult
-
-
-Run = Callable[..., Ran]
+if TYPE_CHECKING:
+    from tests.conftest import FittedOof, Run
 
 
 @pytest.fixture
@@ -46,7 +29,7 @@ def changed(oof: Path, tmp_path: Path) -> Path:
     return store
 
 
-def test_a_spec_on_its_own_store_verifies(ensembler: Run, fitted_oof: Fitted, oof: Path) -> None:
+def test_a_spec_on_its_own_store_verifies(ensembler: Run, fitted_oof: FittedOof, oof: Path) -> None:
     ran = ensembler("spec", "verify", fitted_oof.spec, "--store", oof)
     score = fitted_oof.result.score
     assert (ran.code, ran.err) == (0, "")
@@ -56,7 +39,7 @@ def test_a_spec_on_its_own_store_verifies(ensembler: Run, fitted_oof: Fitted, oo
     )
 
 
-def test_json_is_one_object(ensembler: Run, fitted_oof: Fitted, oof: Path) -> None:
+def test_json_is_one_object(ensembler: Run, fitted_oof: FittedOof, oof: Path) -> None:
     ran = ensembler("spec", "verify", fitted_oof.spec, "--store", oof, "--json")
     assert ran.code == 0
     assert json.loads(ran.out) == {
@@ -66,14 +49,14 @@ def test_json_is_one_object(ensembler: Run, fitted_oof: Fitted, oof: Path) -> No
     }
 
 
-def test_without_a_store_only_the_digest_is_checked(ensembler: Run, fitted_oof: Fitted) -> None:
+def test_without_a_store_only_the_digest_is_checked(ensembler: Run, fitted_oof: FittedOof) -> None:
     ran = ensembler("spec", "verify", fitted_oof.spec, "--json")
     assert ran.code == 0
     assert json.loads(ran.out)["score"] is None
 
 
 def test_a_store_with_a_changed_member_exits_3(
-    ensembler: Run, fitted_oof: Fitted, changed: Path
+    ensembler: Run, fitted_oof: FittedOof, changed: Path
 ) -> None:
     ran = ensembler("spec", "verify", fitted_oof.spec, "--store", changed)
     assert (ran.code, ran.err) == (3, "")
@@ -84,7 +67,7 @@ def test_a_store_with_a_changed_member_exits_3(
 
 
 def test_a_spec_that_was_changed_exits_2(
-    ensembler: Run, fitted_oof: Fitted, tmp_path: Path
+    ensembler: Run, fitted_oof: FittedOof, tmp_path: Path
 ) -> None:
     text = fitted_oof.spec.read_text()
     (tmp_path / "changed.json").write_text(text.replace('"rows": 985', '"rows": 984', 1))

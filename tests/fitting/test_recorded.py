@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from ensembler import api
 from ensembler.errors import InputError, StudyError
-from ensembler.search.candidate import Trial
+from ensembler.search.claims import SharedRecord
 from ensembler.search.definition import StudyDefinition
 from ensembler.search.journal import journal_record
-from ensembler.search.record import Record
 from ensembler.store.reader import Store
+
+if TYPE_CHECKING:
+    from tests.conftest import InterruptedAt
 
 Fit = Callable[..., api.FitResult]
 QUICK = StudyDefinition(validation="none")  # held-out scores record nothing
@@ -34,23 +36,20 @@ def fit(small: Store, tmp_path: Path) -> Fit:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A SQLite storage; SQLAlchemy closes its pooled connections when it is collected."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        yield f"sqlite:///{tmp_path / 'study.db'}"
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'study.db'}"
 
 
-def interrupt(patch: pytest.MonkeyPatch, trial: int) -> None:
-    """Raise KeyboardInterrupt when a trial is about to be recorded."""
-    append = Record.append
-
-    def stopping(record: Record, done: Trial, *rest: dict[str, Any]) -> None:
-        if done.index == trial:
-            raise KeyboardInterrupt
-        append(record, done, *rest)
-
-    patch.setattr(Record, "append", stopping)
+def complete_trials(url: str) -> dict[str, list[int]]:
+    """The indices of each study's complete trials, in order."""
+    storage = optuna.storages.RDBStorage(url)
+    found = {}
+    for name in optuna.get_all_study_names(storage):
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials()
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        found[name] = sorted(trial.user_attrs["index"] for trial in complete)
+    storage.engine.dispose()
+    return found
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -87,13 +86,11 @@ def test_resuming_with_more_trials_goes_on_where_the_study_ended(
 
 @pytest.mark.parametrize("trial", [3, 11, 27])
 def test_sampled_weights_are_proposed_alike_after_an_interruption(
-    trial: int, fit: Fit, small: Store, monkeypatch: pytest.MonkeyPatch
+    trial: int, fit: Fit, small: Store, interrupted_at: InterruptedAt
 ) -> None:
     sampled = StudyDefinition(weights="sampled", norms=("none", "power"), validation="none")
-    with monkeypatch.context() as patch:
-        interrupt(patch, trial)
-        with pytest.raises(KeyboardInterrupt):
-            fit(study=sampled)
+    with interrupted_at(trial), pytest.raises(KeyboardInterrupt):
+        fit(study=sampled)
     resumed, whole = fit(study=sampled, resume=True), api.fit(small, study=sampled, trials=30)
     assert [t.params for t in resumed.study.trials] == [t.params for t in whole.study.trials]
     assert resumed.spec.digest == whole.spec.digest
@@ -155,12 +152,10 @@ def test_resuming_what_was_never_begun_is_refused(fit: Fit, url: str) -> None:
 
 
 def test_without_resume_a_fit_starts_afresh(
-    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fit: Fit, tmp_path: Path, interrupted_at: InterruptedAt
 ) -> None:
-    with monkeypatch.context() as patch:
-        interrupt(patch, 12)
-        with pytest.raises(KeyboardInterrupt):
-            fit(seed=5)
+    with interrupted_at(12), pytest.raises(KeyboardInterrupt):
+        fit(seed=5)
     assert (tmp_path / "ensemble.journal.running").exists()
     begun = (tmp_path / "ensemble.journal.running").read_bytes()
     fit()
@@ -173,12 +168,11 @@ def test_without_resume_a_fit_starts_afresh(
 
 
 def test_a_fit_that_fails_leaves_the_old_spec_and_journal(
-    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fit: Fit, tmp_path: Path, interrupted_at: InterruptedAt
 ) -> None:
     fit()
     before = contents(tmp_path)
-    interrupt(monkeypatch, 12)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(12), pytest.raises(KeyboardInterrupt):
         fit(seed=1)
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
@@ -195,6 +189,25 @@ def test_a_second_fit_into_the_same_journal_is_refused_and_harms_nothing(
         assert contents(tmp_path) == running
 
 
+@pytest.mark.parametrize("made", [Path.touch, lambda lock: lock.symlink_to("nobody")])
+def test_a_lock_that_someone_left_beside_the_journal_is_not_waited_for(
+    made: Callable[[Path], None],
+    fit: Fit,
+    tmp_path: Path,
+    interrupted_at: InterruptedAt,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with interrupted_at(12), pytest.raises(KeyboardInterrupt):
+        fit()
+    made(tmp_path / "ensemble.journal.running.lock")
+
+    def waiting(seconds: float) -> None:
+        raise AssertionError(f"waits {seconds} s")
+
+    monkeypatch.setattr("time.sleep", waiting)
+    assert len(fit(resume=True).study.trials) == 30
+
+
 def test_a_record_of_other_trials_is_noticed(fit: Fit, tmp_path: Path) -> None:
     fit()
     journal = tmp_path / "ensemble.journal"
@@ -207,22 +220,19 @@ def test_a_record_of_other_trials_is_noticed(fit: Fit, tmp_path: Path) -> None:
 
 
 def test_a_storage_keeps_every_fresh_study_and_resumes_the_latest(
-    fit: Fit, url: str, monkeypatch: pytest.MonkeyPatch
+    fit: Fit, url: str, interrupted_at: InterruptedAt
 ) -> None:
-    whole = fit(spec=None, storage=url)
-    with monkeypatch.context() as patch:
-        interrupt(patch, 15)
-        with pytest.raises(KeyboardInterrupt):
-            fit(spec=None, storage=url)
-    resumed = fit(spec=None, storage=url, resume=True)
-    storage = optuna.storages.RDBStorage(url)
-    assert [len(storage.get_all_trials(s._study_id)) for s in storage.get_all_studies()] == [30, 30]
+    whole = fit(spec=None, storage=url, trials=15)
+    with interrupted_at(12, SharedRecord), pytest.raises(KeyboardInterrupt):
+        fit(spec=None, storage=url, trials=15)
+    resumed = fit(spec=None, storage=url, trials=15, resume=True)
+    assert sorted(complete_trials(url).values()) == [list(range(15))] * 2
     assert resumed.spec.digest == whole.spec.digest
     assert [t.params for t in resumed.study.trials] == [t.params for t in whole.study.trials]
 
 
 def test_a_storage_serves_several_studies(fit: Fit, url: str) -> None:
-    fit(spec=None, storage=url)
-    fit(spec=None, storage=url, seed=1)
-    assert len(optuna.get_all_study_names(optuna.storages.RDBStorage(url))) == 2
-    assert fit(spec=None, storage=url, resume=True).spec.provenance.seed == 0
+    fit(spec=None, storage=url, trials=12)
+    fit(spec=None, storage=url, trials=12, seed=1)
+    assert len(complete_trials(url)) == 2
+    assert fit(spec=None, storage=url, trials=12, resume=True).spec.provenance.seed == 0

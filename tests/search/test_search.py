@@ -108,10 +108,12 @@ def test_two_norms_that_gain_only_together_are_found_by_flips_alone(
     class Trap(Scorer):
         """Either of the first two norms alone costs a little, both together gain a lot."""
 
-        def score(self, candidates: Sequence[Candidate]) -> list[Scored]:
+        def score(self, candidates: Sequence[Candidate], **rivals: Any) -> list[Scored]:  # noqa: ANN401 - whatever it takes
             return [
                 replace(scored, value={0.0: 0.5, 1.0: 0.4, 2.0: 0.6}[sum(candidate.alphas[:2])])
-                for candidate, scored in zip(candidates, super().score(candidates), strict=True)
+                for candidate, scored in zip(
+                    candidates, super().score(candidates, **rivals), strict=True
+                )
             ]
 
     trap = Trap(statistics, np.arange(120), None, columns=space.columns, bounds="simplex", seed=0)

@@ -1,0 +1,113 @@
+"""Candidates on a sample of the rows first: what is screened out, and that it costs nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ensembler.blending.statistics import Statistics
+from ensembler.fitting.searching import search
+from ensembler.search import scoring
+from ensembler.search.candidate import SCREENED, Candidate, Trial, best_trial
+from ensembler.search.record import Record, in_memory
+from ensembler.search.run import Outcome
+from ensembler.search.scoring import Scorer
+from ensembler.search.space import Space
+
+Make = Callable[..., Any]
+ROWS, SAMPLE = 1600, 300
+
+
+@pytest.fixture(autouse=True)
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "SAMPLE", SAMPLE)
+
+
+@pytest.fixture(params=["confidence", "noise", "mixed", "partial"])
+def world(
+    request: pytest.FixtureRequest, generate: Make, write_store: Make, prepare: Make
+) -> tuple[Space, Statistics]:
+    data = generate(request.param, rows=ROWS, members=6)
+    store = write_store(data.targets, data.members, groups=data.groups)
+    space, statistics = prepare(store)
+    return space, statistics
+
+
+def run(world: tuple[Space, Statistics], record: Record | None = None, jobs: int = 1) -> Outcome:
+    return search(*world, np.arange(ROWS), None, record=record, jobs=jobs)
+
+
+def in_full(world: tuple[Space, Statistics], candidates: list[Candidate]) -> NDArray[np.float64]:
+    """What candidates score when no sample is asked."""
+    space, statistics = world
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "SAMPLE", ROWS)
+        bounds = space.definition.bounds
+        scorer = Scorer(
+            statistics, np.arange(ROWS), None, columns=space.columns, bounds=bounds, seed=0
+        )
+        return np.array([scored.value for scored in scorer.score(candidates)])
+
+
+def test_the_optimum_over_all_norms_is_met_although_many_trials_are_screened_out(
+    world: tuple[Space, Statistics],
+) -> None:
+    space, _ = world
+    found = run(world)
+    flags = itertools.product((0.0, 1.0), repeat=len(space.names))
+    points = [Candidate(centred=c, alphas=a) for a in flags for c in space.centrings]
+    assert found.best.value == pytest.approx(in_full(world, points).max(), abs=1e-6)
+    assert sum(trial.status == SCREENED for trial in found.trials) > 10
+
+
+def test_what_is_screened_out_is_worse_than_the_best_and_its_estimate_is_near_the_truth(
+    world: tuple[Space, Statistics],
+) -> None:
+    found = run(world)
+    screened = [trial for trial in found.trials if trial.status == SCREENED]
+    values = in_full(world, [trial.candidate for trial in screened])
+    assert (values < found.best.value).all()
+    np.testing.assert_allclose([trial.value for trial in screened], values, rtol=0, atol=0.02)
+
+
+def test_what_is_not_screened_out_scores_what_it_scores_on_all_rows(
+    world: tuple[Space, Statistics],
+) -> None:
+    complete = [trial for trial in run(world).trials if trial.candidate.rule == "solved"]
+    complete = [trial for trial in complete if trial.status != SCREENED]
+    values = in_full(world, [trial.candidate for trial in complete])
+    np.testing.assert_allclose([trial.value for trial in complete], values, rtol=0, atol=1e-7)
+
+
+def test_jobs_and_a_resume_screen_the_same(world: tuple[Space, Statistics]) -> None:
+    record = in_memory()
+    whole = run(world, record)
+    assert run(world, jobs=3).trials == whole.trials
+    assert run(world, Record(record.study)).trials == whole.trials
+
+
+def test_a_study_with_more_trials_goes_on_from_one_with_fewer(
+    world: tuple[Space, Statistics],
+) -> None:
+    space, statistics = world
+    whole = run(world)
+    for trials in (15, 35):  # in the middle of a batch
+        record = in_memory()
+        few = replace(space, definition=space.definition.model_copy(update={"trials": trials}))
+        run((few, statistics), record)
+        assert run(world, Record(record.study)).trials == whole.trials
+
+
+def test_a_trial_screened_out_is_never_the_best() -> None:
+    plain = Candidate(centred=False, alphas=(0.0,))
+    one, two = (
+        Trial(index=i, stage="flip", candidate=plain, value=value, used=1, status=status)
+        for i, (value, status) in enumerate([(0.5, "CONVERGED"), (0.6, SCREENED)])
+    )
+    assert best_trial([one, two]) is one
