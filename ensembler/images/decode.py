@@ -1,0 +1,130 @@
+"""An image file as RGB, by one set of rules for whatever people have.
+
+- An EXIF rotation is applied; of an animation, the first frame is taken.
+- What is transparent is laid on white: viewers show it so, and the data sets that the public towers
+  were trained on were made so.
+- 16-bit grey keeps its high byte, as Pillow does for 16-bit colour.
+- CMYK is converted without a colour profile, and embedded profiles are not applied: the models'
+  own transforms do not either.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ensembler.errors import InputError
+from ensembler.files import BROKEN
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# What is read, whatever a file's suffix. Others start programs (EPS) or have a long record of
+# holes (TIFF).
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MAX_PIXELS = 1 << 26  # 8192 × 8192, 200 MB as RGB; what is larger is taken for a decompression bomb
+BACKGROUND: Final = "white"  # under what is transparent
+_UNREADABLE: Final = (*BROKEN, SyntaxError, Warning)  # Pillow's; warnings may be made errors
+
+
+class ImageError(InputError):
+    """An image cannot be read; the others can.
+
+    Attributes:
+        reason: what is wrong, to follow the file's name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}; replace it or leave it out"
+
+
+def check_pillow() -> None:
+    """Refuse to begin without the library that decodes.
+
+    Raises:
+        InputError: with the pip line that installs it.
+    """
+    try:
+        import PIL  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise InputError(
+            "reading images needs pillow: pip install 'oof-ensembler[images]'"
+        ) from error
+
+
+def decode(path: str | Path) -> Image.Image:
+    """The image of a file, upright, in RGB with 8 bits a channel.
+
+    Args:
+        path: a PNG, JPEG, WebP, GIF or BMP file; its name does not matter.
+
+    Returns:
+        A Pillow image in mode RGB, of any size from 1 × 1.
+
+    Raises:
+        ImageError: there is no such file, it is empty, truncated or none of the formats, or has
+            more than MAX_PIXELS.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    file, start = Path(path), b""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(12)
+            with Image.open(opened, formats=FORMATS) as image:
+                check_pixels(file, *image.size)
+                image.load()
+                return _on_background(_eight_bit(_upright(image)))
+    except UnidentifiedImageError as error:
+        found = f"is no sound PNG, JPEG, WebP, GIF or BMP: it begins with {start!r}"
+        raise ImageError(file, found if start else "is empty") from error
+    except OSError as error:
+        raise ImageError(file, f"cannot be read: {error.strerror or error}") from error
+    except (*_UNREADABLE, Image.DecompressionBombError) as error:
+        what = str(error) or type(error).__name__
+        raise ImageError(file, f"cannot be decoded: {what}") from error
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Refuse an image before memory is asked for it.
+
+    Raises:
+        ImageError: it has more than MAX_PIXELS.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            path, f"would take {width} × {height} pixels, more than the {MAX_PIXELS:,} allowed"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    with suppress(*_UNREADABLE):  # broken EXIF: nobody knows which side was up
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Pillow clips 16-bit grey to white when it converts it itself."""
+    from PIL import Image
+
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer).convert("RGB")

@@ -1,0 +1,164 @@
+"""Images in batches, decoded ahead by threads: Pillow lets go of the interpreter while it works."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import InputError
+from ensembler.images.cache import ImageCache
+from ensembler.images.decode import ImageError, check_pillow, check_pixels, decode
+from ensembler.images.failures import Failure
+from ensembler.images.preprocess import Preprocess
+from ensembler.images.resize import resized, scaled_size
+
+PREFETCH: Final = 3  # batches on their way while another is worked on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBatch:
+    """Some images next to each other in a list, as a model takes them.
+
+    Attributes:
+        positions: (k,) int64, where in the list the images stand, ascending.
+        images: (k, height, width, 3) uint8 RGB; k is 0 when none could be read.
+        failures: those that could not be read, ascending.
+    """
+
+    positions: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    failures: tuple[Failure, ...]
+
+
+def stream_images(
+    paths: Sequence[Path],
+    preprocess: Preprocess,
+    *,
+    batch: int,
+    workers: int,
+    cache: ImageCache | None = None,
+) -> Generator[ImageBatch, None, None]:
+    """Decode and resize a list of images, in order, ahead of whoever takes them.
+
+    What a batch holds depends on the list and `batch` alone. An image that cannot be read is a
+    failure of its batch and stops nothing. At most PREFETCH + 1 batches are in memory, the one
+    being worked on included, and for each worker three copies of one image at its full size.
+
+    Args:
+        paths: the files.
+        preprocess: what the images are brought to.
+        batch: paths to a batch; the last may be shorter.
+        workers: threads that decode.
+        cache: of resized images on disk.
+
+    Returns:
+        The batches. Closing it, as an interrupt does, ends its threads.
+
+    Raises:
+        InputError: Pillow is not installed, or batch or workers is below 1.
+    """
+    if batch < 1 or workers < 1:
+        raise InputError(f"batch = {batch} and workers = {workers} must be at least 1")
+    check_pillow()
+    return _stream(paths, preprocess, batch, workers, cache)
+
+
+def load_image(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """One image at a model's size.
+
+    Args:
+        path: its file.
+        preprocess: what it is brought to.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        ImageError: it cannot be read, or is so elongated that its shorter side cannot be brought to
+            the size.
+    """
+    image = decode(path)
+    check_pixels(path, *scaled_size(*image.size, preprocess))
+    return resized(image, preprocess)
+
+
+class _Pending:
+    """A batch whose images are on their way."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        paths: Sequence[Path],
+        first: int,
+        preprocess: Preprocess,
+        cache: ImageCache | None,
+    ) -> None:
+        self.first = first
+        self.images = np.empty((len(paths), preprocess.height, preprocess.width, 3), np.uint8)
+        self.reasons: list[Future[str | None]] = [
+            pool.submit(_load_into, self.images[row], path, preprocess, cache)
+            for row, path in enumerate(paths)
+        ]
+
+    def collect(self) -> ImageBatch:
+        """Wait for the images."""
+        positions: list[int] = []
+        failures: list[Failure] = []
+        for row, future in enumerate(self.reasons):
+            reason = future.result()
+            if reason is not None:
+                failures.append(Failure(self.first + row, reason))
+                continue
+            if len(positions) < row:  # close the gap that a failure left
+                self.images[len(positions)] = self.images[row]
+            positions.append(self.first + row)
+        return ImageBatch(
+            positions=np.array(positions, np.int64),
+            images=self.images[: len(positions)],
+            failures=tuple(failures),
+        )
+
+
+def _stream(
+    paths: Sequence[Path],
+    preprocess: Preprocess,
+    batch: int,
+    workers: int,
+    cache: ImageCache | None,
+) -> Generator[ImageBatch, None, None]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pending: deque[_Pending] = deque()
+    try:
+        for first in range(0, len(paths), batch):
+            pending.append(_Pending(pool, paths[first : first + batch], first, preprocess, cache))
+            if len(pending) == PREFETCH:
+                yield pending.popleft().collect()
+        while pending:
+            yield pending.popleft().collect()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _load_into(
+    place: NDArray[np.uint8], path: Path, preprocess: Preprocess, cache: ImageCache | None
+) -> str | None:
+    """Fill a place with an image.
+
+    Returns:
+        Why it could not be, or None.
+    """
+    try:
+        if cache is None:
+            place[:] = load_image(path, preprocess)
+        else:
+            place[:] = cache.get(path, preprocess, lambda: load_image(path, preprocess))
+    except ImageError as error:
+        return error.reason
+    return None
