@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.answers import check
 from benchmarks.contestants import CONTESTANTS, Found
 from benchmarks.data import SHAPES, TOY, Shape, fresh_cache, generated_store
+from benchmarks.statistics import build
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
+from ensembler.blending.build import default_kernel
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
@@ -45,6 +49,8 @@ def run(size: str) -> list[Result]:
 def _compare(shape: Shape, evaluations: int) -> Result:
     with generated_store(TOY) as store:  # warms up: imports, thread pools, compiled kernels
         _fit(store)
+        with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
+            build(store, Path(folder), default_kernel(shape.rows, "float32"))
         members, targets = _arrays(store)
         for contestant in CONTESTANTS:
             if contestant.installed:

@@ -93,11 +93,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, resumed: bool = False) -> Iterator[Path]:
     """Fill a folder that appears at `path`, with all its files on disk, when the block ends.
 
     Args:
         path: the folder to create; it must not exist, or be empty.
+        resumed: go on with what a kill or an interruption left; any other error still clears it.
 
     Yields:
         The temporary folder to write into.
@@ -106,16 +107,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OSError: the parent cannot be written, or `path` is a folder with content.
     """
     temporary = partial_path(path)
-    shutil.rmtree(temporary, ignore_errors=True)
+    if not resumed:
+        shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
+        temporary.mkdir(parents=True, exist_ok=resumed)
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _sync_folder(file) if file.is_dir() else _sync_file(file)
         _sync_folder(temporary)
         temporary.rename(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:
+        if not resumed or isinstance(error, Exception):
+            shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_folder(path.parent)
 

@@ -2,7 +2,8 @@
 
 Entries are keyed by content: the digests of targets, folds, row weights and members, in order. The
 size and modification time of their files are part of the key too, so that a file edited behind its
-manifest's back is read anew, and found out by its digest. Entries can be deleted at any time.
+manifest's back is read anew, and found out by its digest. Entries can be deleted at any time. A
+build that is killed leaves a hidden draft beside its entry, from which the next one goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler import __version__
-from ensembler.blending.build import Progress, build_statistics
-from ensembler.blending.statistics import Geometry, Precision, Statistics, open_geometry
+from ensembler.blending import checkpoint
+from ensembler.blending.build import Kernel, Progress, build_statistics, default_kernel, in_order
+from ensembler.blending.statistics import Precision, Statistics, layout, load_statistics
 from ensembler.errors import StoreError, first_few
 from ensembler.files import BROKEN, atomic_folder, locked, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
 KEPT_DAYS = 30  # an entry not used for so long goes when another is built
 OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
-SMALL = ("means", "fold_sums", "target_cosines")
+MAY_CANCEL = "may_cancel.npy"  # the answer, worked out once
 
 
 def cached_statistics(
@@ -57,73 +59,70 @@ def cached_statistics(
     Raises:
         StoreError: a member or the targets are broken, or are not what the manifest says.
     """
-    members, targets, weight = store.members(names), store.targets(), store.samples.weight
-    entry = cache_folder() / _key(store, members, fold, precision)
-    found = _open(entry, names, fold, weight, precision)
-    if found is None:
-        lock = entry.with_name(f".{entry.name}.lock")
-        lock.touch()
-        with locked(lock):
-            found = _open(entry, names, fold, weight, precision)  # built while we waited?
-            if found is None:
-                _evict(entry.parent)
-                shutil.rmtree(entry, ignore_errors=True)  # a broken one
-                tick = progress(2 * len(fold)) if progress else None
-                with atomic_folder(entry) as folder:
-                    built = build_statistics(
-                        folder, members, targets, fold, weight,
-                        precision=precision, jobs=jobs, progress=tick,
-                    )  # fmt: skip
-                    _check_digests(store, members)  # after what NaN says of itself
-                    for name in SMALL:
-                        np.save(folder / f"{name}.npy", getattr(built, name))
-                found = _load(entry, names, fold, weight)
-    os.utime(entry)  # its last use
-    if precision == "float32" and _may_cancel(found):
+    kernel = default_kernel(len(fold), precision)
+    try:
+        entry = _entry(store, names, fold, precision, kernel, jobs, progress)
+    except ImportError:  # numba is there, but not for this Python or NumPy
+        entry = _entry(store, names, fold, precision, "numpy", jobs, progress)
+    if precision == "float32" and np.load(entry / MAY_CANCEL):
         return cached_statistics(
             store, names, fold, precision="float64", jobs=jobs, progress=progress
         )
-    return found
+    return load_statistics(entry, names, fold, store.samples.weight)
 
 
-def _open(
-    entry: Path,
+def _entry(
+    store: Store,
     names: Sequence[str],
     fold: NDArray[np.int64],
-    weight: NDArray[np.float64],
     precision: Precision,
-) -> Statistics | None:
-    """The statistics of an entry; None where there is none, or a broken one."""
+    kernel: Kernel,
+    jobs: int,
+    progress: Callable[[int], Progress] | None,
+) -> Path:
+    """The folder of the statistics, built where it is missing or broken."""
+    members, targets, weight = store.members(names), store.targets(), store.samples.weight
+    entry = cache_folder() / _key(store, members, fold, precision, kernel)
+    expected = layout(len(fold), len(names), int(fold.max()) + 1, precision)
+    if not _is_sound(entry, expected):
+        lock = entry.with_name(f".{entry.name}.lock")
+        lock.touch()
+        with locked(lock):
+            if not _is_sound(entry, expected):  # nobody built it while we waited
+                _evict(entry.parent)
+                shutil.rmtree(entry, ignore_errors=True)  # a broken one
+                tick = progress(2 * len(fold)) if progress else None
+                with atomic_folder(entry, resumed=True) as folder:
+                    built = build_statistics(
+                        folder, members, targets, fold, weight,
+                        precision=precision, kernel=kernel, jobs=jobs, progress=tick,
+                    )  # fmt: skip
+                    _check_digests(store, members, jobs)  # after what NaN says of itself
+                    np.save(folder / MAY_CANCEL, _may_cancel(built))
+                    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    os.utime(entry)  # its last use
+    return entry
+
+
+def _is_sound(entry: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> bool:
+    """Whether an entry is there, and each of its files is what its name says."""
     try:
-        found = _load(entry, names, fold, weight)
+        found = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in expected}
+        small = [np.load(entry / name).size for name in ("means.npy", "fold_sums.npy", MAY_CANCEL)]
     except BROKEN:
-        return None
-    expected = Geometry.shapes(len(fold), len(names), int(fold.max()) + 1)
-    sound = all(
-        getattr(geometry, name).shape == shape
-        for geometry in (found.raw, found.centred)
-        for name, shape in expected.items()
-    )
-    return found if sound and found.raw.cosines.dtype == precision else None
-
-
-def _load(
-    entry: Path, names: Sequence[str], fold: NDArray[np.int64], weight: NDArray[np.float64]
-) -> Statistics:
-    return Statistics(
-        names=tuple(names),
-        weight=weight,
-        fold=fold,
-        raw=open_geometry(entry, "raw"),
-        centred=open_geometry(entry, "centred"),
-        **{name: np.load(entry / f"{name}.npy") for name in SMALL},
+        return False
+    return all(small) and all(
+        (array.shape, array.dtype.name) == expected[name] for name, array in found.items()
     )
 
 
-def _check_digests(store: Store, members: Sequence[Member]) -> None:
+def _check_digests(store: Store, members: Sequence[Member], jobs: int) -> None:
     """A spec names what it was fitted on by digest: here the digests are made true."""
     record = store.manifest.targets
-    altered = [m.name for m in members if m.digest() != m.record.sha256]
+    digests = in_order(Member.digest, members, jobs)
+    altered = [
+        m.name for m, digest in zip(members, digests, strict=True) if digest != m.record.sha256
+    ]
     if record is not None and sha256_arrays(store.targets()) != record.sha256:
         altered.append("the targets")
     if altered:
@@ -178,7 +177,11 @@ def _temporary_folder() -> Path:
 
 
 def _key(
-    store: Store, members: Sequence[Member], fold: NDArray[np.int64], precision: Precision
+    store: Store,
+    members: Sequence[Member],
+    fold: NDArray[np.int64],
+    precision: Precision,
+    kernel: Kernel,
 ) -> str:
     targets = store.manifest.targets
     paths = [m.path / name for m in members for name in ("rows.npy", "embeddings.npy")]
@@ -187,6 +190,7 @@ def _key(
         {
             "ensembler": __version__,  # another release may lay them out, or round them, otherwise
             "precision": precision,
+            "kernel": kernel,  # the last digits may differ
             "targets": targets.sha256 if targets else None,
             "rows": sha256_arrays(fold, store.samples.weight),
             "members": [m.record.sha256 for m in members],

@@ -11,7 +11,10 @@ BLOCK = 4096  # targets summed at once
 
 
 def fold_sums(
-    targets: NDArray[np.float32], weight: NDArray[np.float64], fold: NDArray[np.int64]
+    targets: NDArray[np.float32],
+    weight: NDArray[np.float64],
+    fold: NDArray[np.int64],
+    folds: int | None = None,
 ) -> NDArray[np.float64]:
     """Each fold's weighted sum of unit targets.
 
@@ -19,11 +22,12 @@ def fold_sums(
         targets: (rows, d), any positive length.
         weight: (rows,) float64 row weights.
         fold: (rows,) int64 in 0..F-1.
+        folds: F; the largest of `fold` and one by default.
 
     Returns:
         (F, d) float64.
     """
-    sums = np.zeros((int(fold.max()) + 1, targets.shape[1]))
+    sums = np.zeros((int(fold.max()) + 1 if folds is None else folds, targets.shape[1]))
     for start in range(0, len(fold), BLOCK):
         rows = slice(start, start + BLOCK)
         in_fold = (fold[rows] == np.arange(len(sums))[:, None]).astype(np.float64)

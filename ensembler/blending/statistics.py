@@ -10,14 +10,17 @@ and norms into `v_im`) are enough. No search ever passes over rows × members ×
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["float32", "float64"]
+
+SAFE_SQUARES = (1e-20, 1e20)  # squared lengths between which float32 neither under- nor overflows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,9 @@ class Geometry:
             "lengths": (rows, members),
             "fold_cosines": (rows, members, folds),
         }
+
+
+GEOMETRY: Final = tuple(field.name for field in fields(Geometry))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,45 +114,47 @@ class Statistics:
         return np.asarray(np.where(squares[:, None] > 0.0, parts, 0.0))
 
 
-def allocate(
-    folder: Path, rows: int, members: int, folds: int, precision: Precision
-) -> dict[str, Geometry]:
-    """New memory-mapped arrays for both centrings, one .npy file each.
-
-    Args:
-        folder: an existing, empty folder.
-        rows: rows of the store.
-        members: how many members.
-        folds: how many evaluation folds.
-        precision: of the cosines between members.
-
-    Returns:
-        {"raw": …, "centred": …}, writable.
-    """
+def layout(
+    rows: int, members: int, folds: int, precision: Precision
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of each array on disk that has a line for every row, by its file's stem."""
+    shapes = Geometry.shapes(rows, members, folds)
     return {
-        centring: Geometry(
-            **{
-                name: np.lib.format.open_memmap(
-                    folder / f"{centring}.{name}.npy",
-                    mode="w+",
-                    dtype=_dtype(name, precision),
-                    shape=shape,
-                )
-                for name, shape in Geometry.shapes(rows, members, folds).items()
-            }
-        )
-        for centring in ("raw", "centred")
+        **{
+            f"{centring}.{name}": (shapes[name], _dtype(name, precision))
+            for centring in ("raw", "centred")
+            for name in GEOMETRY
+        },
+        "target_cosines": ((rows, folds), "float64"),
     }
 
 
-def open_geometry(folder: Path, centring: str) -> Geometry:
-    """The arrays that `allocate` made, memory-mapped read-only."""
-    return Geometry(
-        **{
-            # As a plain array: a memmap object would pay for its class at every slice.
-            field.name: np.asarray(np.load(folder / f"{centring}.{field.name}.npy", mmap_mode="r"))
-            for field in fields(Geometry)
-        }
+def load_statistics(
+    folder: Path, names: Sequence[str], fold: NDArray[np.int64], weight: NDArray[np.float64]
+) -> Statistics:
+    """The statistics that a build wrote, their arrays memory-mapped read-only.
+
+    Args:
+        folder: where they are.
+        names: the members, in order.
+        fold: (rows,) int64, the evaluation folds.
+        weight: (rows,) float64, the row weights.
+
+    Raises:
+        One of `files.BROKEN`: a file is missing or is not what its name says.
+    """
+
+    def load(name: str) -> NDArray[Any]:
+        # As a plain array: a memmap object would pay for its class at every slice.
+        return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+
+    return Statistics(
+        names=tuple(names),
+        weight=weight,
+        fold=fold,
+        raw=Geometry(**{name: load(f"raw.{name}") for name in GEOMETRY}),
+        centred=Geometry(**{name: load(f"centred.{name}") for name in GEOMETRY}),
+        **{name: load(name) for name in ("means", "fold_sums", "target_cosines")},
     )
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
-from ensembler.blending.statistics import Geometry, Precision, Statistics
+from ensembler.blending.build import Kernel
+from ensembler.blending.statistics import GEOMETRY, Precision, Statistics
 from ensembler.errors import StoreError
 
 if TYPE_CHECKING:
     from tests.blending.conftest import World
 
-ARRAYS = [field.name for field in fields(Geometry)]
+KERNELS = get_args(Kernel)
 
 
 def all_bytes(statistics: Statistics) -> dict[str, bytes]:
@@ -25,22 +26,28 @@ def all_bytes(statistics: Statistics) -> dict[str, bytes]:
     arrays = {
         f"{centring}.{name}": getattr(getattr(statistics, centring), name)
         for centring in ("raw", "centred")
-        for name in ARRAYS
+        for name in GEOMETRY
     }
     arrays |= {name: getattr(statistics, name) for name in ("means", "fold_sums", "target_cosines")}
     return {name: np.asarray(array).tobytes() for name, array in arrays.items()}
 
 
-def test_any_number_of_jobs_gives_the_same_bytes(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_any_number_of_jobs_gives_the_same_bytes(
+    make_world: Callable[..., World], kernel: Kernel
+) -> None:
     world = make_world(1, rows=9000, members=3, dim=4, missing=0.1, weighted=True)
-    alone = all_bytes(world.statistics(jobs=1))
+    alone = all_bytes(world.statistics(kernel=kernel, jobs=1))
     for jobs in (2, 4):
-        assert all_bytes(world.statistics(jobs=jobs)) == alone
+        assert all_bytes(world.statistics(kernel=kernel, jobs=jobs)) == alone
 
 
-def test_means_are_taken_over_the_rows_a_member_covers(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_means_are_taken_over_the_rows_a_member_covers(
+    make_world: Callable[..., World], kernel: Kernel
+) -> None:
     world = make_world(2, missing=0.4)
-    means = world.statistics().means
+    means = world.statistics(kernel=kernel).means
     for m, vectors in enumerate(world.embeddings):
         present = [row for row in vectors.astype(np.float64) if row.any()]
         expected = [math.fsum(column) / len(present) for column in zip(*present, strict=True)]
@@ -48,9 +55,12 @@ def test_means_are_taken_over_the_rows_a_member_covers(make_world: Callable[...,
     assert means.dtype == np.float32
 
 
-def test_an_absent_row_is_zero_under_both_centrings(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_an_absent_row_is_zero_under_both_centrings(
+    make_world: Callable[..., World], kernel: Kernel
+) -> None:
     world = make_world(3, missing=0.4)
-    statistics = world.statistics()
+    statistics = world.statistics(kernel=kernel)
     absent = ~world.embeddings.any(axis=2).T
     for geometry in (statistics.raw, statistics.centred):
         assert (geometry.lengths[absent] == 0.0).all()
@@ -59,10 +69,13 @@ def test_an_absent_row_is_zero_under_both_centrings(make_world: Callable[..., Wo
         assert (geometry.lengths[~absent] > 0.0).all()
 
 
-def test_rows_that_centring_leaves_as_rounding_are_absent(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_rows_that_centring_leaves_as_rounding_are_absent(
+    make_world: Callable[..., World], kernel: Kernel
+) -> None:
     world = make_world(4, rows=24)
     world.embeddings[0] = world.embeddings[0, 0]  # a member that says the same of every row
-    statistics = world.statistics()
+    statistics = world.statistics(kernel=kernel)
     assert (statistics.raw.lengths[:, 0] > 0.0).all()
     assert (statistics.centred.lengths[:, 0] == 0.0).all()
     assert (statistics.centred.cosines[:, :2] == 0.0).all()
@@ -73,26 +86,29 @@ def test_cosines_are_kept_in_the_precision_asked_for(
     make_world: Callable[..., World], precision: Precision
 ) -> None:
     raw = make_world(5).statistics(precision=precision).raw
-    kept = {name: getattr(raw, name).dtype.name for name in ARRAYS}
+    kept = {name: getattr(raw, name).dtype.name for name in GEOMETRY}
     assert kept["cosines"] == kept["fold_cosines"] == precision
     assert kept["cross"] == kept["lengths"] == "float64"
 
 
-def test_one_member_needs_no_pairs(make_world: Callable[..., World]) -> None:
-    statistics = make_world(6, members=1).statistics()
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_one_member_needs_no_pairs(make_world: Callable[..., World], kernel: Kernel) -> None:
+    statistics = make_world(6, members=1).statistics(kernel=kernel)
     assert statistics.raw.cosines.shape == (24, 0)
     assert statistics.names == ("m0",)
     assert (len(statistics), statistics.folds) == (24, 4)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("stored", ["float16", "float32"])
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
 def test_a_member_that_is_not_finite_is_named(
-    make_world: Callable[..., World], value: float
+    make_world: Callable[..., World], values: list[float], stored: str, kernel: Kernel
 ) -> None:
-    world = make_world(7)
-    world.embeddings[1, 5, 2] = value
+    world = make_world(7, stored=stored)
+    world.embeddings[1, 5 : 5 + len(values), 2] = values
     with pytest.raises(StoreError, match=r"m1.embeddings\.npy holds NaN or infinity.*audit.*'m1'"):
-        world.statistics()
+        world.statistics(kernel=kernel)
 
 
 def test_progress_counts_every_row_twice(make_world: Callable[..., World]) -> None:
@@ -101,16 +117,20 @@ def test_progress_counts_every_row_twice(make_world: Callable[..., World]) -> No
     assert sum(told) == 10_000
 
 
-def test_targets_of_any_length_count_alike(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_targets_of_any_length_count_alike(
+    make_world: Callable[..., World], kernel: Kernel
+) -> None:
     world = make_world(9)
-    before = all_bytes(world.statistics())
+    before = all_bytes(world.statistics(kernel=kernel))
     world.targets[:] *= np.float32(2.0) ** np.arange(-12, 12, dtype=np.float32)[:, None]
-    assert all_bytes(world.statistics()) == before
+    assert all_bytes(world.statistics(kernel=kernel)) == before
 
 
-def test_arrays_are_written_where_they_were_asked_for(make_world: Callable[..., World]) -> None:
-    statistics = make_world(10).statistics()
-    file = Path(statistics.raw.cosines.filename)  # type: ignore[attr-defined]  # a memory map
-    assert sorted(path.name for path in file.parent.iterdir()) == sorted(
-        f"{centring}.{name}.npy" for centring in ("raw", "centred") for name in ARRAYS
-    )
+def test_arrays_are_written_where_they_were_asked_for(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    statistics = replace(make_world(10), folder=lambda: tmp_path).statistics()
+    assert {path.name: np.load(path).tobytes() for path in tmp_path.iterdir()} == {
+        f"{name}.npy": array for name, array in all_bytes(statistics).items()
+    }

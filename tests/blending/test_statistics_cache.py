@@ -114,7 +114,7 @@ def test_progress_is_told_only_when_statistics_are_built(store_of: Callable[...,
 
 
 def test_whatever_decides_the_statistics_is_part_of_the_key(
-    store_of: Callable[..., Store], folder: Path
+    store_of: Callable[..., Store], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = store_of()
     fold = evaluation(store)
@@ -125,7 +125,20 @@ def test_whatever_decides_the_statistics_is_part_of_the_key(
     cached_statistics(store, NAMES[:1], fold)
     cached_statistics(store_of("heavier", weight=2.0), NAMES, fold)
     cached_statistics(store_of("other", first=0.25), NAMES, fold)
-    assert len(entries(folder)) == 7
+    monkeypatch.setattr(cache, "default_kernel", lambda *_: "numba")
+    cached_statistics(store, NAMES, fold)
+    assert len(entries(folder)) == 8
+
+
+def test_numpy_serves_where_numba_cannot_be_loaded(
+    store_of: Callable[..., Store], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of()
+    expected = contents(cached_statistics(store, NAMES, evaluation(store)))
+    monkeypatch.setattr(cache, "default_kernel", lambda *_: "numba")
+    monkeypatch.setitem(sys.modules, "ensembler.blending.compiled", None)
+    assert contents(cached_statistics(store, NAMES, evaluation(store))) == expected
+    assert len(entries(folder)) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,14 +160,15 @@ def test_a_file_edited_behind_the_manifests_back_is_found_out(
     assert len(entries(folder)) == 1
 
 
+@pytest.mark.parametrize("file", ["raw.cosines.npy", "means.npy", "may_cancel.npy"])
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY"])
 def test_a_broken_entry_is_built_again(
-    store_of: Callable[..., Store], folder: Path, damage: bytes
+    store_of: Callable[..., Store], folder: Path, file: str, damage: bytes
 ) -> None:
     store = store_of()
     before = contents(cached_statistics(store, NAMES, evaluation(store)))
     (entry,) = entries(folder)
-    (entry / "raw.cosines.npy").write_bytes(damage)
+    (entry / file).write_bytes(damage)
     assert contents(cached_statistics(store, NAMES, evaluation(store))) == before
 
 
@@ -171,7 +185,7 @@ def test_an_entry_unused_for_long_goes_when_another_is_built(
 
 
 def test_members_that_point_away_from_each_other_get_double_precision(
-    store_of: Callable[..., Store],
+    store_of: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = store_of()
     left = store.member("left")
@@ -184,6 +198,9 @@ def test_members_that_point_away_from_each_other_get_double_precision(
     found = cached_statistics(opened, ("left", "opposed"), evaluation(opened))
     assert found.raw.cosines.dtype == np.float64
     assert cached_statistics(opened, NAMES, evaluation(opened)).raw.cosines.dtype == np.float32
+    monkeypatch.setattr(cache, "_may_cancel", refuse)  # the entry knows
+    again = cached_statistics(opened, ("left", "opposed"), evaluation(opened))
+    assert again.raw.cosines.dtype == np.float64
 
 
 def test_a_deleted_cache_is_built_again(store_of: Callable[..., Store], folder: Path) -> None:

@@ -1,0 +1,134 @@
+"""Scale: statistics of up to a million rows, each build in a watched process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.data import Shape, make_members, make_targets
+from benchmarks.statistics import build, check_rows
+from benchmarks.table import Line, Result
+from benchmarks.timing import timed
+from ensembler.store.create import create_store
+from ensembler.store.reader import Store
+from ensembler.store.writer import add_member
+
+ROOT = Path(__file__).parents[1]  # where the process of a build finds this package
+BLOCK = 10_000  # rows generated at once
+WATCHED_S = 0.01  # between two looks at the memory
+SHAPES = {
+    "toy": (Shape(rows=300, members=3, dim=16), Shape(rows=600, members=3, dim=16)),
+    "small": (Shape(rows=50_000, members=8, dim=384), Shape(rows=200_000, members=8, dim=384)),
+    "full": (
+        Shape(rows=100_000, members=18, dim=384),
+        Shape(rows=1_000_000, members=18, dim=384),
+        Shape(rows=50_000, members=60, dim=384),
+    ),
+}
+
+
+def run(size: str) -> list[Result]:
+    """Two tables: the time of each row, and the memory that is not a file's."""
+    speed: list[Line] = []
+    memory: list[Line] = []
+    for shape in SHAPES[size]:
+        with streamed_store(shape) as store:
+            seconds, peak = _in_a_child(store)
+        speed.append(Line(name=str(shape), seconds=seconds, fact=1e6 * seconds / shape.rows))
+        memory.append(Line(name=str(shape), seconds=seconds, fact=peak))
+    return [
+        Result(title="float16, by rows", lines=tuple(speed), fact="µs a row", decimals=2),
+        Result(title="float16, by memory", lines=tuple(memory), fact="MB RssAnon"),
+    ]
+
+
+@contextlib.contextmanager
+def streamed_store(shape: Shape) -> Iterator[Store]:
+    """A store of float16 members, generated block by block: no member is ever in memory whole."""
+    with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as place:
+        folder = Path(place)
+        ids = [f"s{row:07}" for row in range(shape.rows)]
+        files = [folder / f"m{m:02}.npy" for m in range(shape.members)]
+        _generate(shape, folder / "targets.npy", files)
+        (folder / "samples.csv").write_text("\n".join(["id", *ids]) + "\n")
+        (folder / "ids.txt").write_text("\n".join(ids) + "\n")
+        create_store(folder / "oof", folder / "samples.csv", targets=folder / "targets.npy")
+        for file in files:
+            add_member(folder / "oof", file.stem, [file], ids=[folder / "ids.txt"], dtype="float16")
+            file.unlink()
+        yield Store.open(folder / "oof")
+
+
+def _generate(shape: Shape, targets: Path, members: list[Path]) -> None:
+    whole = (shape.rows, shape.dim)
+    target = np.lib.format.open_memmap(targets, "w+", np.float32, whole)
+    stored = [np.lib.format.open_memmap(file, "w+", np.float16, whole) for file in members]
+    for seed, start in enumerate(range(0, shape.rows, BLOCK)):
+        rows = slice(start, min(start + BLOCK, shape.rows))
+        part = Shape(rows=rows.stop - start, members=shape.members, dim=shape.dim)
+        target[rows] = make_targets(part, seed)
+        for out, vectors in zip(stored, make_members(target[rows], shape.members), strict=True):
+            out[rows] = vectors
+
+
+def _in_a_child(store: Store) -> tuple[float, float | None]:
+    """Seconds of a build, and the most megabytes of memory that were no file's."""
+    done = subprocess.run(  # noqa: S603 - this very module
+        [sys.executable, "-m", "benchmarks.scale", store.path],
+        check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    seconds, peak = json.loads(done.stdout)
+    return seconds, peak
+
+
+def _build_once(store: Store) -> tuple[float, float | None]:
+    """The build of a child process: warmed up, timed, watched and checked."""
+    with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
+        first = build(store, Path(folder))  # warms up: the pages of the store, compiled kernels
+        check_rows(store, first)
+    with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder, _watched() as peak:
+        seconds, _ = timed(lambda: build(store, Path(folder)))
+    return seconds, peak()
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[Callable[[], float | None]]:
+    """Look at this process's RssAnon again and again; what is yielded tells the largest, in MB."""
+    seen: list[float] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(WATCHED_S):
+            seen.extend(_rss_anon())
+
+    seen.extend(_rss_anon())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lambda: max(seen, default=None)
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _rss_anon() -> list[float]:
+    """Anonymous memory now, in MB; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")]
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        sys.stdout.write(json.dumps(_build_once(Store.open(sys.argv[1]))))

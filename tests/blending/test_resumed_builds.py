@@ -1,0 +1,182 @@
+"""A build that dies goes on where it was, and ends in the bytes of one that nobody disturbed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensembler.blending import build, cache, checkpoint
+from ensembler.blending.build import Kernel
+from ensembler.blending.cache import cached_statistics
+from ensembler.blending.statistics import Statistics
+from ensembler.errors import StoreError
+from ensembler.store.create import create_store
+from ensembler.store.reader import Store
+from ensembler.store.writer import add_member
+
+ROOT = Path(__file__).parents[2]
+ROWS, DIM, CHUNK = 30, 6, 4
+CHUNKS = 8  # of each pass
+MOMENTS: list[tuple[Kernel, str]] = [
+    *(("numpy", f"chunk-{count}") for count in (1, 5, 8, 9, 15, 16)),
+    ("numpy", "writing"),
+    ("numba", "chunk-5"),
+    ("numba", "writing"),
+]
+
+# Dies after so many chunks, or in the middle of writing the rows of the fourth.
+DYING = """
+import os, signal, sys
+from ensembler.blending import build, cache
+from ensembler.store.reader import Store
+
+store, kernel, moment = Store.open(sys.argv[1]), sys.argv[2], sys.argv[3]
+build.CHUNK, build.CHECKPOINT_S = 4, 0.0
+cache.default_kernel = lambda rows, precision: kernel
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+told, write = [], build._write
+
+def tick(rows):
+    told.append(rows)
+    if moment == f"chunk-{len(told)}":
+        die()
+
+def torn(folder, start, rows, block):
+    if moment == "writing" and start == 12:
+        half = {name: array[:2] for name, array in block.items()}
+        write(folder, start, rows, dict(list(half.items())[:5]))
+        die()
+    write(folder, start, rows, block)
+
+build._write = torn
+cache.cached_statistics(store, store.names, store.samples.fold, progress=lambda _: tick)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "targets.npy", rng.normal(size=(ROWS, DIM)))
+    ids = [f"i{row}" for row in range(ROWS)]
+    (tmp_path / "samples.csv").write_text("\n".join(["id", *ids]) + "\n")
+    create_store(
+        tmp_path / "oof", tmp_path / "samples.csv", targets=tmp_path / "targets.npy", folds=3
+    )
+    for name in ("left", "right"):
+        np.savez(
+            tmp_path / f"{name}.npz", id=np.array(ids), embeddings=rng.normal(size=(ROWS, DIM))
+        )
+        add_member(tmp_path / "oof", name, [tmp_path / f"{name}.npz"])
+    return Store.open(tmp_path / "oof")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CHUNK", CHUNK)
+    monkeypatch.setattr(build, "CHECKPOINT_S", 0.0)
+
+
+@pytest.fixture
+def use_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Switch to a cache by name; returns its folder."""
+
+    def use(name: str) -> Path:
+        monkeypatch.setenv("ENSEMBLER_CACHE", str(tmp_path / name))
+        return tmp_path / name
+
+    return use
+
+
+def statistics(store: Store, told: list[int] | None = None) -> Statistics:
+    tick = (lambda _: None) if told is None else told.append
+    return cached_statistics(store, store.names, store.samples.fold, progress=lambda _: tick)
+
+
+def entry_bytes(folder: Path) -> dict[str, bytes]:
+    """The files of the only entry of a cache."""
+    (entry,) = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return {file.name: file.read_bytes() for file in entry.iterdir()}
+
+
+def drafts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.endswith(".partial")]
+
+
+@pytest.mark.parametrize(("kernel", "moment"), MOMENTS)
+def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
+    store: Store,
+    use_cache: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: Kernel,
+    moment: str,
+) -> None:
+    monkeypatch.setattr(cache, "default_kernel", lambda *_: kernel)
+    whole = use_cache("whole")
+    statistics(store)
+    killed = use_cache("killed")
+    died = subprocess.run(
+        [sys.executable, "-c", DYING, store.path, kernel, moment], check=False, cwd=ROOT
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert len(drafts(killed)) == 1
+    told: list[int] = []
+    statistics(store, told)
+    done = CHUNKS + 3 if moment == "writing" else int(moment.removeprefix("chunk-"))
+    rows = min(done, CHUNKS) * CHUNK - (2 if done >= CHUNKS else 0)
+    rows += max(done - CHUNKS, 0) * CHUNK - (2 if done == 2 * CHUNKS else 0)
+    assert told[0] == rows
+    assert sum(told) == 2 * ROWS
+    assert entry_bytes(killed) == entry_bytes(whole)
+    assert drafts(killed) == []
+
+
+def test_an_interrupted_build_goes_on(store: Store, use_cache: Callable[[str], Path]) -> None:
+    whole = use_cache("whole")
+    statistics(store)
+    folder = use_cache("interrupted")
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_statistics(
+            store, store.names, store.samples.fold, progress=lambda _: interrupted, jobs=2
+        )
+    assert len(drafts(folder)) == 1
+    told: list[int] = []
+    statistics(store, told)
+    assert len(told) == 2 * CHUNKS  # the first was told of what had been done
+    assert entry_bytes(folder) == entry_bytes(whole)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"\x93NUMPY"])
+def test_a_broken_checkpoint_begins_the_build_anew(
+    store: Store, use_cache: Callable[[str], Path], damage: bytes
+) -> None:
+    whole = use_cache("whole")
+    statistics(store)
+    folder = use_cache("damaged")
+    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-9"], check=False)
+    (draft,) = drafts(folder)
+    (draft / checkpoint.FILE).write_bytes(damage)
+    told: list[int] = []
+    statistics(store, told)
+    assert told[0] == CHUNK
+    assert entry_bytes(folder) == entry_bytes(whole)
+
+
+def test_a_build_that_fails_leaves_no_draft(store: Store, use_cache: Callable[[str], Path]) -> None:
+    folder = use_cache("failed")
+    file = store.path / "members" / "left" / "embeddings.npy"
+    values = np.load(file)
+    values[-1, 0] = np.inf
+    np.save(file, values)
+    with pytest.raises(StoreError, match="'left'"):
+        statistics(store)
+    assert drafts(folder) == []
