@@ -80,7 +80,7 @@ def load_encoder(folder: str | Path | None = None) -> TextEncoder:
         ) from error
     _check_modules(path)
     try:
-        with _quiet_loading():
+        with quiet_loading():
             model = SentenceTransformer(str(path), device="cpu", local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise StoreError(f"{path} cannot be loaded as a sentence encoder: {error}") from error
@@ -123,7 +123,7 @@ def _check_modules(folder: Path) -> None:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Keep transformers from drawing its bar for weights: it would draw without a terminal too."""
     from transformers.utils import logging
 

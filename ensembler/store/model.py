@@ -43,11 +43,20 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Checkpoint(Frozen):
-    """One file of trained parameters behind a member."""
+class CheckpointFile(Frozen):
+    """A file or folder that a checkpoint is loaded from."""
 
-    sha256: Sha256
+    role: str  # what the adapter calls it
+    path: str  # relative, with forward slashes; found again below any checkpoints folder
+    sha256: Sha256  # of the file's bytes, or of a folder's names and contents
+
+
+class Checkpoint(Frozen):
+    """Trained parameters behind a member: all that one model is loaded from."""
+
+    sha256: Sha256  # of its files' roles, paths and digests; of the file where it is a single one
     fold: int | None = None  # the fold it was not trained on; None: it never saw the data
+    files: tuple[CheckpointFile, ...] = ()
 
 
 class Origin(Frozen):
@@ -58,6 +67,7 @@ class Origin(Frozen):
     checkpoints: tuple[Checkpoint, ...] = ()
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     seconds_per_image: float | None = None
+    mean_norm: float | None = None  # of its out-of-fold rows: averaged folds are brought back to it
     device: str | None = None
     files: dict[str, Sha256] = Field(default_factory=dict)  # imported from: file name → its sha256
     encoder: EncoderRecord | None = None  # where texts were turned into vectors

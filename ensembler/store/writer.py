@@ -101,7 +101,7 @@ def add_member(
             twice, a value is NaN, infinite or too large, or the store cannot be written.
     """
     opened = Store.open(store)
-    _check_new_name(opened, name)
+    check_new_name(opened, name)
     if dtype not in get_args(Dtype):
         raise StoreError(f"{dtype!r} is not stored; known: {', '.join(get_args(Dtype))}")
     if not files:
@@ -137,6 +137,71 @@ def add_member(
     )
 
 
+def add_vectors(
+    store: str | Path,
+    name: str,
+    vectors: NDArray[np.float32],
+    *,
+    rows: NDArray[np.int64],
+    at: NDArray[np.int64],
+    dtype: Dtype,
+    captions: Sequence[str] | None,
+    origin: Origin,
+) -> MemberRecord:
+    """Add a member from vectors whose samples are known.
+
+    Args:
+        store: the store's folder.
+        name: the member's.
+        vectors: (m, d), memory-mapped or not.
+        rows: (n,) positions of samples, ascending and unique.
+        at: (n,) where among `vectors` that of each row is.
+        dtype: what is stored.
+        captions: (n,) the texts behind the vectors; None where there are none.
+        origin: what made the member.
+
+    Raises:
+        StoreError: the name is taken or no name, a value is NaN, infinite or too large, or the
+            store cannot be written.
+    """
+    import pyarrow as pa
+
+    opened = Store.open(store)
+    check_new_name(opened, name)
+    ids = opened.samples.id
+    texts = None
+    if captions is not None:
+        columns = {"id": pa.array(ids[rows].tolist(), pa.string()), "caption": list(captions)}
+        texts = pa.table(columns)
+    draft = _Draft(
+        name=name,
+        sources=[Source(path=Path(name), ids=None, vectors=vectors)],
+        join=Join(positions=rows, rows=at, unknown=0),
+        ids=ids,
+        dtype=dtype,
+        texts=texts,
+        origin=origin,
+    )
+    return _commit(opened.path, draft)
+
+
+def check_new_name(store: Store, name: str) -> None:
+    """Check a name before the work that makes its member.
+
+    Raises:
+        StoreError: it is no name, or taken.
+    """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise StoreError(str(error)) from error
+    if name in store.names:
+        raise StoreError(
+            f"{store.path} has a member {name!r} already; take it out first with"
+            f" `ensembler store remove {store.path} {name}`, or choose another name"
+        )
+
+
 def remove_member(store: str | Path, name: str) -> None:
     """Take a member out; the manifest forgets it first, then its folder goes.
 
@@ -159,7 +224,7 @@ def remove_member(store: str | Path, name: str) -> None:
 
 def _commit(path: Path, draft: _Draft) -> MemberRecord:
     with exclusive(path) as opened:
-        _check_new_name(opened, draft.name)
+        check_new_name(opened, draft.name)
         dim = common_dim(draft.sources, opened.manifest.dim, f"the store {path}")
         folder = path / MEMBERS / draft.name
         shutil.rmtree(folder, ignore_errors=True)  # what a kill before the commit left
@@ -198,18 +263,6 @@ def _zero_rows(embeddings: NDArray[np.floating]) -> int:
     step = max(1, BLOCK_NUMBERS // embeddings.shape[1])
     starts = range(0, len(embeddings), step)
     return sum(int((~embeddings[at : at + step].any(axis=1)).sum()) for at in starts)
-
-
-def _check_new_name(store: Store, name: str) -> None:
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise StoreError(str(error)) from error
-    if name in store.names:
-        raise StoreError(
-            f"{store.path} has a member {name!r} already; take it out first with"
-            f" `ensembler store remove {store.path} {name}`, or choose another name"
-        )
 
 
 def _file_digests(paths: Sequence[Path]) -> dict[str, Sha256]:

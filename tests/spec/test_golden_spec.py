@@ -22,7 +22,9 @@ def test_golden_spec_loads_with_the_values_it_was_made_from() -> None:
     assert spec.blend.members[0].mean is not None
     assert decode_vector(spec.blend.members[0].mean).tolist() == [0.25, 0.0, -0.25, 0.5]
     assert decode_vector(spec.blend.prior.vector).tolist() == [0.5, 0.5, 0.5, 0.5]
-    assert spec.blend.members[0].origin.checkpoints[1].fold == 1
+    origin = spec.blend.members[0].origin
+    assert (origin.checkpoints[1].fold, origin.mean_norm) == (1, 1.5)
+    assert origin.checkpoints[1].files[0].path == "convnext/fold1.safetensors"
     assert spec.scores.held_out is not None
     assert spec.scores.held_out.versus["uniform"].interval == (0.03125, 0.09375)
     assert spec.scores.members["dropped"].loss_without is None
@@ -44,7 +46,7 @@ def test_sealing_the_golden_contents_again_gives_the_golden_digest() -> None:
         coreset=golden.coreset,
     )
     assert sealed == golden
-    assert sealed.digest == "ff7f8fa8446b1e4c57a021fbd232b6499921d6dcf0720b8d7ee356f890db34c1"
+    assert sealed.digest == "0c8ee8dbb9a50ffbd04c1eb37308c62f2871bb864a9aee8f72ef439c46133347"
 
 
 def test_a_missing_golden_file_would_fail_and_not_skip(tmp_path: Path) -> None:

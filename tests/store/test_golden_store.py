@@ -19,7 +19,7 @@ from ensembler.store.samples import samples_digest
 from ensembler.store.writer import add_member
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "store-v1"
-DIGEST = "a0dcefa9153093713570805c51899bbdb00414cf5d5ccd7a7e5d20322cf0e4ef"
+DIGEST = "fdb90541bc2046c4d76fbd8a44877893087af1deb21b68f1156205397cc2fbd4"
 
 SAMPLES = (
     "imgId,prompt,group,source,fold,weight\n"

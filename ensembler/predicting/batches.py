@@ -1,0 +1,164 @@
+"""One batch through a predictor, whatever happens: overflow in half precision, memory that ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import InputError, PredictorError, unknown_name
+from ensembler.predicting.contract import Captioner, Described, Predictor
+
+Precision = Literal["float32", "float16", "bfloat16"]
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+
+class Embedded(NamedTuple):
+    """What a predictor made of a batch.
+
+    Attributes:
+        vectors: (n, dim) float32, all finite; zeros where `finite` is false.
+        captions: one text for each image; None where the predictor is no captioner.
+        finite: (n,) bool, false where a vector was NaN or infinite in float32 too.
+    """
+
+    vectors: NDArray[np.float32]
+    captions: Sequence[str] | None
+    finite: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class BatchLimit:
+    """How many images a device takes at once, as running out of memory taught it.
+
+    Attributes:
+        images: no more than these go in together; None while nothing has been refused.
+    """
+
+    images: int | None = None
+
+
+def embed_batch(
+    predictor: Predictor,
+    images: NDArray[np.uint8],
+    precision: Precision = "float32",
+    device: str = "cpu",
+    limit: BatchLimit | None = None,
+) -> Embedded:
+    """Embed a batch.
+
+    In half precision under autocast; a part of the batch that overflows there is done again in
+    float32. A device that runs out of memory is given half as many images, down to one.
+
+    Args:
+        predictor: what embeds.
+        images: (n, height, width, 3) uint8, as its `preprocess` says; n may be 0.
+        precision: of the arithmetic; vectors are float32 in any case.
+        device: as torch names it.
+        limit: what earlier batches taught; it is lowered here and goes on to the next.
+
+    Raises:
+        PredictorError: not even a single image fits, or the predictor returns what it may not.
+    """
+    limit = BatchLimit() if limit is None else limit
+    parts: list[Described] = []
+    start = 0
+    while start < len(images) or not parts:
+        size = len(images) - start if limit.images is None else limit.images
+        part = images[start : start + size]
+        described = _tried(predictor, part, precision, device)
+        if described is None:
+            if len(part) <= 1:
+                raise PredictorError(
+                    f"device {device!r} has too little memory for a single image of"
+                    f" {predictor.preprocess.height} × {predictor.preprocess.width}; free some,"
+                    " or use another device or a lower precision"
+                )
+            limit.images = len(part) // 2
+        else:
+            parts.append(described)
+            start += len(part)
+    return _joined(parts, captions=isinstance(predictor, Captioner))
+
+
+def check_precision(precision: str) -> Precision:
+    """A precision by its name.
+
+    Raises:
+        InputError: there is none of the name; the nearest is offered.
+    """
+    for known in PRECISIONS:
+        if precision == known:
+            return known
+    raise InputError(unknown_name("precision", precision, PRECISIONS))
+
+
+def _tried(
+    predictor: Predictor, images: NDArray[np.uint8], precision: Precision, device: str
+) -> Described | None:
+    """A part's vectors, again in float32 where they overflowed; None where memory did not do."""
+    try:
+        with _autocast(precision, device):
+            described = _described(predictor, images)
+        if precision != "float32" and not np.isfinite(described.embeddings).all():
+            described = _described(predictor, images)
+    except _out_of_memory():
+        described = None
+    if described is None:
+        # Only here, past the handler: its traceback held the tensors that did not fit.
+        _empty_cache()
+    return described
+
+
+def _described(predictor: Predictor, images: NDArray[np.uint8]) -> Described:
+    if isinstance(predictor, Captioner):
+        described = predictor.describe(images)
+    else:
+        described = Described(predictor.embed(images), ())
+    vectors, wanted = described.embeddings, (len(images), predictor.dim)
+    if vectors.shape != wanted or vectors.dtype != np.float32:
+        raise PredictorError(
+            f"{type(predictor).__name__} returned {vectors.dtype}{vectors.shape} for"
+            f" {len(images)} images instead of float32{wanted}: mend the adapter"
+        )
+    if isinstance(predictor, Captioner) and len(described.captions) != len(images):
+        raise PredictorError(
+            f"{type(predictor).__name__} returned {len(described.captions)} captions for"
+            f" {len(images)} images: mend the adapter"
+        )
+    return described
+
+
+def _joined(parts: Sequence[Described], *, captions: bool) -> Embedded:
+    vectors = np.concatenate([part.embeddings for part in parts])
+    finite = np.isfinite(vectors).all(axis=1)
+    return Embedded(
+        vectors=np.where(finite[:, None], vectors, np.float32(0.0)),
+        captions=[text for part in parts for text in part.captions] if captions else None,
+        finite=finite,
+    )
+
+
+def _autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
+    if precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))  # type: ignore[no-any-return] # torch is not followed
+
+
+def _out_of_memory() -> tuple[type[BaseException], ...]:
+    """What is raised where memory ends; torch is asked only if a predictor has loaded it."""
+    torch = sys.modules.get("torch")
+    return (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
+
+
+def _empty_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,1 @@
+"""The predictors that come with ensembler: one folder each, and what they share."""

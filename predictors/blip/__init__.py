@@ -1,0 +1,1 @@
+"""A BLIP captioner of transformers: image → text → sentence embedding."""

@@ -1,0 +1,58 @@
+"""The adapter `blip`: a BLIP captioner, whose texts are embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ensembler.errors import PredictorError
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+from predictors.shared.text import ENCODER, load_text_head
+from predictors.shared.wording import INSTALL, NEEDS, Wording
+
+if TYPE_CHECKING:
+    from predictors.shared.generating import ImageToText
+
+
+class BlipConfig(Wording):
+    """How captions are searched for; `prompt` is how each begins, and is not part of its text."""
+
+    prompt: str = ""
+
+
+class Blip:
+    """A BLIP captioner of transformers, from a local folder."""
+
+    Config: ClassVar[type[Frozen]] = BlipConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "model": Role("a transformers folder of a BLIP captioner, with its processor"),
+        "encoder": ENCODER,
+    }
+    needs: ClassVar[tuple[str, ...]] = NEEDS
+    install: ClassVar[str] = INSTALL
+
+    @classmethod
+    def load(cls, config: BlipConfig, files: Mapping[str, Path], *, device: str) -> ImageToText:
+        """Load the captioner.
+
+        Args:
+            config: of this adapter.
+            files: `model`, and `encoder` where it is not the packaged one.
+            device: as torch names it; texts are encoded on the CPU.
+
+        Raises:
+            PredictorError: the folder holds another model, or its weights are not all of it.
+        """
+        from predictors.shared.generating import ImageToText
+        from predictors.shared.hf import model_type
+
+        kind = model_type(files["model"])
+        if kind != "blip":
+            raise PredictorError(
+                f"{files['model']} holds a model of type {kind!r}, not a BLIP captioner; the"
+                " adapter 'captioner' takes any image-to-text model"
+            )
+        head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
+        return ImageToText(files["model"], config, config.prompt, head=head, device=device)

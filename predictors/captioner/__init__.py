@@ -1,0 +1,1 @@
+"""Any image-to-text model of transformers, asked a question or not → sentence embedding."""

@@ -1,0 +1,68 @@
+"""The adapter `captioner`: any image-to-text model, asked a question or not; texts are embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+from predictors.shared.text import ENCODER, load_text_head
+from predictors.shared.wording import INSTALL, NEEDS, Wording
+
+if TYPE_CHECKING:
+    from predictors.shared.generating import ImageToText
+
+
+class CaptionerConfig(Wording):
+    """How texts are searched for, and what is asked, as in "What does the image describe?".
+
+    A question is given as the model was trained to be asked: BLIP-2 wants "Question: … Answer:",
+    Florence-2 a task such as "<CAPTION>".
+    """
+
+    question: str = ""
+    # What the weights are kept in. Half of float32 lets a model of billions fit a GPU.
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+
+class AnyCaptioner:
+    """An image-to-text model of transformers, from a local folder."""
+
+    Config: ClassVar[type[Frozen]] = CaptionerConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "model": Role("a transformers folder of an image-to-text model, with its processor"),
+        "encoder": ENCODER,
+    }
+    needs: ClassVar[tuple[str, ...]] = NEEDS
+    install: ClassVar[str] = INSTALL
+
+    @classmethod
+    def load(
+        cls, config: CaptionerConfig, files: Mapping[str, Path], *, device: str
+    ) -> ImageToText:
+        """Load the model.
+
+        Args:
+            config: of this adapter.
+            files: `model`, and `encoder` where it is not the packaged one.
+            device: as torch names it; texts are encoded on the CPU.
+
+        Raises:
+            PredictorError: transformers has no image-to-text class for the folder, or its weights
+                are not all of the model.
+        """
+        import torch
+
+        from predictors.shared.generating import ImageToText
+
+        head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
+        return ImageToText(
+            files["model"],
+            config,
+            config.question,
+            head=head,
+            device=device,
+            dtype=getattr(torch, config.dtype),
+        )

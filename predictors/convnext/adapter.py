@@ -1,0 +1,25 @@
+"""ConvNeXt towers, CLIP's large and xxlarge ones above all: the projected embedding and a head."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from ensembler.store.model import Frozen
+from predictors.shared.tower_config import Features, TowerConfig
+from predictors.tower.adapter import VisionTower
+
+
+class ConvNeXtConfig(TowerConfig):
+    """A tower that timm names convnext…; `mean` gives the trunk's features."""
+
+    model: str = Field(default="convnext_large_mlp.clip_laion2b_ft_soup_320", pattern="^convnext")
+    features: Features = "projected"
+    image_size: int | None = Field(default=384, ge=1)
+
+
+class ConvNeXt(VisionTower):
+    """ConvNeXt towers, at any image size, with a head."""
+
+    Config: ClassVar[type[Frozen]] = ConvNeXtConfig

@@ -1,0 +1,1 @@
+"""What several predictors are built from."""

@@ -1,0 +1,205 @@
+"""Image-to-text models of transformers behind the captioner's contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForImageTextToText, LogitsProcessor, LogitsProcessorList
+
+from ensembler.errors import PredictorError, first_few
+from ensembler.images.preprocess import Preprocess
+from ensembler.predicting.contract import Described
+from predictors.shared.hf import load_model, load_processor, preprocess_of
+from predictors.shared.pixels import to_tensor
+from predictors.shared.text import TextHead
+from predictors.shared.wording import Wording
+
+TOKENS: Final = ("input_ids", "attention_mask")  # of a prompt: what `generate` is given
+IGNORED: Final = ("token_type_ids",)  # made by some tokenizers, taken by no generating model
+COLOUR: Final = (40, 120, 200)  # of the image that shows what a processor does to channels
+ALIKE: Final = 1e-4  # between normalised pixels; float32 orders its operations in two ways
+
+
+class Prompt(NamedTuple):
+    """What a model is told beside the image.
+
+    Attributes:
+        tokens: arguments of `generate`, each of shape (1, length); none where it is told nothing.
+        echo: how many tokens come back before the first that the model chose itself.
+    """
+
+    tokens: dict[str, Any]
+    echo: int
+
+
+class _NanWatch(LogitsProcessor):
+    """Changes no score, and remembers for which images one was NaN."""
+
+    def __init__(self, images: int) -> None:
+        self.seen = np.zeros(images, dtype=bool)
+
+    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        of_beams = scores.isnan().any(dim=1).reshape(len(self.seen), -1)
+        self.seen |= of_beams.any(dim=1).cpu().numpy()
+        return scores
+
+
+class ImageToText:
+    """A loaded image-to-text model with its text head: a `Captioner`.
+
+    Attributes:
+        dim: of the sentence encoder.
+        preprocess: what the folder's image processor does, as data.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        wording: Wording,
+        prompt: str,
+        *,
+        head: TextHead,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Load a folder.
+
+        Args:
+            folder: model and processor, as `save_pretrained` writes them.
+            wording: how texts are searched for.
+            prompt: a question, or how captions begin; "" tells the model nothing.
+            head: what frames the texts and turns them into vectors.
+            device: as torch names it.
+            dtype: of the model's weights.
+
+        Raises:
+            PredictorError: weights are missing, unexpected or not finite, or the processor does
+                more than a `Preprocess` can say.
+        """
+        self._model = load_model(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
+        processor = load_processor(folder)
+        self.dim = head.dim
+        self.preprocess = preprocess_of(processor.image_processor, folder)
+        self._wording, self._head = wording, head
+        self._tokenizer = processor.tokenizer
+        self._prompt = self._prepared(_tokens(processor, self.preprocess, prompt, folder), folder)
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, dim) float32: of each image the mean of its texts' unit vectors."""
+        return self.describe(images).embeddings
+
+    def describe(self, images: NDArray[np.uint8]) -> Described:
+        """The texts that are encoded, prefix and suffix included, and their vectors.
+
+        Where half precision overflowed the search went astray: the vector is NaN.
+        """
+        texts, astray = self._search(images)
+        described = self._head.describe(texts)
+        described.embeddings[astray] = np.nan
+        return described
+
+    def hypotheses(self, images: NDArray[np.uint8]) -> list[list[str]]:
+        """What the model says of each image, the likeliest first; prompt and frame left out.
+
+        Args:
+            images: (n, height, width, 3) uint8 RGB, as `preprocess` says; n may be 0.
+
+        Returns:
+            n lists of as many texts as the config asks for.
+        """
+        return self._search(images)[0]
+
+    def _search(self, images: NDArray[np.uint8]) -> tuple[list[list[str]], NDArray[np.bool_]]:
+        """The hypotheses, and (n,) of which images some token's score was NaN."""
+        if len(images) == 0:
+            return [], np.zeros(0, dtype=bool)
+        each, watch = self._wording.hypotheses, _NanWatch(len(images))
+        tokens = self._generate(
+            images,
+            self._prompt.tokens,
+            num_beams=self._wording.beams,
+            num_return_sequences=each,
+            min_new_tokens=self._wording.min_tokens,
+            max_new_tokens=self._wording.max_tokens,
+            logits_processor=LogitsProcessorList([watch]),
+        )
+        texts = self._tokenizer.batch_decode(
+            tokens[:, self._prompt.echo :], skip_special_tokens=True
+        )
+        texts = [text.strip() for text in texts]
+        return [texts[at : at + each] for at in range(0, len(texts), each)], watch.seen
+
+    def _generate(self, images: NDArray[np.uint8], tokens: dict[str, Any], **search: Any) -> Any:  # noqa: ANN401 - a tensor
+        device = self._model.device
+        # Repeated, not expanded: BLIP writes into the tokens it is given.
+        prompt = {name: t.repeat(len(images), 1).to(device) for name, t in tokens.items()}
+        pixels = to_tensor(images, self.preprocess, device).to(self._model.dtype)
+        with torch.inference_mode():
+            return self._model.generate(pixel_values=pixels, do_sample=False, **prompt, **search)
+
+    def _prepared(self, tokens: dict[str, Any], folder: Path) -> Prompt:
+        """The prompt as the model must have it, and its echo.
+
+        Whether the prompt comes back, whole or in part, differs from model to model. So it is
+        measured: of one new token, all that stands before it.
+        """
+        place = getattr(self._model.config, "image_token_id", None)
+        if tokens and place is not None and place not in tokens["input_ids"]:
+            raise PredictorError(
+                f"{folder}: nothing in the prompt's tokens stands for the image, so the model would"
+                " answer without seeing it; write the image's token into the prompt, or for BLIP-2"
+                " the model's num_query_tokens into processor_config.json"
+            )
+        image = _plain_image(self.preprocess)
+        length = self._generate(
+            image, tokens, num_beams=1, num_return_sequences=1, max_new_tokens=1
+        ).shape[1]
+        prompt = Prompt(tokens, length - 1)
+        # A model that continues a prompt must not be handed the prompt's end mark. BLIP cuts it
+        # off itself; one that reads the prompt with an encoder wants it: neither echoes all of it.
+        ends = {self._tokenizer.eos_token_id, self._tokenizer.sep_token_id}
+        written = tokens["input_ids"][0].tolist() if tokens else []
+        if written and len(written) == prompt.echo and written[-1] in ends:
+            cut = {name: values[:, :-1] for name, values in tokens.items()}
+            return Prompt(cut, prompt.echo - 1)
+        return prompt
+
+
+def _tokens(processor: Any, preprocess: Preprocess, prompt: str, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - untyped library
+    """A prompt's tokens; some processors write the image's place holders into them.
+
+    Raises:
+        PredictorError: the processor refuses the prompt, prepares an image otherwise than
+            `preprocess`, or its model wants to be told more than a prompt.
+    """
+    image = _plain_image(preprocess)
+    text = {"text": prompt} if prompt else {}
+    try:
+        inputs = dict(processor(images=image[0], return_tensors="pt", **text))
+    except ValueError as error:
+        raise PredictorError(
+            f"{folder}: its processor does not take the prompt {prompt!r}: {error}"
+        ) from error
+    theirs, ours = inputs.pop("pixel_values", None), to_tensor(image, preprocess, "cpu")
+    same = isinstance(theirs, torch.Tensor) and theirs.shape == ours.shape
+    if not same or not torch.allclose(theirs, ours, rtol=0, atol=ALIKE):
+        raise PredictorError(
+            f"{folder}: its {type(processor.image_processor).__name__} does more than resize, crop"
+            " and normalise an image; models that want this are not served"
+        )
+    unknown = sorted(inputs.keys() - {*TOKENS, *IGNORED})
+    if unknown:
+        raise PredictorError(
+            f"{folder}: its model wants {first_few(unknown)} beside one image and a prompt; models"
+            " of this kind are not served"
+        )
+    return {name: inputs[name] for name in TOKENS if name in inputs}
+
+
+def _plain_image(preprocess: Preprocess) -> NDArray[np.uint8]:
+    """(1, height, width, 3) uint8 of one colour, which no resize and no crop changes."""
+    return np.full((1, preprocess.height, preprocess.width, 3), COLOUR, dtype=np.uint8)

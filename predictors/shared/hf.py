@@ -1,0 +1,189 @@
+"""Models and processors from local transformers folders: no network, no foreign code, strict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+from ensembler.errors import PredictorError, first_few
+from ensembler.files import BROKEN
+from ensembler.images.preprocess import Preprocess
+from ensembler.store.encoder import quiet_loading
+
+# Pillow's numbers, which the folders hold.
+INTERPOLATIONS: Final = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+LOCAL: Final = {"local_files_only": True, "trust_remote_code": False}
+
+
+def model_type(folder: Path) -> str:
+    """What kind of model a folder holds, as transformers calls it, such as "blip".
+
+    Raises:
+        PredictorError: it is no transformers folder, or of a kind this version does not know.
+    """
+    return str(load_config(folder).model_type)
+
+
+def load_config(folder: Path) -> Any:  # noqa: ANN401 - untyped library
+    """A folder's config, as the class of its kind of model.
+
+    Raises:
+        PredictorError: it is no transformers folder, or of a kind this version does not know.
+    """
+    return _load(AutoConfig, folder)
+
+
+def load_model(
+    auto: Any,  # noqa: ANN401 - untyped library
+    folder: Path,
+    *,
+    device: str,
+    dtype: torch.dtype = torch.float32,
+) -> Any:  # noqa: ANN401 - untyped library
+    """A model ready for inference, every one of its weights taken from the folder.
+
+    Args:
+        auto: the class to load with, such as `transformers.AutoModelForImageTextToText`.
+        folder: as `save_pretrained` writes it.
+        device: as torch names it.
+        dtype: of its weights, whatever the file has them in.
+
+    Raises:
+        PredictorError: the folder cannot be read, is of another architecture, its weights lack
+            keys or have some that the model does not know (they are named), or are not finite.
+    """
+    model, info = _load(auto, folder, output_loading_info=True)
+    for fault in ("missing", "unexpected"):
+        keys = sorted(info[f"{fault}_keys"])
+        if keys:
+            raise PredictorError(
+                f"{folder}: {len(keys)} {fault} weights for {type(model).__name__}:"
+                f" {first_few(keys)}; its config.json and its weights are not of one model"
+            )
+    broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    if broken:
+        raise PredictorError(
+            f"{folder}: weights hold NaN or infinity: {first_few(broken)}; the file is damaged, or"
+            " its training diverged"
+        )
+    return model.to(device, dtype).eval().requires_grad_(requires_grad=False)
+
+
+def load_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
+    """Image processor and tokenizer of a folder.
+
+    Raises:
+        PredictorError: the folder has none, or wants code of its own to run.
+    """
+    processor = _load(AutoProcessor, folder)
+    for part in ("image_processor", "tokenizer"):
+        if not hasattr(processor, part):
+            raise PredictorError(
+                f"{folder} has no {part.replace('_', ' ')}: save the model's processor beside it"
+            )
+    return processor
+
+
+def load_image_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
+    """A folder's image processor alone, where no text comes in or out.
+
+    Raises:
+        PredictorError: the folder has none.
+    """
+    return _load(AutoImageProcessor, folder)
+
+
+def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - untyped library
+    """The tokenizer of a folder.
+
+    A folder without one is no error to transformers, which makes up an empty one: compare its
+    length with the model's vocabulary.
+
+    Raises:
+        PredictorError: the folder cannot be read, or wants code of its own to run.
+    """
+    return _load(AutoTokenizer, folder)
+
+
+def preprocess_of(image_processor: Any, folder: Path) -> Preprocess:  # noqa: ANN401 - untyped
+    """How a folder's image processor prepares an image, as data.
+
+    Args:
+        image_processor: of transformers.
+        folder: where it is from, for messages.
+
+    Raises:
+        PredictorError: images would come out in several sizes, or by steps that a `Preprocess`
+            cannot say.
+    """
+    settings = image_processor.to_dict()
+    interpolation = INTERPOLATIONS.get(settings.get("resample"))
+    if interpolation is None:
+        raise PredictorError(
+            f"{folder}: the image processor's resample is {settings.get('resample')}; known:"
+            f" {', '.join(f'{number} ({name})' for number, name in INTERPOLATIONS.items())}"
+        )
+    # A processor scales 0..255 by a factor of its own; our mean and std are of 0..1.
+    unit = 255 * settings["rescale_factor"] if settings.get("do_rescale") else 255.0
+    normalised = settings.get("do_normalize")
+    mean = settings["image_mean"] if normalised else (0.0, 0.0, 0.0)
+    std = settings["image_std"] if normalised else (1.0, 1.0, 1.0)
+    return Preprocess.model_validate(
+        {
+            **_geometry(settings, folder),
+            "interpolation": interpolation,
+            "mean": tuple(value / unit for value in mean),
+            "std": tuple(value / unit for value in std),
+        }
+    )
+
+
+def _geometry(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Size and way to it: the shorter side and a centre crop, or both sides at once."""
+    size = {key: value for key, value in settings["size"].items() if value}
+    crop = settings.get("crop_size") if settings.get("do_center_crop") else None
+    height, width = (crop or size).get("height"), (crop or size).get("width")
+    if settings.get("do_resize") and not settings.get("do_pad") and height and width:
+        geometry = {"height": height, "width": width}
+        if {"height": size.get("height"), "width": size.get("width")} == geometry:
+            return geometry | {"resize": "squash"}
+        if crop and set(size) == {"shortest_edge"} and height == width <= size["shortest_edge"]:
+            return geometry | {"resize": "crop", "crop_pct": _share(height, size["shortest_edge"])}
+    steps = {
+        key: settings.get(key)
+        for key in ("do_resize", "size", "do_center_crop", "crop_size", "do_pad")
+    }
+    raise PredictorError(
+        f"{folder}: its image processor does not bring every image to one size by resizing and a"
+        f" square centre crop: {steps}"
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    """`part / whole`, such that part divided by it, rounded down, is the whole again."""
+    share = part / whole
+    return share if math.floor(part / share) == whole else math.nextafter(share, 0.0)
+
+
+def _load(auto: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - untyped library
+    """`auto.from_pretrained`, whatever is wrong with the folder told in one sentence."""
+    if not (folder / "config.json").is_file():
+        raise PredictorError(
+            f"{folder} is no transformers folder: it has no config.json; write one with"
+            " save_pretrained, of the model and of its processor"
+        )
+    try:
+        with quiet_loading():
+            return auto.from_pretrained(folder, **LOCAL, **options)
+    except (*BROKEN, SafetensorError, UnpicklingError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise PredictorError(
+            f"{folder} cannot be loaded with {auto.__name__}: {reason.splitlines()[0]}"
+        ) from error

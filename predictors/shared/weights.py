@@ -1,0 +1,150 @@
+"""Weights from local files: read without executing anything, checked, and loaded by name."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ensembler.errors import PredictorError, first_few
+from ensembler.files import BROKEN
+
+# Where training scripts put the weights in a larger file; averaged ones first, as timm takes them.
+WITHIN = ("state_dict_ema", "model_ema", "state_dict", "model")
+WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DDP put before every name
+
+State = dict[str, torch.Tensor]
+
+
+def load_state(path: Path) -> State:
+    """Tensors by name from a .safetensors file, or from a .pt, .pth or .bin one.
+
+    Of a training script's file only the weights are taken, without what wrappers put before every
+    name.
+
+    Args:
+        path: a local file.
+
+    Raises:
+        PredictorError: it cannot be read, would have to execute something, holds no tensors, or a
+            tensor holds NaN or infinity.
+    """
+    _refuse_torchscript(path)
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (*BROKEN, SafetensorError, pickle.UnpicklingError) as error:
+        raise PredictorError(
+            f"{path} cannot be read as weights: {_first_line(error)}. It should be .safetensors,"
+            " or what torch.save writes of a state dict; nothing in it is executed"
+        ) from error
+    if isinstance(content, dict):
+        content = next((content[key] for key in WITHIN if key in content), content)
+    if not isinstance(content, dict) or not content:
+        raise PredictorError(f"{path} holds no weights: save a model's state dict in it")
+    others = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise PredictorError(
+            f"{path} holds {first_few(others)} beside tensors: save only a model's state dict in"
+            " it, or name it state_dict"
+        )
+    for wrapper in WRAPPERS:
+        if all(key.startswith(wrapper) for key in content):
+            content = {key.removeprefix(wrapper): value for key, value in content.items()}
+    check_finite(content, path)
+    state: State = content
+    return state
+
+
+def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights that are no numbers.
+
+    Args:
+        state: tensors by name.
+        path: the file or folder they are from, for the message.
+
+    Raises:
+        PredictorError: with the names of those that hold NaN or infinity.
+    """
+    spoilt = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if spoilt:
+        raise PredictorError(
+            f"{path} holds NaN or infinity in {first_few(spoilt)}: its training diverged, or the"
+            " file is damaged"
+        )
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Fill a module with weights; every one has its place and every place its weight.
+
+    Args:
+        module: changed in place.
+        state: tensors by name, of any float type.
+        path: the file they are from, for messages.
+
+    Raises:
+        PredictorError: weights are missing, unexpected or of another shape, by name.
+    """
+    own = module.state_dict()
+    check_names(own, state, path)
+    others = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if state[name].shape != tensor.shape
+    ]
+    if others:
+        raise PredictorError(
+            f"{path} holds weights of other shapes: {first_few(others)}; it is of another model or"
+            " config"
+        )
+    module.load_state_dict(state)
+
+
+def check_names(wanted: Iterable[str], found: Iterable[str], path: Path) -> None:
+    """Refuse a checkpoint whose names are not exactly a model's.
+
+    Args:
+        wanted: the model's.
+        found: the checkpoint's.
+        path: the file it is, for the message.
+
+    Raises:
+        PredictorError: with the names that are missing and those that are unexpected.
+    """
+    wanted, found = set(wanted), set(found)
+    faults = [
+        f"{len(names)} weights are {what} ({first_few(sorted(names), 3)})"
+        for what, names in (("missing", wanted - found), ("unexpected", found - wanted))
+        if names
+    ]
+    if faults:
+        raise PredictorError(
+            f"{path} does not fit the model: {' and '.join(faults)}; it is of another model, or the"
+            " config says another head"
+        )
+
+
+def _refuse_torchscript(path: Path) -> None:
+    """OpenAI's own CLIP files are programs, which torch says of no file without a warning."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise PredictorError(
+            f"{path} is a TorchScript program, which would be executed. Where you trust it, save"
+            " its weights alone: torch.save(torch.jit.load(path, 'cpu').state_dict(), other_path)"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    """What a library says, without its advice to load the file unsafely."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

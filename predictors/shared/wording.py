@@ -1,0 +1,35 @@
+"""How a captioner's texts are searched for, as data; no model library is imported here."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+from pydantic import Field, model_validator
+
+from ensembler.store.model import Frozen
+
+NEEDS: Final = ("sentence_transformers", "torch", "transformers")  # of transformers' captioners
+INSTALL: Final = "oof-ensembler[captioners]"
+
+
+class Wording(Frozen):
+    """How texts are searched for, framed and averaged; nothing is sampled."""
+
+    beams: int = Field(default=3, ge=1)
+    hypotheses: int = Field(default=1, ge=1)  # the best beams, whose embeddings are averaged
+    min_tokens: int = Field(default=1, ge=1)  # of a caption; its prompt does not count
+    max_tokens: int = Field(default=30, ge=1)
+    prefix: str = ""  # before every caption that is encoded, as it stands
+    suffix: str = ""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.hypotheses > self.beams:
+            raise ValueError(
+                f"hypotheses = {self.hypotheses}, but only beams = {self.beams} are searched"
+            )
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(
+                f"min_tokens = {self.min_tokens} is more than max_tokens = {self.max_tokens}"
+            )
+        return self

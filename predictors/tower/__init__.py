@@ -1,0 +1,1 @@
+"""Any vision tower that timm names, with a head."""
