@@ -42,7 +42,7 @@ def test_the_commands_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(HELP.format(arguments)) & {*HEAVY, "numpy", "pydantic"}
 
 
-@pytest.mark.parametrize("command", ["fit", "predict"])
+@pytest.mark.parametrize("command", ["fit", "predict", "dump"])
 def test_a_commands_own_help_loads_nothing_heavy(command: str) -> None:
     assert not loaded_by(HELP.format([command, "--help"])) & HEAVY
 

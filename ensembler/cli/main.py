@@ -17,8 +17,16 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "fit": ("ensembler.cli.fit:fit", "Tune a blend on a store; print its scores, write its spec."),
-    "predict": ("ensembler.cli.predict:predict", "Blend test embeddings into submission.csv."),
+    "predict": ("ensembler.cli.predict:predict", "Blend images or embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
+    "dump": (
+        "ensembler.cli.dump:dump",
+        "Embed a store's images: a predictor's out-of-fold member.",
+    ),
+    "predictors": (
+        "ensembler.cli.predictors:predictors",
+        "List the predictors that are installed.",
+    ),
     "spec": ("ensembler.cli.spec:spec", "Show, verify or export a frozen spec."),
     "study": ("ensembler.cli.study:study", "List and show studies; look at recorded trials."),
 }

@@ -14,9 +14,13 @@ def test_directions_are_averaged_and_rows_get_the_length() -> None:
     found = averaged(vectors, 2.5)
     assert found.dtype == np.float32
     for row in range(7):
-        units = [v[row].astype(np.float64) / np.linalg.norm(v[row].astype(np.float64)) for v in vectors]
+        units = [
+            v[row].astype(np.float64) / np.linalg.norm(v[row].astype(np.float64)) for v in vectors
+        ]
         mean = np.mean(units, axis=0)
-        np.testing.assert_allclose(found[row], 2.5 * mean / np.linalg.norm(mean), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            found[row], 2.5 * mean / np.linalg.norm(mean), rtol=1e-6, atol=1e-7
+        )
 
 
 def test_rows_may_have_a_length_each() -> None:

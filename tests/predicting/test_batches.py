@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ class Mean:
         self.sizes.append(len(images))
         if len(images) > self.most:
             raise self.error
-        return images.mean(axis=(1, 2)).astype(np.float32)
+        return np.asarray(images.mean(axis=(1, 2)), dtype=np.float32)
 
 
 class Teller(Mean):
@@ -74,7 +75,8 @@ def test_where_memory_ends_batches_are_halved_and_it_is_remembered(
 
 
 def test_torchs_out_of_memory_is_known_too(images: Images) -> None:
-    torch = pytest.importorskip("torch", reason="needs the extra text")
+    import torch
+
     found = embed_batch(Mean(3, torch.cuda.OutOfMemoryError), images)
     assert len(found.vectors) == 7
 
@@ -90,11 +92,11 @@ def test_another_error_is_not_taken_for_lack_of_memory(images: Images) -> None:
 
 
 def test_a_half_precision_batch_that_overflows_is_done_again_in_float32() -> None:
-    torch = pytest.importorskip("torch", reason="needs the extra text")
+    import torch
 
     class Large(Mean):
         dim = 1
-        overflowed: list[bool] = []
+        overflowed: ClassVar[list[bool]] = []
 
         def embed(self, images: Images) -> NDArray[np.float32]:
             pixels = torch.tensor(images, dtype=torch.float32).reshape(len(images), 12)
@@ -134,8 +136,8 @@ def test_vectors_of_another_shape_or_type_are_the_adapters_fault(
     wrong: NDArray[np.floating], images: Images
 ) -> None:
     class Wrong(Mean):
-        def embed(self, images: Images) -> NDArray[np.float32]:
-            return wrong  # type: ignore[return-value] # what is tested
+        def embed(self, _: Images) -> NDArray[np.float32]:
+            return wrong
 
     with pytest.raises(PredictorError, match=r"for 7 images instead of float32\(7, 3\)"):
         embed_batch(Wrong(), images)

@@ -136,7 +136,7 @@ def test_an_imported_member_cannot_be_predicted_from_images() -> None:
 
 
 def test_no_folder_to_look_in_is_told_with_the_remedy(root: Path) -> None:
-    with pytest.raises(PredictorError, match="no folder .give --checkpoints or ENSEMBLER_CHECKP"):
+    with pytest.raises(PredictorError, match=r"no folder \(give --checkpoints or ENSEMBLER_CH"):
         locate_checkpoints(origin(root), [], member="m")
 
 

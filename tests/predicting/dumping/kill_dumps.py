@@ -1,9 +1,10 @@
 """Kill a dump again and again until it is through.
 
-Usage: kill_dumps.py WORK FIRST LAST. WORK/base holds a store, images and models. For each step from
-FIRST to LAST it is copied to WORK/<step>, and there the dump runs in child processes that are
-killed (SIGKILL): the first at its step-th operation that changes the disk, in every fourth copy
-further ones at random later operations of their own, the last one not at all.
+Usage: kill_dumps.py WORK STRIDE. WORK/base holds a store, images and models. For every STRIDE-th
+step it is copied to WORK/<step>, and there the dump runs in child processes that are killed
+(SIGKILL): the first at its step-th operation that changes the disk, in every other copy further
+ones at random later operations of their own, until one gets through. The last copy is the one where
+already the first did.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import random
 import shutil
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 # Loaded once here, for the many children.
 import colours  # type: ignore[import-not-found] # noqa: F401 - of the package that the test installs
-import PIL.PngImagePlugin
 import pyarrow.csv
 import pyarrow.parquet  # noqa: F401
 
@@ -71,8 +72,8 @@ def run(folder: Path) -> None:
         )
 
 
-def main(work: Path, steps: range) -> None:
-    for step in steps:
+def main(work: Path, stride: int) -> None:
+    for step in count(0, stride):
         folder = work / str(step)
         shutil.copytree(work / "base", folder)
         chance = random.Random(step)
@@ -88,10 +89,11 @@ def main(work: Path, steps: range) -> None:
                 break
             if code != -signal.SIGKILL:
                 sys.exit(1)
-            kill_at = chance.randrange(PROGRESS, 40) if step % 4 == 0 else NEVER
+            kill_at = chance.randrange(PROGRESS, 40) if step % (2 * stride) == 0 else NEVER
             kills += 1
-        (folder / "kills").write_text(str(kills))
+        if kills == 0:
+            return
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3]) + 1))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -92,7 +92,7 @@ def test_folds_without_a_checkpoint_and_samples_in_none_have_no_row(
 def test_checkpoints_of_folds_that_no_sample_is_in_are_refused(make_studio: MakeStudio) -> None:
     studio = make_studio([0, 0, 1])
     studio.weights("a.npy", 1)
-    with pytest.raises(InputError, match="checkpoints are of folds 5, samples .* in folds 0, 1;"):
+    with pytest.raises(InputError, match=r"checkpoints are of folds 5, samples .* in folds 0, 1;"):
         studio.dump("reds", studio.define("colours", folds=[(5, "a.npy")]))
 
 

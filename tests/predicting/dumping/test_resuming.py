@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ensembler.store.reader import Member, Store
 
 MakeStudio = Callable[..., Any]
 KILLER = Path(__file__).parent / "kill_dumps.py"
-STEPS = 88  # of an uninterrupted run, and some more that meet nothing
+STRIDE = 7  # of the killed operations; a batch has six, so that each kind is met
 
 
 def assert_equal(found: Member, expected: Member) -> None:
@@ -84,33 +85,22 @@ def test_a_dump_interrupted_before_it_was_stored_embeds_nothing_again(
     assert_equal(studio.member("reds"), studio.member("whole"))
 
 
-@pytest.mark.parametrize("share", range(4))
-def test_a_dump_killed_at_any_write_ends_with_the_same_bytes(
-    make_studio: MakeStudio, share: int
-) -> None:
+def test_a_dump_killed_at_any_write_ends_with_the_same_bytes(make_studio: MakeStudio) -> None:
     studio = make_studio([0, 1, 0, 0, 1])
-    names = ["fold0.npy", "fold1.npy", "again.npy"]
-    for seed, name in enumerate(names):
+    for seed, name in enumerate(("fold0.npy", "fold1.npy", "again.npy")):
         studio.weights(name, seed)
     folds = [(0, "fold0.npy"), (1, "fold1.npy"), (0, "again.npy")]
     definition = studio.define("colour_words", folds=folds)
     studio.image(2).write_bytes(b"no image")
     work = studio.folder / "work"
-    base = work / "base"
-    base.mkdir(parents=True)
     for name in ("oof", "images", "models"):
-        (studio.folder / name).rename(base / name)
-    first = 1 + share * STEPS // 4
-    command = [sys.executable, KILLER, work, str(first - 1), str(first + STEPS // 4 - 2)]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        shutil.copytree(studio.folder / name, work / "base" / name)
+    command = [sys.executable, str(KILLER), str(work), str(STRIDE)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in ("oof", "images", "models"):
-        (base / name).rename(studio.folder / name)
     studio.dump("words", definition, batch=3)
     copies = [path for path in work.iterdir() if path.name != "base"]
-    assert len(copies) == STEPS // 4
-    kills = [int((path / "kills").read_text()) for path in copies]
-    assert sum(kills) > len(copies) or share == 3
+    assert len(copies) > 6  # enough operations were there to be killed at
     for copy in copies:
         assert_equal(Store.open(copy / "oof").member("words"), studio.member("words"))
 
@@ -153,7 +143,7 @@ def test_two_runs_at_once_in_one_work_folder_are_refused(make_studio: MakeStudio
     definition, _ = studio.folded()
 
     def meet(stage: str, done: int, total: int) -> None:  # noqa: ARG001 - dump's own
-        with pytest.raises(InputError, match="another run is at work in .*--work"):
+        with pytest.raises(InputError, match=r"another run is at work in .*--work"):
             studio.dump("reds", definition)
 
     studio.dump("reds", definition, progress=meet)
@@ -173,7 +163,7 @@ def test_a_full_disk_is_an_error_that_keeps_the_work(make_studio: MakeStudio) ->
     definition, _ = studio.folded()
     studio.dump("whole", definition)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    full = []
+    full: list[int] = []
 
     def fill(stage: str, done: int, total: int) -> None:  # noqa: ARG001 - dump's own
         if done >= 8 and not full:  # no file may grow beyond what it is by now

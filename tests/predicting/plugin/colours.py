@@ -34,7 +34,10 @@ class Colours:
     """
 
     Config = ColourConfig
-    roles: Mapping[str, Role] = {"weights": Role("a (3, d) matrix (.npy)"), "note": Role("text", required=False)}
+    roles: Mapping[str, Role] = {
+        "weights": Role("a (3, d) matrix (.npy)"),
+        "note": Role("text", required=False),
+    }
     needs: tuple[str, ...] = ()
     install = "colours[models]"
 

@@ -1,0 +1,37 @@
+"""`ensembler predictors list`: what is registered, and what would have to be installed."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def list_(*, as_json: bool) -> None:
+    """The registered predictors, for a definition's `adapter`.
+
+    For one whose model libraries are not installed, the pip line that installs them.
+    """
+    from ensembler.predicting.listing import list_predictors
+
+    listed = list_predictors()
+    if as_json:
+        document = {
+            one.name: {
+                "package": one.package,
+                "about": one.about,
+                "installed": one.installed,
+                "missing": list(one.missing),
+                "install": one.install,
+                "broken": one.broken,
+            }
+            for one in listed
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    from ensembler.report.predictors_table import predictors_table
+    from ensembler.report.tables import as_text
+
+    click.echo(as_text(predictors_table(listed)))

@@ -1,0 +1,109 @@
+"""What a dump embeds with: all that decides the bytes of its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ensembler.dumping.images import SampleImages
+from ensembler.predicting.batches import Precision
+from ensembler.predicting.checkpoints import checkpoint_digests
+from ensembler.predicting.contract import Learner
+from ensembler.predicting.definition import PredictorDefinition, check_definition
+from ensembler.predicting.registry import find_adapter
+from ensembler.store.model import Checkpoint
+from ensembler.store.reader import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A predictor with its files, the images, and how these go in.
+
+    Attributes:
+        adapter: the predictor's, by name.
+        config: plain data, every key spelt out.
+        checkpoints: in the definition's order.
+        root: the folder that their paths are relative to.
+        images: of the samples.
+        device: as torch names it.
+        batch: images embedded at once.
+        precision: of the arithmetic.
+    """
+
+    adapter: str
+    config: Mapping[str, Any]
+    checkpoints: tuple[Checkpoint, ...]
+    root: Path
+    images: SampleImages
+    device: str
+    batch: int
+    precision: Precision
+
+    def key(self, store: Store) -> dict[str, Any]:
+        """Plain data by which unfinished work is known again."""
+        return {
+            "adapter": self.adapter,
+            "config": dict(self.config),
+            "checkpoints": [one.model_dump(mode="json") for one in self.checkpoints],
+            "samples": store.manifest.samples.sha256,
+            "images": self.images.digest(),
+            "device": self.device,
+            "batch": self.batch,
+            "precision": self.precision,
+        }
+
+
+def make_job(
+    definition: PredictorDefinition,
+    root: Path,
+    store: Store,
+    images: SampleImages,
+    *,
+    device: str,
+    batch: int,
+    precision: Precision,
+    progress: Callable[[int, int], None] | None,
+) -> Job:
+    """Make what a definition needs, where it learns from the store, and hash all its files.
+
+    Args:
+        definition: of the predictor.
+        root: its folder.
+        store: the samples.
+        images: theirs.
+        device: as torch names it.
+        batch: images embedded at once.
+        precision: of the arithmetic.
+        progress: called while something is learned.
+
+    Raises:
+        PredictorError: a file is missing, or cannot be made.
+    """
+    adapter = find_adapter(definition.adapter)
+    config = check_definition(definition, adapter)
+    learner: object = adapter
+    if isinstance(learner, Learner):
+        made = learner.learn(
+            config,
+            {role: root / path for role, path in definition.files.items()},
+            store=store,
+            images=images.by_id(),
+            device=device,
+            out_dir=root,
+            progress=progress,
+        )
+        definition = PredictorDefinition.model_validate(
+            definition.model_dump() | {"files": definition.files | dict(made)}
+        )
+    return Job(
+        adapter=definition.adapter,
+        config=config.model_dump(mode="json"),
+        checkpoints=checkpoint_digests(definition, root),
+        root=root,
+        images=images,
+        device=device,
+        batch=batch,
+        precision=precision,
+    )
