@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
 from ensembler.images.preprocess import Preprocess
 from predictors.shared.features import extract_features, feature_width
 from predictors.shared.heads import make_head
-from predictors.shared.pixels import to_tensor
 from predictors.shared.tower_config import TowerConfig
 from predictors.shared.vision import build_vision, own_state, vision_preprocess
 from predictors.shared.weights import State, check_names, load_state, load_strictly
@@ -98,27 +95,3 @@ def _fitted(tower: Tower, state: State, path: Path) -> State:
     rest = {name: tensor for name, tensor in state.items() if not name.startswith(TOWER)}
     own = own_state(tower.tower, tower.config, vision, path)
     return {TOWER + name: tensor for name, tensor in own.items()} | rest
-
-
-class TowerPredictor:
-    """A loaded tower behind the contract of `Predictor`.
-
-    Attributes:
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
-    """
-
-    def __init__(self, tower: Tower, device: str) -> None:
-        self.dim = tower.dim
-        self.preprocess = tower.preprocess
-        self._tower = tower.to(device)
-        self._device = device
-
-    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Vectors of a batch; see `Predictor.embed`."""
-        if not len(images):
-            return np.empty((0, self.dim), np.float32)
-        with torch.inference_mode():
-            vectors = self._tower(to_tensor(images, self.preprocess, self._device))
-        embedded: NDArray[np.float32] = vectors.float().cpu().numpy()
-        return embedded

@@ -14,7 +14,7 @@ from ensembler.store.model import Frozen
 from predictors.shared.tower_config import TowerConfig
 
 if TYPE_CHECKING:
-    from predictors.shared.tower import TowerPredictor
+    from predictors.shared.embedding import TowerPredictor
 
 
 class VisionTower:
@@ -33,6 +33,7 @@ class VisionTower:
     @classmethod
     def load(cls, config: TowerConfig, files: Mapping[str, Path], *, device: str) -> TowerPredictor:
         """Load a tower; see `Adapter.load`."""
-        from predictors.shared.tower import TowerPredictor, load_tower
+        from predictors.shared.embedding import TowerPredictor
+        from predictors.shared.tower import load_tower
 
         return TowerPredictor(load_tower(config, files["weights"]), device)

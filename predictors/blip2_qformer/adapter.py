@@ -1,0 +1,73 @@
+"""The adapter `blip2_qformer`: what BLIP-2 would tell its language model, with a head on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ensembler.errors import PredictorError
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+from predictors.shared.heads import HeadConfig
+
+if TYPE_CHECKING:
+    from predictors.shared.embedding import TowerPredictor
+
+
+class Blip2QFormerConfig(Frozen):
+    """How the Q-Former's query vectors become one, and the head on it."""
+
+    # mean: of all query vectors. first: that of the first query, as a class token.
+    pooling: Literal["mean", "first"] = "mean"
+    head: HeadConfig = HeadConfig(kind="linear", dim=384)
+    normalise_output: bool = False  # vectors of unit length
+
+
+class Blip2QFormer:
+    """BLIP-2's vision tower and Q-Former, without its language model, and a head on them."""
+
+    Config: ClassVar[type[Frozen]] = Blip2QFormerConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "model": Role(
+            "a transformers folder of BLIP-2 with its image processor; its weights count where no"
+            " others are given, and those of the language model never"
+        ),
+        "weights": Role(
+            "the weights of tower and head, .safetensors or .pt; a head needs them", False
+        ),
+    }
+    needs: ClassVar[tuple[str, ...]] = ("safetensors", "torch", "transformers")
+    install: ClassVar[str] = "oof-ensembler[captioners]"
+
+    @classmethod
+    def load(
+        cls, config: Blip2QFormerConfig, files: Mapping[str, Path], *, device: str
+    ) -> TowerPredictor:
+        """Load the tower and its head.
+
+        Args:
+            config: of this adapter.
+            files: `model`, and `weights` where the tower was trained further or has a head.
+            device: as torch names it.
+
+        Raises:
+            PredictorError: the folder holds another kind of model, or the weights are not exactly
+                those of tower and head.
+        """
+        from predictors.blip2_qformer.model import Blip2QFormerModel, read_tower
+        from predictors.shared.embedding import TowerPredictor
+        from predictors.shared.weights import load_state, load_strictly
+
+        folder, weights = files["model"], files.get("weights")
+        if weights is None and config.head.kind != "none":
+            raise PredictorError(
+                f"a head of kind {config.head.kind!r} is asked for, and {folder} holds none: give"
+                ' the checkpoint that training wrote as weights, or say head = {kind = "none"}'
+            )
+        model = Blip2QFormerModel(config, folder)
+        if weights is None:
+            load_strictly(model.tower, read_tower(folder), folder)
+        else:
+            load_strictly(model, load_state(weights), weights)
+        return TowerPredictor(model.eval().requires_grad_(False), device)

@@ -1,0 +1,139 @@
+"""Vision tower, Q-Former and head as one module, and the tower's weights from a whole BLIP-2.
+
+The library would load the parts from a whole model's folder too, but initialises them anew without
+an error; so they are built here and filled by name.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import Blip2QFormerModel as QFormer
+from transformers import Blip2VisionModel
+
+from ensembler.errors import PredictorError
+from ensembler.images.preprocess import Preprocess
+from predictors.shared.heads import make_head
+from predictors.shared.hf import load_config, load_image_processor, preprocess_of
+from predictors.shared.weights import State, check_finite
+
+if TYPE_CHECKING:
+    from predictors.blip2_qformer.adapter import Blip2QFormerConfig
+
+# Of a whole model, what the Q-Former's image side does without: the language model of a captioner;
+# the text side and the projections of a model for retrieval.
+LEFT_ASIDE: Final = (
+    "language_model.", "language_projection.",
+    "embeddings.", "itm_head.", "text_projection.", "vision_projection.",
+)  # fmt: skip
+
+
+class Blip2Tower(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """Images → patches → what the Q-Former's queries take from them."""
+
+    def __init__(self, config: Any) -> None:  # noqa: ANN401 - of transformers
+        super().__init__()
+        self.vision_model = Blip2VisionModel(config.vision_config)
+        self.qformer = QFormer(config.qformer_config)
+        width = config.qformer_config.hidden_size
+        self.query_tokens = torch.nn.Parameter(torch.zeros(1, config.num_query_tokens, width))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, queries, width) from (n, 3, height, width) normalised pixels."""
+        patches = self.vision_model(pixel_values=pixels).last_hidden_state
+        answers = self.qformer(
+            query_embeds=self.query_tokens.expand(len(pixels), -1, -1),
+            encoder_hidden_states=patches,
+        )
+        return answers.last_hidden_state
+
+
+class Blip2QFormerModel(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """Images → queries' vectors → pooled → head; of unit length where the config says so.
+
+    Its `state_dict` is our checkpoint's layout: `tower.*` and, unless there is no head, `head.*`.
+
+    Attributes:
+        tower: vision tower and Q-Former.
+        head: from pooled features to vectors.
+        dim: numbers in a vector.
+        preprocess: how it wants its images.
+    """
+
+    def __init__(self, config: Blip2QFormerConfig, folder: Path) -> None:
+        """Build it, newly initialised.
+
+        Args:
+            config: pooling and head.
+            folder: a transformers folder of BLIP-2, whose config and image processor are read.
+
+        Raises:
+            PredictorError: it holds another kind of model, or no image processor.
+        """
+        super().__init__()
+        architecture = load_config(folder)
+        if architecture.model_type != "blip-2":
+            raise PredictorError(
+                f"{folder} holds a model of type {architecture.model_type!r}, not a BLIP-2"
+            )
+        self.config = config
+        self.preprocess: Preprocess = preprocess_of(load_image_processor(folder), folder)
+        self.tower = Blip2Tower(architecture)
+        width = architecture.qformer_config.hidden_size
+        self.head = make_head(config.head, width)
+        self.dim: int = config.head.dim or width
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, dim) vectors of (n, 3, height, width) normalised pixels."""
+        answers = self.tower(pixels)
+        pooled = answers[:, 0] if self.config.pooling == "first" else answers.mean(1)
+        vectors = self.head(pooled)
+        if not self.config.normalise_output:
+            return vectors
+        return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+def read_tower(folder: Path) -> State:
+    """The weights of vision tower and Q-Former out of a whole model's shards.
+
+    The language model's are not read, however large they are. A weight that belongs to neither
+    stays in, so that whoever fills a module refuses it by name.
+
+    Args:
+        folder: as `save_pretrained` writes it, in safetensors.
+
+    Returns:
+        Tensors by their name in the model, in the type they are stored in.
+
+    Raises:
+        PredictorError: a shard is missing or cannot be read, or a weight is not finite.
+    """
+    state: State = {}
+    for shard in _shards(folder):
+        try:
+            with safe_open(shard, framework="pt") as opened:
+                names = [name for name in opened.keys() if not name.startswith(LEFT_ASIDE)]  # noqa: SIM118 - no dict
+                state |= {name: opened.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            raise PredictorError(
+                f"{shard} cannot be read as weights: {error}; save the model in safetensors"
+            ) from error
+    check_finite(state, folder)
+    return state
+
+
+def _shards(folder: Path) -> list[Path]:
+    """A model's only file, or those that its index lists."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return [folder / "model.safetensors"]
+    try:
+        listed = json.loads(index.read_bytes())["weight_map"].values()
+        # A name alone: an index must not lead out of the folder, whose digest is checked.
+        return [folder / Path(name).name for name in sorted(set(listed))]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise PredictorError(f"{index} is no index of weights: {error!r}") from error

@@ -1,0 +1,1 @@
+"""A caption joined with the phrases of a vocabulary that CLIP finds nearest to the image."""

@@ -1,0 +1,169 @@
+"""The adapter `interrogator`: a caption and the phrases that CLIP ranks best, embedded as one text.
+
+The caption is another predictor's. Its adapter and config stand in ours, its files are given under
+its own roles with `captioner_` before them:
+
+[config]
+captioner = {adapter = "blip", config = {beams = 3}}
+phrases = {mediums = 1, artists = 1, flavors = 3}    # of mediums.txt, artists.txt and flavors.txt
+
+[files]
+captioner_model = "blip-large"
+clip = "open_clip_model.safetensors"
+vocabulary = "vocabulary"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from ensembler.errors import PredictorError, unknown_name
+from ensembler.faults import faults_of
+from ensembler.plugins import PREDICTORS, registered
+from ensembler.predicting.checkpoints import load_predictor
+from ensembler.predicting.contract import Captioner, Role
+from ensembler.predicting.registry import find_adapter
+from ensembler.store.model import Frozen
+from predictors.interrogator.vocabulary import read_vocabulary
+from predictors.shared.text import ENCODER, load_text_head
+
+if TYPE_CHECKING:
+    from predictors.interrogator.interrogation import Interrogation
+
+NAME: Final = "interrogator"  # as it is registered
+NESTED: Final = "captioner_"  # before the roles of the captioner's files
+
+
+class ClipConfig(Frozen):
+    """A CLIP of open_clip."""
+
+    model: str = "ViT-H-14"  # as open_clip names the architecture
+    # Of the published weights, or those that yours were trained from: it decides colours and
+    # activation. None where open_clip records none of the architecture.
+    tag: str | None = "laion2b_s32b_b79k"
+
+
+class CaptionerConfig(Frozen):
+    """The predictor that captions: a registered adapter and its config."""
+
+    adapter: str
+    config: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("config")
+    @classmethod
+    def _whole(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """With the adapter's defaults, so that a spec keeps what they were."""
+        name = info.data.get("adapter")
+        if name is None:  # a fault of its own
+            return config
+        try:
+            adapter = find_adapter(name)
+            return adapter.Config.model_validate(config, strict=False).model_dump(mode="json")
+        except ValidationError as error:
+            raise ValueError(faults_of(error, adapter.Config)) from error
+        except PredictorError as error:
+            raise ValueError(str(error)) from error
+
+
+class InterrogatorConfig(Frozen):
+    """Who captions, and how many phrases of which list follow."""
+
+    captioner: CaptionerConfig
+    clip: ClipConfig = ClipConfig()
+    # A vocabulary file's name without .txt → how many of its phrases, those of the best cosine.
+    phrases: dict[str, Annotated[int, Field(ge=1)]] = Field(min_length=1)
+
+
+class _Roles(Mapping[str, Role]):
+    """Our own roles, and those of whatever captions: of every registered adapter, prefixed."""
+
+    _own: ClassVar[Mapping[str, Role]] = {
+        "clip": Role("open_clip's checkpoint of a CLIP model (.safetensors, .pt or .bin)"),
+        "vocabulary": Role("a text file with a phrase on each line, or a folder of such *.txt"),
+        "encoder": ENCODER,
+    }
+
+    @cached_property
+    def _all(self) -> Mapping[str, Role]:
+        return dict(self._nested()) | dict(self._own)
+
+    @staticmethod
+    def _nested() -> Iterator[tuple[str, Role]]:
+        # Not before somebody asks: by then this adapter is registered itself.
+        for name in registered(PREDICTORS):
+            if name == NAME:
+                continue
+            try:
+                roles = find_adapter(name).roles
+            except PredictorError:  # somebody else's package is broken, and perhaps not needed
+                continue
+            for role in roles:
+                yield f"{NESTED}{role}", Role(f"the {role} of the captioner", required=False)
+
+    def __getitem__(self, role: str) -> Role:
+        return self._all[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+class Interrogator:
+    """A caption joined with the phrases that CLIP finds nearest to the image, as one text."""
+
+    Config: ClassVar[type[Frozen]] = InterrogatorConfig
+    roles: ClassVar[Mapping[str, Role]] = _Roles()
+    needs: ClassVar[tuple[str, ...]] = ("open_clip", "sentence_transformers", "torch")
+    install: ClassVar[str] = "oof-ensembler[captioners,coca]"
+
+    @classmethod
+    def load(
+        cls, config: InterrogatorConfig, files: Mapping[str, Path], *, device: str
+    ) -> Interrogation:
+        """Load captioner, CLIP and encoder; phrases not seen before are embedded now.
+
+        Args:
+            config: of this adapter.
+            files: `clip`, `vocabulary`, the captioner's under `captioner_…`, and `encoder` where
+                it is not the packaged one.
+            device: as torch names it; texts are encoded on the CPU.
+
+        Raises:
+            PredictorError: a file is not what its role says, or the adapter named as captioner
+                makes no texts.
+        """
+        from predictors.interrogator.clip import load_clip
+        from predictors.interrogator.interrogation import Interrogation
+        from predictors.interrogator.ranking import PhraseRanking
+
+        lists = read_vocabulary(files["vocabulary"], config.phrases)
+        captioner = _load_captioner(config.captioner, files, device)
+        head = load_text_head(files.get("encoder"))
+        clip = load_clip(config.clip, files["clip"], device)
+        return Interrogation(captioner, clip, PhraseRanking(clip, lists), head)
+
+
+def _load_captioner(config: CaptionerConfig, files: Mapping[str, Path], device: str) -> Captioner:
+    roles = find_adapter(config.adapter).roles
+    theirs = {r.removeprefix(NESTED): path for r, path in files.items() if r.startswith(NESTED)}
+    for role in theirs:
+        if role not in roles:
+            raise PredictorError(unknown_name("file", NESTED + role, [NESTED + r for r in roles]))
+    if "encoder" in roles and "encoder" in files:
+        theirs.setdefault("encoder", files["encoder"])  # its vectors are not used
+    try:
+        predictor = load_predictor(config.adapter, config.config, theirs, device)
+    except PredictorError as error:
+        raise PredictorError(f"captioner (its files are {NESTED}…): {error}") from error
+    if not isinstance(predictor, Captioner):
+        raise PredictorError(
+            f"captioner: {config.adapter!r} makes vectors, but no texts; name a captioner, as blip"
+        )
+    return predictor

@@ -1,0 +1,67 @@
+"""A loaded interrogator behind the captioner's contract."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.images.preprocess import Preprocess
+from ensembler.images.resize import resized
+from ensembler.predicting.contract import Captioner, Described
+from predictors.interrogator.clip import Clip
+from predictors.interrogator.ranking import PhraseRanking
+from predictors.shared.text import BETWEEN, TextHead
+
+SEPARATOR: Final = ", "  # as people write prompts
+
+
+class Interrogation:
+    """A captioner, a CLIP and a vocabulary as one captioner.
+
+    Attributes:
+        dim: of the sentence encoder.
+        preprocess: the captioner's or CLIP's, whichever is larger; what the other wants is scaled
+            down from that.
+    """
+
+    def __init__(
+        self, captioner: Captioner, clip: Clip, ranking: PhraseRanking, head: TextHead
+    ) -> None:
+        self.dim = head.dim
+        self.preprocess = max(captioner.preprocess, clip.preprocess, key=_area)
+        self._captioner, self._clip, self._ranking, self._head = captioner, clip, ranking, head
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, dim) float32: the vectors of the joined texts."""
+        return self.describe(images).embeddings
+
+    def describe(self, images: NDArray[np.uint8]) -> Described:
+        """Of each image the captioner's best text and CLIP's phrases, and their vector.
+
+        A vector is NaN where the captioner's is, or CLIP's.
+        """
+        if not len(images):
+            return self._head.describe([])
+        told = self._captioner.describe(self._as(images, self._captioner.preprocess))
+        seen = self._clip.images(self._as(images, self._clip.preprocess))
+        texts = [
+            [SEPARATOR.join([caption.partition(BETWEEN)[0], *phrases])]
+            for caption, phrases in zip(told.captions, self._ranking.best(seen), strict=True)
+        ]
+        described = self._head.describe(texts)
+        finite = np.isfinite(told.embeddings).all(axis=1) & seen.isfinite().all(dim=1).cpu().numpy()
+        described.embeddings[~finite] = np.nan
+        return described
+
+    def _as(self, images: NDArray[np.uint8], wanted: Preprocess) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        if wanted.geometry == self.preprocess.geometry:
+            return images
+        return np.stack([resized(Image.fromarray(image), wanted) for image in images])
+
+
+def _area(preprocess: Preprocess) -> int:
+    return preprocess.height * preprocess.width

@@ -1,0 +1,68 @@
+"""The adapter `style_metric`: CLIP's pooled patches beside a ConvNeXt's style features.
+
+After qcqced123's style extractor (248th place): ViT-L/14 and ConvNeXt-Base give 1024 + 1920 = 2944
+features, which an MLP turns into the vector. The 1920 are the widths of the ConvNeXt's four stages,
+one number for each channel; that it is the mean of the channel's Gram row is our reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+from predictors.shared.heads import HeadConfig
+from predictors.shared.tower_config import TowerConfig
+
+if TYPE_CHECKING:
+    from predictors.shared.embedding import TowerPredictor
+
+
+class StyleMetricConfig(TowerConfig):
+    """A CLIP tower with GeM pooling, the ConvNeXt beside it, and the head on both.
+
+    Both see the same image, at the size of the CLIP tower, each with the colours it was trained on.
+    """
+
+    model: str = "vit_large_patch14_clip_quickgelu_224.openai"
+    features: Literal["gem"] = "gem"
+    gem_power: float = Field(default=2.0, gt=0.0)
+    style_model: str = "convnext_base.fb_in22k_ft_in1k_384"  # as timm names it
+    head: HeadConfig = HeadConfig(kind="mlp", dim=384, hidden=(4096, 4096, 4096, 4096))
+
+
+class StyleMetric:
+    """A CLIP tower joined with a frozen ConvNeXt's Gram features, and an MLP on both."""
+
+    Config: ClassVar[type[Frozen]] = StyleMetricConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "weights": Role("the weights of CLIP tower and head (.safetensors or .pt)"),
+        "style": Role("the frozen ConvNeXt's weights, a checkpoint of timm; all folds share it"),
+    }
+    needs: ClassVar[tuple[str, ...]] = ("timm", "torch", "safetensors")
+    install: ClassVar[str] = "oof-ensembler[towers]"
+
+    @classmethod
+    def load(
+        cls, config: StyleMetricConfig, files: Mapping[str, Path], *, device: str
+    ) -> TowerPredictor:
+        """Load both towers and the head.
+
+        Args:
+            config: of this adapter.
+            files: `weights` and `style`.
+            device: as torch names it.
+
+        Raises:
+            PredictorError: a name is no model of timm's, or a file does not hold exactly its
+                weights.
+        """
+        from predictors.shared.embedding import TowerPredictor
+        from predictors.style_metric.model import load_style_metric
+
+        model = load_style_metric(config, weights=files["weights"], style=files["style"])
+        return TowerPredictor(model, device)
