@@ -1,0 +1,110 @@
+"""A frozen CLIP tower, its mapper and a language model behind the captioner's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
+
+from ensembler.errors import PredictorError
+from ensembler.predicting.contract import Described
+from predictors.clip_gpt2.config import ClipGpt2Config
+from predictors.clip_gpt2.mapper import PrefixMapper
+from predictors.shared.hf import load_model, load_tokenizer
+from predictors.shared.pixels import to_tensor
+from predictors.shared.text import TextHead
+from predictors.shared.tower import load_tower
+from predictors.shared.weights import load_state, load_strictly
+
+
+class PrefixCaptioner:
+    """A language model that continues what the mapper makes of an image: a `Captioner`.
+
+    Attributes:
+        dim: of the sentence encoder.
+        preprocess: how the tower wants its images.
+    """
+
+    def __init__(
+        self, config: ClipGpt2Config, files: Mapping[str, Path], *, head: TextHead, device: str
+    ) -> None:
+        """Load the three parts.
+
+        Args:
+            config: their shapes.
+            files: `tower`, `mapper` and `language`.
+            head: what turns texts into vectors; it frames them already.
+            device: as torch names it.
+
+        Raises:
+            PredictorError: a file is not what its role says, or the parts do not fit each other.
+        """
+        tower = load_tower(config.tower, files["tower"])
+        language = load_model(AutoModelForCausalLM, files["language"], device=device)
+        self._tokenizer = load_tokenizer(files["language"])
+        _check_fit(config, language.config, self._tokenizer, files["language"])
+        width = language.get_input_embeddings().embedding_dim
+        mapper = PrefixMapper(config.mapper, tower.dim, width)
+        load_strictly(mapper, load_state(files["mapper"]), files["mapper"])
+        mapper.eval().requires_grad_(requires_grad=False)
+        self.dim = head.dim
+        self.preprocess = tower.preprocess
+        self._tower, self._mapper, self._language = tower.to(device), mapper.to(device), language
+        self._config, self._head, self._device = config, head, device
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, dim) float32: of each image the mean of its texts' unit vectors."""
+        return self.describe(images).embeddings
+
+    def describe(self, images: NDArray[np.uint8]) -> Described:
+        """The texts that are encoded, prefix and suffix included, and their vectors.
+
+        A vector is NaN where the language model was given NaN, as when half precision overflows.
+        """
+        if len(images) == 0:
+            return self._head.describe([])
+        with torch.inference_mode():
+            prefix = self._mapper(self._tower(to_tensor(images, self.preprocess, self._device)))
+            lost = ~prefix.isfinite().flatten(1).all(dim=1)
+            texts = self._continued(prefix.masked_fill(lost[:, None, None], 0.0))
+        described = self._head.describe(texts)
+        described.embeddings[lost.cpu().numpy()] = np.nan
+        return described
+
+    def _continued(self, prefix: torch.Tensor) -> list[list[str]]:
+        """The texts of each image, the likeliest first."""
+        each, end = self._config.hypotheses, self._tokenizer.eos_token_id
+        tokens = self._language.generate(
+            inputs_embeds=prefix,
+            attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long, device=prefix.device),
+            do_sample=False,
+            num_beams=self._config.beams,
+            num_return_sequences=each,
+            min_new_tokens=self._config.min_tokens,
+            max_new_tokens=self._config.max_tokens,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+        texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        texts = [text.strip() for text in texts]
+        return [texts[start : start + each] for start in range(0, len(texts), each)]
+
+
+def _check_fit(config: ClipGpt2Config, language: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401 - untyped library
+    """Refuse a tokenizer that is not the model's, and texts that it has no places for."""
+    if len(tokenizer) != language.vocab_size:
+        raise PredictorError(
+            f"{folder}: the model knows {language.vocab_size} tokens and the tokenizer"
+            f" {len(tokenizer)}: save the model's own tokenizer beside it"
+        )
+    wanted = config.mapper.prefix_tokens + config.max_tokens
+    if wanted > language.max_position_embeddings:
+        raise PredictorError(
+            f"mapper.prefix_tokens + max_tokens = {wanted}, and {folder} has"
+            f" {language.max_position_embeddings} places"
+        )

@@ -1,0 +1,36 @@
+"""A prefix captioner, as data: tower, mapper, and how texts are searched for."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ensembler.store.model import Frozen
+from predictors.clip_vit.adapter import ClipViTConfig
+from predictors.shared.heads import HeadConfig
+from predictors.shared.wording import Wording
+
+
+class FrozenClipConfig(ClipViTConfig):
+    """A CLIP tower without a head: the mapper is given the embedding that texts are compared with.
+
+    Of unit length where `normalise_output` says so, and the mapper was trained on such.
+    """
+
+    model: str = Field(default="vit_base_patch32_clip_quickgelu_224.openai", pattern="^vit_.*clip")
+    head: HeadConfig = HeadConfig(kind="none")
+
+
+class MapperConfig(Frozen):
+    """A transformer of the language model's width, between an embedding and its prefix."""
+
+    prefix_tokens: int = Field(default=10, ge=1)  # that the language model continues
+    feature_tokens: int = Field(default=10, ge=1)  # that the embedding is unfolded to
+    layers: int = Field(default=8, ge=1)
+    heads: int = Field(default=8, ge=1)
+
+
+class ClipGpt2Config(Wording):
+    """The three parts' shapes and how texts are searched for; the defaults are ClipCap's."""
+
+    tower: FrozenClipConfig = FrozenClipConfig()
+    mapper: MapperConfig = MapperConfig()

@@ -1,0 +1,1 @@
+"""A CoCa captioner of open_clip: image → text → sentence embedding."""

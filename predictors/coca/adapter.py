@@ -1,0 +1,73 @@
+"""The adapter `coca`: a CoCa captioner of open_clip, whose texts are embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+from predictors.shared.text import ENCODER, load_text_head
+from predictors.shared.wording import Wording
+
+if TYPE_CHECKING:
+    from predictors.coca.captioning import CocaCaptioner
+
+
+class Sampling(Frozen):
+    """How texts are drawn; the same image is given the same texts, whatever its batch."""
+
+    top_k: int = Field(ge=1)  # every token is one of as many likeliest
+    temperature: float = Field(default=1.0, gt=0.0)
+    seed: int = Field(default=0, ge=0)
+
+
+class CocaConfig(Wording):
+    """The model and how its texts are found.
+
+    With `sampling`, as many texts as `beams` are drawn instead of searched for; of either, the
+    likeliest `hypotheses` are embedded.
+    """
+
+    model: str | None = None  # as open_clip names it; None where a file says the architecture
+    sampling: Sampling | None = None
+
+
+class Coca:
+    """A CoCa captioner of open_clip: beam search or top-k sampling."""
+
+    Config: ClassVar[type[Frozen]] = CocaConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "weights": Role("open_clip's checkpoint of a CoCa model (.safetensors, .pt or .bin)"),
+        "architecture": Role(
+            "open_clip_config.json, or one of open_clip's model configs, where `model` is not said",
+            required=False,
+        ),
+        "encoder": ENCODER,
+    }
+    needs: ClassVar[tuple[str, ...]] = ("open_clip", "sentence_transformers", "torch")
+    install: ClassVar[str] = "oof-ensembler[coca]"
+
+    @classmethod
+    def load(cls, config: CocaConfig, files: Mapping[str, Path], *, device: str) -> CocaCaptioner:
+        """Load the captioner.
+
+        Args:
+            config: of this adapter.
+            files: `weights`; `architecture` where the config names no model, and `encoder` where
+                it is not the packaged one.
+            device: as torch names it; texts are encoded on the CPU.
+
+        Raises:
+            PredictorError: a file is not what its role says, the weights are of another
+                architecture, or it is not said which one.
+        """
+        from predictors.coca.captioning import CocaCaptioner
+        from predictors.coca.model import load_coca
+
+        loaded = load_coca(config.model, files.get("architecture"), files["weights"])
+        head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
+        return CocaCaptioner(loaded, config, head=head, device=device)
