@@ -9,7 +9,7 @@ from collections.abc import Callable
 import click
 from threadpoolctl import threadpool_limits
 
-from benchmarks import fit, held_out, scale, startup, statistics, submission
+from benchmarks import fit, held_out, images, scale, startup, statistics, submission
 from benchmarks.environment import machine, versions
 from benchmarks.table import Result
 from ensembler.report.tables import WIDTH
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
     "csv": submission.run,
     "startup": startup.run,
     "held-out": held_out.run,
+    "images": images.run,
 }
 
 
@@ -29,7 +30,9 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
 @click.option("--size", type=click.Choice(["toy", "small", "full"]), default="small")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
-    """Run benchmarks (all of them by default): fit, statistics, scale, csv, startup, held-out.
+    """Run benchmarks, all of them by default.
+
+    They are fit, statistics, scale, csv, startup, held-out and images.
 
     Each checks its answers and stops with an error where one is wrong. Products of matrices take
     one thread, whoever asks for them. A ratio is over the seconds of the table's first line.

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ensembler.api import FitResult, Prediction, fit, predict
-    from ensembler.errors import EnsemblerError, InputError, SpecError, StoreError, StudyError
+    from ensembler.errors import (
+        EnsemblerError,
+        InputError,
+        PredictorError,
+        SpecError,
+        StoreError,
+        StudyError,
+    )
+    from ensembler.inference.prediction import ImagePrediction
     from ensembler.spec.model import EnsembleSpec
     from ensembler.store.reader import Store
 
@@ -18,8 +26,10 @@ _HOMES = {
     "EnsembleSpec": "ensembler.spec.model",
     "EnsemblerError": "ensembler.errors",
     "FitResult": "ensembler.api",
+    "ImagePrediction": "ensembler.inference.prediction",
     "InputError": "ensembler.errors",
     "Prediction": "ensembler.api",
+    "PredictorError": "ensembler.errors",
     "SpecError": "ensembler.errors",
     "Store": "ensembler.store.reader",
     "StoreError": "ensembler.errors",
@@ -32,8 +42,10 @@ __all__ = [
     "EnsembleSpec",
     "EnsemblerError",
     "FitResult",
+    "ImagePrediction",
     "InputError",
     "Prediction",
+    "PredictorError",
     "SpecError",
     "Store",
     "StoreError",

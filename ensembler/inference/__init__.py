@@ -1,1 +1,1 @@
-"""From a frozen spec and embeddings to blended embeddings to `submission.csv`."""
+"""From a frozen spec and embeddings, or images, to blended embeddings to `submission.csv`."""

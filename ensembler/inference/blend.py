@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ensembler.errors import SpecError, StoreError, first_few
 from ensembler.inference.missing import blend_without
 from ensembler.inference.prediction import Prediction
 from ensembler.metrics import unit_rows
-from ensembler.spec.model import EnsembleSpec, decode_vector
+from ensembler.spec.model import EnsembleSpec, WeightedBlend, decode_vector
 from ensembler.spec.rescore import weighted_sum
 from ensembler.store.reader import Member, Store
 
@@ -41,24 +41,45 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
     missing = tuple(name for name in names if name not in store.names)
     _check_fit(spec, store, missing)
     blend = blend_without(spec, missing) if missing else spec.blend
-    members = store.members(member.name for member in blend.members)
-    plain, ids = weighted_sum(blend), store.samples.id
-    prior = decode_vector(spec.blend.prior.vector)
+    members, ids = store.members(member.name for member in blend.members), store.samples.id
+    return blend_blocks(spec, blend, ids, lambda start, stop: _blocks(members, ids, start, stop))
+
+
+def blend_blocks(
+    spec: EnsembleSpec,
+    blend: WeightedBlend,
+    ids: NDArray[np.str_],
+    blocks: Callable[[int, int], Iterable[NDArray[np.float32]]],
+) -> Prediction:
+    """Blend members wherever their rows come from, some rows of all at a time.
+
+    Args:
+        spec: the frozen blend, whose prior vector fills rows without a member.
+        blend: the spec's own, or that of the members that are there.
+        ids: (n,) text.
+        blocks: gives, for rows start..stop-1, the (stop - start, d) finite float32 of each member
+            of `blend`; zero rows where a member has none.
+
+    Returns:
+        The prediction, in the order of `ids`.
+    """
+    plain, prior = weighted_sum(blend), decode_vector(spec.blend.prior.vector)
     embeddings = np.empty((len(ids), spec.dim), dtype=np.float32)
     prior_rows = cancelled_rows = 0
     for start in range(0, len(ids), BLOCK):
         stop = min(start + BLOCK, len(ids))
         priors = np.broadcast_to(prior, (stop - start, spec.dim))
-        rows = blend_rows(plain, priors, _blocks(members, ids, start, stop))
+        rows = blend_rows(plain, priors, blocks(start, stop))
         rows.vectors[rows.cancelled] = unit_rows(prior[None])[0]
         embeddings[start:stop] = rows.vectors
         prior_rows += int(rows.absent.sum())
         cancelled_rows += int(rows.cancelled.sum())
+    names = tuple(member.name for member in blend.members)
     return Prediction(
         ids=ids,
         embeddings=embeddings,
-        members=tuple(member.name for member in members),
-        missing_members=missing,
+        members=names,
+        missing_members=tuple(m.name for m in spec.blend.members if m.name not in names),
         prior_rows=prior_rows,
         cancelled_rows=cancelled_rows,
     )

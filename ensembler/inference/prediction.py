@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.images.failures import Failure
 from ensembler.inference.submission import write_submission
 
 
@@ -19,7 +21,8 @@ class Prediction:
         ids: (n,) text, the samples in the store's order.
         embeddings: (n, d) float32, rows of unit length.
         members: the members that were blended.
-        missing_members: the spec's members that the store lacks; the others were weighted anew.
+        missing_members: the spec's members that the store lacks, or that were dropped; the others
+            were weighted anew.
         prior_rows: rows that no member covers; they got the prior.
         cancelled_rows: rows whose members cancelled; they got the prior too.
     """
@@ -45,3 +48,43 @@ class Prediction:
             InputError: ids differ from the sample's, or a file cannot be read or written.
         """
         write_submission(path, self.ids, self.embeddings, sample)
+
+
+class MemberRun(NamedTuple):
+    """How a member of a spec fared on a folder of images.
+
+    Attributes:
+        name: the member's.
+        checkpoints: how many it has.
+        embedded: images embedded by this run, counted once for each checkpoint; the rest was there.
+        seconds: that took.
+        dropped: why it is not in the blend; None where it is.
+    """
+
+    name: str
+    checkpoints: int
+    embedded: int
+    seconds: float
+    dropped: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePrediction(Prediction):
+    """Blended embeddings of a folder of images.
+
+    Attributes:
+        runs: how each member of the spec fared, in the order they ran.
+        failures: images that could not be read, or that a member gave no vector, by position among
+            `ids`; they are blended from the members that have them, else they got the prior.
+        expected_loss: what the blend is expected to score less than the whole spec's, on the
+            spec's coreset; 0 where no member was dropped.
+    """
+
+    runs: tuple[MemberRun, ...]
+    failures: tuple[Failure, ...]
+    expected_loss: float
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether members were dropped or images failed."""
+        return bool(self.missing_members or self.failures)

@@ -43,7 +43,8 @@ def write_submission(
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         values = np.ascontiguousarray(embeddings, dtype=np.float32)
     _check(ids, values)
-    cells = _sorted_cells(ids, values) if sample is None else _sample_cells(sample, ids, values)
+    dim = values.shape[1]
+    cells = _sorted_cells(ids, dim) if sample is None else _sample_cells(sample, ids, dim)
     try:
         with atomic_write(Path(path)) as file:
             _write_cells(file, ids, values, cells)
@@ -52,6 +53,20 @@ def write_submission(
             f"{path} cannot be written ({error.strerror or error}); name a file in a folder that"
             " can be written"
         ) from error
+
+
+def check_sample(sample: str | Path, ids: NDArray[np.str_], dim: int) -> None:
+    """Refuse a sample submission that will not fit, before the work that makes the rows.
+
+    Args:
+        sample: a sample submission.
+        ids: (n,) text, of the rows to come.
+        dim: numbers in a row.
+
+    Raises:
+        InputError: it asks for other ids or components, or cannot be read.
+    """
+    _sample_cells(sample, ids, dim)
 
 
 def _check(ids: NDArray[np.str_], values: NDArray[np.float32]) -> None:
@@ -79,20 +94,17 @@ def _check(ids: NDArray[np.str_], values: NDArray[np.float32]) -> None:
         )
 
 
-def _sorted_cells(ids: NDArray[np.str_], values: NDArray[np.float32]) -> NDArray[np.int64]:
-    dim = values.shape[1]
+def _sorted_cells(ids: NDArray[np.str_], dim: int) -> NDArray[np.int64]:
     cells: NDArray[np.int64] = np.argsort(ids)[:, None] * dim + np.arange(dim)
     return cells.ravel()
 
 
-def _sample_cells(
-    sample: str | Path, ids: NDArray[np.str_], values: NDArray[np.float32]
-) -> NDArray[np.int64]:
+def _sample_cells(sample: str | Path, ids: NDArray[np.str_], dim: int) -> NDArray[np.int64]:
     """The cells in the sample's order, every cell exactly once."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known, dim = pa.array(ids, pa.string()), values.shape[1]
+    known = pa.array(ids, pa.string())
     rows = [np.empty(0, dtype=np.int64)]
     components = [np.empty(0, dtype=np.int64)]
     extra: dict[str, None] = {}  # ids that nobody predicted, in the sample's order
@@ -133,15 +145,15 @@ def _id_faults(ids: NDArray[np.str_], row: NDArray[np.int64], extra: dict[str, N
     faults = []
     if extra:
         faults.append(
-            f"it asks for ids without a prediction, {first_few(extra)}: add them to the store's"
-            " samples (without embeddings they get the prior)"
+            f"it asks for ids without a prediction, {first_few(extra)}: add their images, or add"
+            " them to the store's samples (without embeddings they get the prior)"
         )
     lacking = np.ones(len(ids), dtype=bool)
     lacking[row[row >= 0]] = False
     if lacking.any():
         faults.append(
-            f"it lacks predicted ids, {first_few(ids[lacking])}: leave them out of the store's"
-            " samples, or give the sample submission that has them"
+            f"it lacks predicted ids, {first_few(ids[lacking])}: leave them out of the images or"
+            " the store's samples, or give the sample submission that has them"
         )
     return faults
 

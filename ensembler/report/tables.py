@@ -32,7 +32,14 @@ def as_text(renderable: RenderableType) -> str:
     """A renderable as plain text, WIDTH columns wide."""
     from rich.console import Console
 
-    console = Console(width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
+    console = Console(
+        width=WIDTH,
+        color_system=None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        force_jupyter=False,  # in a notebook it would display its own, empty, output as well
+    )
     with console.capture() as capture:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

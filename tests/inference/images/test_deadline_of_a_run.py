@@ -1,0 +1,163 @@
+"""Runs inside a deadline, by a clock that only the tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ensembler.errors import InputError, PredictorError
+from ensembler.inference.deadline import Deadline, Speed, seconds_of, spell_duration
+
+MakeWorld = Callable[..., Any]
+
+
+@dataclass
+class Moved:
+    """A clock that moves on by so many seconds with every batch of a member."""
+
+    per_batch: Mapping[str, float]
+    now: float = 1000.0
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def progress(self, member: str, done: int, total: int) -> None:
+        assert 0 < done <= total
+        self.seen.append(member)
+        self.now += self.per_batch[member]
+
+    def run(self, world: Any, seconds: float | None, **given: Any) -> Any:  # noqa: ANN401
+        deadline = Deadline.after(seconds, self)
+        return world.predict(deadline=deadline, progress=self.progress, **given)
+
+
+def test_the_member_that_adds_most_per_second_runs_first(make_world: MakeWorld) -> None:
+    world = make_world(
+        {"slow": {"noise": 0.1, "seconds": 900.0}, "quick": {"noise": 0.3, "seconds": 1.0}}
+    )
+    run = Moved({"slow": 1.0, "quick": 1.0}).run(world, None)
+    assert [one.name for one in run.runs] == ["quick", "slow"]
+    assert run.members == ("slow", "quick")
+
+
+def test_a_deadline_too_short_for_any_member_gives_the_prior_to_all(make_world: MakeWorld) -> None:
+    world = make_world({"a": {"seconds": 1.0}, "b": {"seconds": 1.0}}, images=30)
+    prediction = Moved({"a": 60.0, "b": 60.0}).run(world, 100.0)
+    assert prediction.members == ()
+    assert prediction.prior_rows == 30
+    assert prediction.is_degraded
+    first, second = prediction.runs
+    assert first.dropped == "it would take another 9m, and 40s are left"
+    assert second.dropped == "it would take another 10m, and 40s are left"
+    assert len(world.out.read_text().splitlines()) == 1 + 30 * 5
+    assert prediction.expected_loss > 0.0
+
+
+def test_a_member_that_does_not_fit_is_dropped_and_the_rest_is_the_blend_without_it(
+    make_world: MakeWorld,
+) -> None:
+    members = {"a": {"noise": 0.1, "seconds": 1.0}, "b": {"noise": 0.4, "seconds": 10.0}}
+    world = make_world(members, images=30)
+    clock = Moved({"a": 3.0, "b": 30.0})
+    prediction = clock.run(world, 100.0)
+    assert clock.seen == ["a"] * 10  # 70 s are left then, and b takes 300 by what a has taught
+    assert prediction.members == ("a",)
+    assert prediction.runs[1].dropped == "it would take another 5m, and 70s are left"
+    world.fault(b={"exit_at": 0})
+    without = world.predict(out=None, work=world.folder / "other")
+    np.testing.assert_array_equal(prediction.embeddings, without.embeddings)
+
+
+def test_a_spec_dumped_on_a_slower_machine_does_not_keep_members_out(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"a": {"seconds": 1000.0}, "b": {"seconds": 2000.0}})
+    assert not Moved({"a": 1.0, "b": 2.0}).run(world, 60.0).is_degraded
+
+
+def test_from_the_first_finished_member_on_there_is_a_valid_submission(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({name: {"seconds": 1.0} for name in "abc"})
+    seen: dict[str, bytes | None] = {}
+
+    def progress(member: str, done: int, total: int) -> None:  # noqa: ARG001
+        seen.setdefault(member, world.out.read_bytes() if world.out.exists() else None)
+
+    world.predict(progress=progress)
+    first, second, third = seen.values()
+    assert first is None
+    assert len({second, third, world.out.read_bytes()}) == 3
+    for content in (second, third):
+        assert content is not None
+        assert len(content.splitlines()) == 1 + 10 * 5
+
+
+def test_a_member_that_hangs_is_ended_at_the_deadline(make_world: MakeWorld) -> None:
+    world = make_world({"a": {}})
+    world.fault(a={"hangs_at": 0})
+    prediction = world.predict(deadline=Deadline.after(2.0))
+    assert prediction.runs[0].dropped == "the deadline came before it was done"
+    assert prediction.prior_rows == 10
+
+
+def test_what_a_deadline_cut_short_is_finished_by_the_next_run(make_world: MakeWorld) -> None:
+    world = make_world({"a": {"folds": 2}}, images=30)
+    cut = Moved({"a": 10.0}).run(world, 100.0)
+    assert cut.members == ()
+    (run,) = world.predict().runs
+    assert run.embedded < 60
+    whole = world.predict(work=world.folder / "fresh")
+    np.testing.assert_array_equal(world.predict().embeddings, whole.embeddings)
+
+
+def test_a_strict_run_ends_where_a_member_does_not_fit(make_world: MakeWorld) -> None:
+    world = make_world({"a": {}}, images=30)
+    with pytest.raises(PredictorError, match=r"member 'a': it would take another .* --strict"):
+        Moved({"a": 60.0}).run(world, 100.0, strict=True)
+    assert not world.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("8h30m", 30600.0), ("45m", 2700.0), ("90s", 90.0), ("1h1s", 3601.0), (12.5, 12.5)],
+)
+def test_durations_are_read_as_people_write_them(text: str | float, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "8h30", "0s", "-1h", "m8", 0, -3.0, float("nan")])
+def test_what_is_no_duration_is_refused(text: str | float) -> None:
+    with pytest.raises(InputError, match="is no duration; give one like 8h30m, 45m or 90s"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0s"),
+        (-3.0, "0s"),
+        (119.0, "119s"),
+        (600.0, "10m"),
+        (3599.0, "1h00m"),
+        (30600, "8h30m"),
+    ],
+)
+def test_durations_are_said_as_people_read_them(seconds: float, text: str) -> None:
+    assert spell_duration(seconds) == text
+
+
+def test_speed_is_the_specs_until_a_member_has_run_and_then_what_was_measured() -> None:
+    speed = Speed(devices=2)
+    assert speed.expect(3.0, 10) == 15.0
+    assert speed.expect(None, 10) == 0.0
+    speed.learn(2.0, 10, 5.0)  # four times as fast as the spec says
+    speed.learn(None, 10, 7.0)
+    speed.learn(2.0, 0, 9.0)
+    assert speed.expect(3.0, 10) == pytest.approx(7.5)
+    assert speed.expect(None, 20) == pytest.approx(14.0)

@@ -1,0 +1,155 @@
+"""The work store: what a kill, a full disk or another batch size leaves of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ensembler.inference.messages import Embed, Load, Message, Setup, Stopped
+from ensembler.inference.work import EMBEDDED, PENDING, UNREADABLE, Entry, WorkError, open_work
+from ensembler.inference.worker import Worker
+
+IMAGES = [f"{name}.png 7 8" for name in "abcdefghij"]
+VECTORS = np.arange(1, 31, dtype=np.float32).reshape(10, 3)
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Entry:
+    """Ten images, three numbers each."""
+    with open_work(tmp_path / "work") as store:
+        return store.entry({"predictor": "x"}, IMAGES, 3)
+
+
+def rows(*positions: int) -> np.ndarray:
+    return np.array(positions, dtype=np.int64)
+
+
+def test_what_is_written_is_read_and_the_rest_is_pending(entry: Entry) -> None:
+    entry.write(rows(7, 2), VECTORS[[7, 2]], unreadable=[3])
+    assert entry.state().tolist() == [
+        *(PENDING, PENDING, EMBEDDED, UNREADABLE, PENDING, PENDING, PENDING, EMBEDDED),
+        *(PENDING, PENDING),
+    ]
+    np.testing.assert_array_equal(entry.vectors[[7, 2]], VECTORS[[7, 2]])
+    assert not entry.vectors[[0, 3]].any()
+    assert not entry.is_whole()
+
+
+@pytest.mark.parametrize(
+    ("batch", "pending"),
+    [(1, [5, 6, 8, 9]), (4, [4, 5, 6, 7, 8, 9]), (5, [5, 6, 7, 8, 9]), (99, list(range(10)))],
+)
+def test_a_batch_that_was_cut_short_is_pending_as_a_whole(
+    entry: Entry, batch: int, pending: list[int]
+) -> None:
+    entry.write(rows(0, 1, 2, 3, 4, 7), VECTORS[[0, 1, 2, 3, 4, 7]])
+    assert entry.pending(batch).tolist() == pending
+
+
+def test_an_entry_outlives_its_run_with_its_batch_size(tmp_path: Path) -> None:
+    for run in range(2):
+        with open_work(tmp_path / "work") as store:
+            entry = store.entry({"predictor": "x"}, IMAGES, 3)
+            assert entry.batch() == (None if run == 0 else 64)
+            assert entry.is_whole() == bool(run)
+            entry.record_batch(64)
+            entry.write(rows(*range(10)), VECTORS)
+            other = store.entry({"predictor": "y"}, IMAGES, 3)
+            assert not other.is_whole()
+
+
+def test_a_list_that_shares_images_with_another_begins_with_their_rows(tmp_path: Path) -> None:
+    with open_work(tmp_path / "work") as store:
+        entry = store.entry({"predictor": "x"}, IMAGES, 3)
+        entry.write(rows(0, 2, 3, 9), VECTORS[[0, 2, 3, 9]], unreadable=[5])
+        changed = ["new.png 1 1", *IMAGES[5:], "d.png 7 9", *IMAGES[:3]]
+        other = store.entry({"predictor": "x"}, changed, 3)
+        assert {changed[p] for p in np.flatnonzero(other.state() == EMBEDDED)} == {
+            *(IMAGES[0], IMAGES[2], IMAGES[9])
+        }
+        assert {changed[p] for p in np.flatnonzero(other.state() == UNREADABLE)} == {IMAGES[5]}
+        np.testing.assert_array_equal(other.vectors[[7, 9, 5]], VECTORS[[0, 2, 9]])
+        assert not other.vectors[[0, 1, 2, 3, 4, 6, 8]].any()
+        foreign = store.entry({"predictor": "y"}, changed, 3)
+        assert not foreign.state().any()
+
+
+@pytest.mark.parametrize("damage", ["entry.json", "state.u8", "vectors.f32"])
+def test_an_entry_that_lost_a_file_is_begun_again(tmp_path: Path, damage: str) -> None:
+    with open_work(tmp_path / "work") as store:
+        entry = store.entry({"predictor": "x"}, IMAGES, 3)
+        entry.write(rows(*range(10)), VECTORS)
+        (entry.folder / damage).unlink()
+        assert store.entry({"predictor": "x"}, IMAGES, 3).pending(1).tolist() == list(range(10))
+
+
+def test_a_disk_that_takes_only_some_bytes_is_written_to_until_it_takes_none(
+    entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, room = os.write, [40]
+
+    def filling(descriptor: int, content: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = write(descriptor, content[: min(5, room[0])])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", filling)
+    entry.write(rows(0, 1), VECTORS[:2])
+    with pytest.raises(WorkError, match=r"No space left on device.*what is embedded so far is"):
+        entry.write(rows(2, 3), VECTORS[2:4])
+    assert entry.pending(1).tolist() == list(range(2, 10))
+    np.testing.assert_array_equal(entry.vectors[:2], VECTORS[:2])
+
+
+def test_a_work_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(WorkError, match=r"file/work cannot be written .* name another folder"),
+        open_work(tmp_path / "file" / "work"),
+    ):
+        pass
+
+
+def test_a_worker_whose_disk_is_full_ends_the_run_not_the_member(
+    make_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = make_world({"a": {}}, images=4)
+    said: list[Message] = []
+    setup = Setup(
+        images=tuple(map(str, sorted(world.images.iterdir()))),
+        device="cpu",
+        precision="float32",
+        threads=1,
+        cache=None,
+    )
+    worker = Worker(setup, said.append)
+    origin = world.spec.blend.members[0].origin
+    files = {"weights": str(world.folder / "checkpoints" / "a-0.npy")}
+    worker.take(
+        Load(
+            predictor="mean_colour",
+            config=origin.config,
+            files=files,
+            preprocessing=origin.preprocessing,
+            dim=5,
+        )
+    )
+    with open_work(tmp_path / "work") as store:
+        entry = store.entry({}, IMAGES[:4], 5)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    worker.take(Embed(folder=str(entry.folder), positions=(0, 1, 2, 3), batch=2))
+    assert [message.kind for message in said] == ["loaded", "stopped"]
+    assert isinstance(said[1], Stopped)
+    assert "No space left on device" in said[1].reason
