@@ -1,0 +1,115 @@
+"""The adapter `retrieval`: what the nearest known images were prompted with.
+
+adapter = "retrieval"
+
+[config]
+neighbours = 32
+
+[files]
+features = "lite0"                     # a folder: predictor.toml, and the files that it names
+reference = "lite0-train.safetensors"  # made by `ensembler dump` where it does not exist
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from ensembler.predicting.contract import Role
+from ensembler.store.model import Frozen
+
+if TYPE_CHECKING:
+    from ensembler.store.reader import Store
+    from predictors.retrieval.search import NeighbourSearch
+
+
+class RetrievalConfig(Frozen):
+    """How many neighbours count; the farther of them count less, so that a few more do no harm."""
+
+    neighbours: int = Field(default=32, ge=1)
+
+
+class Retrieval:
+    """The mean target of the nearest images of a reference set, by any predictor's features."""
+
+    Config: ClassVar[type[Frozen]] = RetrievalConfig
+    roles: ClassVar[Mapping[str, Role]] = {
+        "features": Role(
+            "the folder of a predictor without fold checkpoints, whose vectors are compared: its"
+            " definition, predictor.toml, and the files that it names"
+        ),
+        "reference": Role(
+            "the images to compare with, as features and targets (.safetensors); `ensembler dump`"
+            " makes it from the store's samples where it does not exist"
+        ),
+    }
+    needs: ClassVar[tuple[str, ...]] = ("faiss", "safetensors", "torch")
+    install: ClassVar[str] = "'oof-ensembler[retrieval]'"
+
+    @classmethod
+    def load(
+        cls, config: RetrievalConfig, files: Mapping[str, Path], *, device: str
+    ) -> NeighbourSearch:
+        """Load features and references.
+
+        Args:
+            config: of this adapter.
+            files: `features` and `reference`.
+            device: of the features; neighbours are searched on the CPU.
+
+        Raises:
+            PredictorError: a file is not what its role says, the reference set was made with other
+                features, or it has too few rows.
+        """
+        from predictors.retrieval.features import load_features
+        from predictors.retrieval.references import check_features, load_references
+        from predictors.retrieval.search import NeighbourSearch
+
+        features = load_features(files["features"], device)
+        references = load_references(files["reference"])
+        check_features(references, files["features"])
+        return NeighbourSearch(features, references, config.neighbours)
+
+    @classmethod
+    def learn(
+        cls,
+        config: RetrievalConfig,  # noqa: ARG003 - references serve any number of neighbours
+        files: Mapping[str, Path],
+        *,
+        store: Store,
+        images: Mapping[str, Path],
+        device: str,
+        out_dir: Path,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, str]:
+        """Make the reference set from a store's samples; see `Learner.learn`.
+
+        One that exists is kept, if each sample is in the fold that the store has it in: otherwise
+        a row would be predicted from its own target.
+
+        Raises:
+            PredictorError: the features cannot be loaded, or the reference set that exists has
+                other folds.
+            StoreError: the store has no targets.
+        """
+        from predictors.retrieval.features import image_features, load_features
+        from predictors.retrieval.references import (
+            check_folds,
+            load_references,
+            make_references,
+            save_references,
+        )
+
+        place = files["reference"]
+        if place.exists():
+            check_folds(load_references(place), store)
+        else:
+            targets = store.targets()  # first: a store may have none
+            features = load_features(files["features"], device)
+            found = image_features(features, images, device, progress)
+            made_with = files["features"]
+            save_references(make_references(place, store.samples, targets, found, made_with))
+        return {"reference": place.relative_to(out_dir).as_posix()}

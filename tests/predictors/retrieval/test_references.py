@@ -1,0 +1,207 @@
+"""Reference sets: learned from a store, read back, and refused where they would mislead."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensembler.errors import PredictorError, StoreError
+from ensembler.predicting.contract import Learner, Predictor
+from ensembler.store.create import create_store
+from ensembler.store.reader import Store
+from predictors.retrieval.adapter import Retrieval, RetrievalConfig
+from predictors.retrieval.references import load_references, save_references
+
+Write = Callable[..., Path]
+Noise = Callable[..., NDArray[np.uint8]]
+
+IDS = ["92e911621", "1e5", "007", "b", "a", "zebra"]
+GROUPS = ["twin", "twin", "g", "h", "i", "j"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Six samples, two of them twins, each with its own target."""
+    np.save(tmp_path / "targets.npy", np.eye(6, dtype=np.float32))
+    rows = [f"{id_},{group}" for id_, group in zip(IDS, GROUPS, strict=True)]
+    (tmp_path / "samples.csv").write_text("id,group\n" + "\n".join(rows) + "\n")
+    return create_store(
+        tmp_path / "oof", tmp_path / "samples.csv", targets=tmp_path / "targets.npy", folds=3
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path, noise: Noise) -> dict[str, Path]:
+    """An image for each sample; that of 007 is broken."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    pixels = dict(zip(IDS, noise(6), strict=True))
+    for id_ in IDS:
+        Image.fromarray(pixels[id_]).save(folder / f"{id_}.png")
+    (folder / "007.png").write_text("no image")
+    return {id_: folder / f"{id_}.png" for id_ in sorted(IDS)}
+
+
+def learn(
+    tower: Path, folder: Path, store: Store, images: dict[str, Path], **more: object
+) -> dict[str, str]:
+    assert isinstance(Retrieval, Learner)
+    (folder / "sets").mkdir(exist_ok=True)
+    return Retrieval.learn(
+        RetrievalConfig(),
+        {"features": tower, "reference": folder / "sets" / "six.safetensors"},
+        store=store,
+        images=images,
+        device="cpu",
+        out_dir=folder,
+        **more,  # type: ignore[arg-type]  # progress, in one test
+    )
+
+
+def test_references_are_the_stores_samples_with_their_targets_and_folds(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], features: Predictor
+) -> None:
+    told: list[tuple[int, int]] = []
+    made = learn(tower, tmp_path, store, images, progress=lambda *done: told.append(done))
+    assert made == {"reference": "sets/six.safetensors"}
+    found = load_references(tmp_path / made["reference"])
+    rows = [row for row, id_ in enumerate(IDS) if id_ != "007"]
+    assert found.ids.tolist() == [IDS[row] for row in rows]
+    assert found.fold.tolist() == store.samples.fold[rows].tolist()
+    np.testing.assert_array_equal(found.targets, np.eye(6)[rows])
+    for id_, feature in zip(found.ids.tolist(), found.features, strict=True):
+        pixels = np.asarray(Image.open(images[id_]))
+        vector = features.embed(pixels[None])[0]
+        np.testing.assert_allclose(feature, vector / np.linalg.norm(vector), atol=1e-3)
+    assert told == [(6, 6)]
+
+
+def test_the_same_store_and_images_make_the_same_bytes(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        made = learn(tower, tmp_path / name, store, images)
+        contents.append((tmp_path / name / made["reference"]).read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_without_a_fold_neither_a_row_nor_its_twin_is_among_the_references(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    made = learn(tower, tmp_path, store, images)
+    found = load_references(tmp_path / made["reference"])
+    fold = store.samples.fold[0]
+    assert not {"92e911621", "1e5"} & set(found.without_fold(int(fold)).ids.tolist())
+
+
+def test_a_reference_set_that_exists_is_kept(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    place = tmp_path / learn(tower, tmp_path, store, images)["reference"]
+    before = place.stat().st_mtime_ns
+    assert learn(tower, tmp_path, store, images) == {"reference": "sets/six.safetensors"}
+    assert place.stat().st_mtime_ns == before
+
+
+def test_a_reference_set_of_other_folds_is_refused_because_targets_would_leak(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    found = load_references(tmp_path / learn(tower, tmp_path, store, images)["reference"])
+    save_references(replace(found, fold=(found.fold + 1) % 3))
+    with pytest.raises(PredictorError, match=r"5 of the store's samples in other folds: 92e911621"):
+        learn(tower, tmp_path, store, images)
+
+
+def test_references_of_another_store_serve_whatever_their_folds(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    found = load_references(tmp_path / learn(tower, tmp_path, store, images)["reference"])
+    foreign = np.array([f"other-{id_}" for id_ in found.ids])
+    save_references(replace(found, ids=foreign, fold=(found.fold + 1) % 3))
+    assert learn(tower, tmp_path, store, images)
+
+
+def test_a_store_without_targets_is_refused_before_anything_is_embedded(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    bare = create_store(tmp_path / "bare", tmp_path / "samples.csv")
+    with pytest.raises(StoreError, match="has no targets"):
+        learn(tower, tmp_path, bare, images, progress=pytest.fail)
+    assert store.names == ()
+
+
+def test_a_store_of_broken_images_makes_no_reference_set(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    with pytest.raises(PredictorError, match="not a single image could be read"):
+        learn(tower, tmp_path, store, {"007": images["007"]})
+    assert not list((tmp_path / "sets").iterdir())
+
+
+def test_features_of_another_model_are_refused(
+    tower: Path, tmp_path: Path, write_references: Write, noise: Noise
+) -> None:
+    found = load_references(write_references(noise(6)))
+    save_references(replace(found, path=tmp_path / "r.safetensors", features_sha256="0" * 64))
+    with pytest.raises(PredictorError, match=r"r\.safetensors was made with features of the dig"):
+        Retrieval.load(
+            RetrievalConfig(neighbours=1),
+            {"features": tower, "reference": tmp_path / "r.safetensors"},
+            device="cpu",
+        )
+
+
+def test_features_of_several_folds_models_are_refused(tower: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tower"
+    shutil.copytree(tower, folder)
+    definition = (folder / "predictor.toml").read_text().partition("[files]")[0]
+    checkpoint = '[[checkpoints]]\nfold = 0\nweights = "tower.safetensors"\n'
+    (folder / "predictor.toml").write_text(definition + checkpoint)
+    with pytest.raises(PredictorError, match="features of different models cannot be compared"):
+        Retrieval.load(RetrievalConfig(), {"features": folder}, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ({"ids": np.array(["a"])}, "has 1 ids and other numbers of rows"),
+        ({"fold": np.zeros(2, np.int64)}, r"features is float16\(6, .*beside 2 folds"),
+        ({"targets": np.zeros((6, 2))}, r"targets is float64\(6, 2\)"),
+        ({"features": np.zeros(6, np.float16)}, r"features is float16\(6,\)"),
+    ],
+)
+def test_a_reference_set_whose_parts_disagree_is_refused(
+    write_references: Write, noise: Noise, damage: dict[str, NDArray[np.generic]], fault: str
+) -> None:
+    found = load_references(write_references(noise(6)))
+    save_references(replace(found, **damage))  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(PredictorError, match=fault):
+        load_references(found.path)
+
+
+def test_tensors_without_the_names_of_their_rows_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "bare.safetensors"
+    arrays = {
+        "features": np.ones((2, 3), np.float16),
+        "targets": np.ones((2, 4), np.float32),
+        "fold": np.zeros(2, np.int64),
+    }
+    save_file(arrays, path)
+    with pytest.raises(PredictorError, match="does not say whose rows it holds"):
+        load_references(path)
+
+
+def test_a_reference_set_under_another_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictorError, match=r"name it reference\.safetensors"):
+        load_references(tmp_path / "reference.npz")
