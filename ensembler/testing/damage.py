@@ -64,7 +64,7 @@ def scale(state: State, tensor: str) -> None:
 
 def spoil(state: State, tensor: str) -> None:
     """One of the tensor's numbers is NaN."""
-    state[tensor] = state[tensor].clone()
+    state[tensor] = state[tensor].clone().contiguous()
     state[tensor].view(-1)[0] = float("nan")
 
 
