@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 # How a candidate comes by its weights: solved exactly, given with it, or one of the baselines.
 Rule = Literal["solved", "given", "uniform", "single_best", "greedy"]
 
+Scaling = tuple[bool, tuple[float, ...]]  # a problem's centring and norms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -24,6 +26,11 @@ class Candidate:
     alphas: tuple[float, ...]
     rule: Rule = "solved"
     weights: tuple[float, ...] | None = None
+
+    @property
+    def scaling(self) -> Scaling:
+        """What decides the problem to solve; candidates that agree in it share matrix products."""
+        return self.centred, self.alphas
 
 
 SCREENED = "SCREENED"  # the status of a trial that was given up before all rows were asked
@@ -48,7 +55,7 @@ class Trial:
         value: mean cosine on the study's rows.
         used: how many columns have weight.
         status: how the solver ended, by name; "given" where nothing was solved; SCREENED where a
-            sample of the rows ruled it out: then the value is an estimate below the best's.
+            sample of the rows ruled it out: then the value is an estimate.
     """
 
     index: int

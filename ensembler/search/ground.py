@@ -11,8 +11,7 @@ from ensembler.blending.objective import row_cosines
 from ensembler.blending.problem import Problem, Selection
 from ensembler.blending.solver import Bounds, Solution, solve
 from ensembler.blending.statistics import Statistics
-
-Scaling = tuple[bool, tuple[float, ...]]  # a problem's centring and norms
+from ensembler.search.candidate import Scaling
 
 
 class Ground:

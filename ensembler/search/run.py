@@ -79,11 +79,11 @@ class _Run:
     def evaluate(self, stage: str, candidates: Sequence[Candidate]) -> list[Trial]:
         """Score a batch, or look its results up where the record has them.
 
-        Baselines always run; of other batches, what the trials left allow. All compete for the
-        lead all the same, so that a study with more trials goes on from one with fewer.
+        Baselines always run; of other batches, what the trials left allow. No result depends on
+        where that ends, so that a study with more trials goes on from one with fewer.
         """
         allowed = candidates if stage == "baseline" else candidates[: self.left]
-        batch = [
+        proposals = [
             Proposal(
                 index=index,
                 stage=stage,
@@ -93,10 +93,10 @@ class _Run:
             )
             for index, candidate in enumerate(allowed, start=len(self.trials))
         ]
-        score = partial(self._score, rivals=candidates)
-        results = self.record.settle(batch, score) if self.record else score(batch)
+        score = partial(self._score, batch=candidates)
+        results = self.record.settle(proposals, score) if self.record else score(proposals)
         done = []
-        for proposal, result in zip(batch, results, strict=True):
+        for proposal, result in zip(proposals, results, strict=True):
             candidate = proposal.candidate
             self.results.setdefault(candidate, result)
             trial = Trial(
@@ -107,22 +107,28 @@ class _Run:
             self.on_trial(trial)
         return done
 
-    def _score(self, batch: Sequence[Proposal], rivals: Sequence[Candidate]) -> list[Result]:
-        """Score some of a batch's proposals; a candidate of an earlier batch keeps its result."""
-        new = list(dict.fromkeys(p.candidate for p in batch if p.candidate not in self.results))
+    def _score(self, proposals: Sequence[Proposal], batch: Sequence[Candidate]) -> list[Result]:
+        """Score some of a batch's proposals; a candidate of an earlier batch keeps its result.
+
+        What shares a matrix product with them is scored too, proposed or not: a product of another
+        size would differ in the last digits.
+        """
+        asked = {p.candidate.scaling for p in proposals}
+        alike = (candidate for candidate in batch if candidate.scaling in asked)
+        new = [candidate for candidate in dict.fromkeys(alike) if candidate not in self.results]
         found = dict(self.results)
-        scores = self.scorer.score(new, best=self.best_solved, rivals=rivals)
+        scores = self.scorer.score(new, best=self.best_solved, batch=batch)
         for candidate, scored in zip(new, scores, strict=True):
             used = sum(weight != 0.0 for weight in scored.weighting.weights)
             found[candidate] = Result(scored.value, used, scored.status)
-        for proposal in batch:
+        for proposal in proposals:
             value = found[proposal.candidate].value
             if not math.isfinite(value):
                 raise StudyError(
                     f"trial {proposal.index} scored {value}: the embeddings hold numbers that"
                     " cannot be blended; `ensembler store audit` names them"
                 )
-        return [found[proposal.candidate] for proposal in batch]
+        return [found[proposal.candidate] for proposal in proposals]
 
 
 def run_study(

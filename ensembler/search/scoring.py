@@ -1,8 +1,9 @@
 """Scoring candidates: the only place where a study touches the statistics.
 
-Where rows are many, a batch is first solved on a sample of them. What falls behind the leader
-there, row by row, by more than chance allows, is screened out: all rows are never asked. Whatever
-survives is solved on all rows, starting from the sample's weights.
+Where rows are many, candidates are first solved on a sample of them. Whoever falls behind the best
+trial or an earlier candidate of the batch there, row by row, by more than chance allows, is
+screened out: all rows are never asked. Whatever survives is solved on all rows, from the sample's
+weights.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from ensembler.blending.objective import scores
 from ensembler.blending.solver import TIE, Bounds, normalise
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
-from ensembler.search.candidate import SCREENED, Candidate, Trial
-from ensembler.search.ground import Ground, Scaling
+from ensembler.search.candidate import SCREENED, Candidate, Scaling, Trial
+from ensembler.search.ground import Ground
 
 SAMPLE = 4096  # rows of the sample; with fewer than twice as many there is none
+EVEN = 0.1  # nor is there one where most of the weight lies on a smaller share of the rows
 CERTAIN = 4.0  # standard errors behind the leader at which a candidate is given up
 SMALLEST_LEAD = 1e-6  # and never for less than this: solutions themselves are not more exact
 
@@ -64,7 +66,9 @@ class Scorer:
 
         self._columns, self._bounds, self._jobs = columns, bounds, jobs
         self._all = self._first = ground(rows)
-        if len(rows) >= 2 * SAMPLE:
+        weight = statistics.weight[rows]
+        counting = weight.sum() ** 2 / max(weight @ weight, 1e-300)  # Kish's effective sample size
+        if len(rows) >= 2 * SAMPLE and counting >= EVEN * len(rows):
             drawn = np.random.default_rng(seed).choice(rows, SAMPLE, replace=False)
             self._first = ground(np.sort(drawn))
 
@@ -73,32 +77,33 @@ class Scorer:
         candidates: Sequence[Candidate],
         *,
         best: Trial | None = None,
-        rivals: Sequence[Candidate] = (),
+        batch: Sequence[Candidate] = (),
     ) -> list[Scored]:
         """Score candidates; those with given weights and equal norms share one matrix product.
 
         Args:
             candidates: any number.
             best: the best trial that was solved on all rows; None to score all in full.
-            rivals: who else competes for the lead, whoever scores them.
+            batch: the candidates and those proposed with them, in order; each competes with the
+                earlier ones, whoever scores them.
 
         Returns:
             One result for each, in order.
         """
         from joblib import Parallel, delayed
 
-        leader = best and self._leader(best, [*rivals, *candidates])
+        leaders = self._leaders(best, batch or candidates) if best else {}
 
         def score_alike(scaling: Scaling, solved: bool, places: list[int]) -> list[Scored]:
             if not solved:
                 return self._score_given(scaling, [candidates[place] for place in places])
-            estimate = leader and best and self._hopeless(scaling, best, leader)
+            estimate = best and self._hopeless(scaling, best, leaders.get(scaling))
             return [estimate or self._score_solved(scaling)] * len(places)
 
         together: dict[tuple[Scaling, bool], list[int]] = {}
         for place, candidate in enumerate(candidates):
-            scaling = (candidate.centred, candidate.alphas)
-            together.setdefault((scaling, candidate.rule == "solved"), []).append(place)
+            alike = (candidate.scaling, candidate.rule == "solved")
+            together.setdefault(alike, []).append(place)
         results = Parallel(n_jobs=self._jobs, prefer="threads")(
             delayed(score_alike)(*alike, places) for alike, places in together.items()
         )
@@ -114,7 +119,7 @@ class Scorer:
         scored = self.score([candidate])[0]
         if candidate.rule != "solved" or len(set(candidate.alphas)) == 1:
             return scored
-        scaling = (candidate.centred, candidate.alphas)
+        scaling = candidate.scaling
         cold = self._first.solve(scaling)
         if self._first is not self._all:
             cold = self._all.solve(scaling, cold.weights)
@@ -148,27 +153,34 @@ class Scorer:
             for weights, value in zip(found, values, strict=True)
         ]
 
-    def _leader(self, best: Trial, field: Sequence[Candidate]) -> Scaling | None:
-        """Who is ahead on the sample; None where there is no sample to tell."""
+    def _leaders(self, best: Trial, batch: Sequence[Candidate]) -> dict[Scaling, Scaling]:
+        """Who was ahead on the sample when each candidate's turn came; nobody without a sample.
+
+        Later candidates do not count: a batch may be cut short, and the leader must be scored.
+        """
         from joblib import Parallel, delayed
 
         if self._first is self._all:
-            return None
-        solved = [candidate for candidate in (best.candidate, *field) if candidate.rule == "solved"]
-        scalings = list(dict.fromkeys((c.centred, c.alphas) for c in solved))
+            return {}
+        solved = [candidate for candidate in (best.candidate, *batch) if candidate.rule == "solved"]
+        scalings = list(dict.fromkeys(candidate.scaling for candidate in solved))
         means = Parallel(n_jobs=self._jobs, prefer="threads")(
             delayed(self._first.mean_cosine)(scaling) for scaling in scalings
         )
-        return scalings[int(np.argmax(means))]
+        leaders, leader = {}, 0
+        for place, scaling in enumerate(scalings):
+            leader = place if means[place] > means[leader] else leader
+            leaders[scaling] = scalings[leader]
+        return leaders
 
-    def _hopeless(self, scaling: Scaling, best: Trial, leader: Scaling) -> Scored | None:
+    def _hopeless(self, scaling: Scaling, best: Trial, leader: Scaling | None) -> Scored | None:
         """What the sample says of a candidate that it rules out; None if it does not.
 
         All are solved on the sample, so that all are flattered alike; then the difference of two
         blends' cosines has the standard error of a mean over rows drawn without replacement.
         """
         sample = self._first
-        if scaling == leader or not sample.columns(scaling).any():
+        if leader in (None, scaling) or not sample.columns(scaling).any():
             return None
         behind = sample.cosines(leader) - sample.cosines(scaling)
         mean = float(sample.share @ behind)
@@ -176,8 +188,8 @@ class Scorer:
         error = float(np.sqrt(unseen * (sample.share**2 @ (behind - mean) ** 2)))
         if mean <= max(CERTAIN * error, SMALLEST_LEAD):
             return None
-        known = (best.candidate.centred, best.candidate.alphas)
-        estimate = best.value + sample.mean_cosine(scaling) - sample.mean_cosine(known)
+        known = sample.mean_cosine(best.candidate.scaling)
+        estimate = best.value + sample.mean_cosine(scaling) - known
         return _scored(scaling, sample.solution(scaling).weights, estimate, SCREENED)
 
     def _weights(self, scaling: Scaling, candidate: Candidate) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
+from ensembler.blending.weighting import Weighting, weighting_cosines
 from ensembler.fitting.searching import search
 from ensembler.search import scoring
 from ensembler.search.candidate import SCREENED, Candidate, Trial, best_trial
@@ -43,16 +44,21 @@ def run(world: tuple[Space, Statistics], record: Record | None = None, jobs: int
     return search(*world, np.arange(ROWS), None, record=record, jobs=jobs)
 
 
+def new_scorer(world: tuple[Space, Statistics]) -> Scorer:
+    space, statistics = world
+    bounds = space.definition.bounds
+    return Scorer(statistics, np.arange(ROWS), None, columns=space.columns, bounds=bounds, seed=0)
+
+
+def trial_of(candidate: Candidate) -> Trial:
+    return Trial(index=0, stage="flip", candidate=candidate, value=0.5, used=1, status="CONVERGED")
+
+
 def in_full(world: tuple[Space, Statistics], candidates: list[Candidate]) -> NDArray[np.float64]:
     """What candidates score when no sample is asked."""
-    space, statistics = world
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "SAMPLE", ROWS)
-        bounds = space.definition.bounds
-        scorer = Scorer(
-            statistics, np.arange(ROWS), None, columns=space.columns, bounds=bounds, seed=0
-        )
-        return np.array([scored.value for scored in scorer.score(candidates)])
+        return np.array([scored.value for scored in new_scorer(world).score(candidates)])
 
 
 def test_the_optimum_over_all_norms_is_met_although_many_trials_are_screened_out(
@@ -92,16 +98,85 @@ def test_jobs_and_a_resume_screen_the_same(world: tuple[Space, Statistics]) -> N
     assert run(world, Record(record.study)).trials == whole.trials
 
 
+@pytest.mark.parametrize("weights", ["exact", "sampled"])
 def test_a_study_with_more_trials_goes_on_from_one_with_fewer(
+    world: tuple[Space, Statistics], weights: str
+) -> None:
+    space, statistics = world
+    definition = space.definition.model_copy(update={"weights": weights, "trials": 45})
+    space = replace(space, definition=definition)
+    whole = run((space, statistics))
+    for trials in (13, 14, 15, 19, 35):  # in the middle of a batch
+        record = in_memory()
+        few = replace(space, definition=definition.model_copy(update={"trials": trials}))
+        cut = run((few, statistics), record)
+        assert cut.trials == whole.trials[: len(cut.trials)]
+        assert run((space, statistics), Record(record.study)).trials == whole.trials
+        screened = [trial for trial in cut.trials if trial.status == SCREENED]
+        values = in_full(world, [trial.candidate for trial in screened])
+        assert max(values, default=0.0) < cut.best.value
+
+
+def test_a_candidate_is_screened_out_four_standard_errors_behind_and_only_then(
     world: tuple[Space, Statistics],
 ) -> None:
     space, statistics = world
-    whole = run(world)
-    for trials in (15, 35):  # in the middle of a batch
-        record = in_memory()
-        few = replace(space, definition=space.definition.model_copy(update={"trials": trials}))
-        run((few, statistics), record)
-        assert run(world, Record(record.study)).trials == whole.trials
+    best = run(world).best
+    scorer = new_scorer(world)
+    rows = scorer._first.rows
+    assert len(rows) == SAMPLE
+    others = list(space.flips(best.candidate))
+    others += [replace(c, centred=not c.centred) for c in others]
+
+    def cosines(candidate: Candidate) -> NDArray[np.float64]:
+        weights = tuple(scorer._first.solution(candidate.scaling).weights.tolist())
+        weighting = Weighting(centred=candidate.centred, alphas=candidate.alphas, weights=weights)
+        return weighting_cosines(statistics, weighting, rows, None)
+
+    seen = set()
+    for candidate in others:
+        (scored,) = scorer.score([candidate], best=best)
+        behind = cosines(best.candidate) - cosines(candidate)
+        error = np.std(behind) / np.sqrt(SAMPLE) * np.sqrt(1.0 - SAMPLE / ROWS)  # equal weights
+        hopeless = bool(behind.mean() > max(4.0 * error, 1e-6))
+        assert (scored.status == SCREENED) == hopeless
+        if hopeless:
+            assert scored.value == pytest.approx(best.value - behind.mean(), abs=1e-12)
+        seen.add(hopeless)
+    assert True in seen
+
+
+def test_later_candidates_of_a_batch_screen_nobody_out_and_earlier_ones_do(
+    generate: Make, write_store: Make, prepare: Make
+) -> None:
+    data = generate("confidence", rows=ROWS, members=6)
+    world = prepare(write_store(data.targets, data.members, groups=data.groups))
+    scorer, best = new_scorer(world), run(world).best
+    plain = [replace(best.candidate, alphas=alphas) for alphas in ((0.0,) * 6, (1.0,) * 6)]
+    pairs = ((a, b) for a in plain for b in world[0].flips(a))
+    first, behind = next(
+        (trial_of(start), flip)
+        for start, flip in pairs
+        if scorer.score([flip], best=trial_of(start))[0].status != SCREENED
+        and scorer.score([flip], best=best)[0].status == SCREENED
+    )
+    leader = best.candidate
+    after, before = [behind, leader], [leader, behind]
+    assert scorer.score(after, best=first)[0].status != SCREENED
+    assert scorer.score(before, best=first)[1].status == SCREENED
+    assert scorer.score([behind], best=first, batch=before)[0].status == SCREENED
+    assert scorer.score([behind], best=first, batch=after)[0].status != SCREENED
+
+
+def test_there_is_no_sample_where_few_rows_carry_the_weight(
+    world: tuple[Space, Statistics],
+) -> None:
+    space, statistics = world
+    weight = np.ones(ROWS)
+    weight[:6] = ROWS
+    heavy = replace(statistics, weight=weight)
+    found = run((space, heavy))
+    assert not any(trial.status == SCREENED for trial in found.trials)
 
 
 def test_a_trial_screened_out_is_never_the_best() -> None:
