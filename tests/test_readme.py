@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # What follows needs images that are not committed; tests/end_to_end does the same with them.
-TOUR = (ROOT / "README.md").read_text(encoding="utf-8").split("## Five minutes")[1].split("\n## ")[0]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOUR = README.split("## Five minutes")[1].split("\n## ")[0]
 SAME = 2e-4  # another processor's rounding may move the last digit printed
 CONSOLE = r"^```console\n(.*?)^```"
 NUMBER = re.compile(r"[+-]?\d+\.\d+")

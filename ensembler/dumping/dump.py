@@ -182,4 +182,5 @@ def _origin(job: Job, work: Work, whole: Assembled) -> Origin:
         seconds_per_image=work.done.seconds_per_image,
         mean_norm=whole.mean_norm,
         device=job.device,
+        encoder=made.encoder,
     )

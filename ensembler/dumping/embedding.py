@@ -18,7 +18,7 @@ from ensembler.errors import PredictorError
 from ensembler.images.stream import ImageBatch, stream_images
 from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch
 from ensembler.predicting.checkpoints import load_predictor
-from ensembler.predicting.contract import FoldAware, Predictor
+from ensembler.predicting.contract import EncodingCaptioner, FoldAware, Predictor
 
 NOT_FINITE: Final = "its vector is NaN or infinite"
 
@@ -90,7 +90,8 @@ def _load(job: Job, checkpoint: int, work: Work, dim: int | None) -> Predictor:
             " a predictor of the store's space"
         )
     preprocessing = predictor.preprocess.model_dump(mode="json")
-    work.made(Made(dim=predictor.dim, preprocessing=preprocessing))
+    encoder = predictor.encoder_record if isinstance(predictor, EncodingCaptioner) else None
+    work.made(Made(dim=predictor.dim, preprocessing=preprocessing, encoder=encoder))
     return predictor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from ensembler.store.model import Frozen
+from ensembler.store.model import EncoderRecord, Frozen
 
 
 class Made(Frozen):
@@ -13,6 +13,7 @@ class Made(Frozen):
 
     dim: int
     preprocessing: dict[str, Any]
+    encoder: EncoderRecord | None  # of a captioner's texts
 
 
 class Batch(Frozen):

@@ -127,6 +127,7 @@ def make_jobs(
                         "predictor": member.origin.predictor,
                         "config": member.origin.config,
                         "preprocessing": member.origin.preprocessing,
+                        "encoder": member.origin.encoder and member.origin.encoder.sha256,
                         "checkpoint": {f.role: f.sha256 for f in at.checkpoint.files},
                         "precision": precision,
                     },

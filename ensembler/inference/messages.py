@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from ensembler.predicting.batches import Precision
-from ensembler.store.model import Frozen
+from ensembler.store.model import EncoderRecord, Frozen
 
 
 class Setup(Frozen):
@@ -29,6 +29,7 @@ class Load(Frozen):
     config: dict[str, Any]
     files: dict[str, str]  # role → path
     preprocessing: dict[str, Any]  # as the spec records it
+    encoder: EncoderRecord | None = None  # likewise, of a captioner's texts
     dim: int
 
 

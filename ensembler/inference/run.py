@@ -173,6 +173,7 @@ class Run:
             config=origin.config,
             files={role: str(path.absolute()) for role, path in located.files.items()},
             preprocessing=origin.preprocessing,
+            encoder=origin.encoder,
             dim=job.entries[0].dim,
         )
         for worker in range(len(self.crew)):

@@ -43,7 +43,8 @@ from ensembler.inference.probe import CPU, probe_batch
 from ensembler.inference.work import Entry, WorkError
 from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch
 from ensembler.predicting.checkpoints import load_predictor
-from ensembler.predicting.contract import Predictor
+from ensembler.predicting.contract import EncodingCaptioner, Predictor
+from ensembler.store.model import EncoderRecord
 
 
 class Worker:
@@ -95,6 +96,8 @@ class Worker:
                 f" out-of-fold embeddings were made with {recorded!r}; install the release that"
                 " they were made with"
             )
+        if isinstance(predictor, EncodingCaptioner):
+            _check_encoder(task, predictor.encoder_record)
         if predictor.dim != task.dim:
             raise PredictorError(
                 f"{task.predictor} gives {predictor.dim} numbers an image, and the spec blends"
@@ -151,6 +154,17 @@ class Worker:
         if self._predictor is None:
             raise PredictorError("no checkpoint is loaded")
         return self._predictor
+
+
+def _check_encoder(task: Load, found: EncoderRecord) -> None:
+    """Refuse another sentence encoder than the out-of-fold texts went through."""
+    recorded = task.encoder
+    if recorded is not None and recorded.sha256 != found.sha256:  # a folder may have moved
+        raise PredictorError(
+            f"{task.predictor} encodes texts with {found.name} (sha256 {found.sha256}), and the"
+            f" out-of-fold embeddings were made with {recorded.name} (sha256 {recorded.sha256});"
+            " give the encoder that they were made with, or install the release that brings it"
+        )
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.images.preprocess import Preprocess
-from ensembler.store.model import Frozen
+from ensembler.store.model import EncoderRecord, Frozen
 
 if TYPE_CHECKING:
     from ensembler.store.reader import Store
@@ -77,6 +77,20 @@ class Captioner(Predictor, Protocol):
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
         """Texts and their vectors; `embed` gives the same vectors."""
+
+
+@runtime_checkable
+class EncodingCaptioner(Captioner, Protocol):
+    """A captioner that says which sentence encoder makes its vectors.
+
+    The encoder may come with a package instead of a checkpoint's files: a member that records it
+    is not made with another one.
+
+    Attributes:
+        encoder_record: the encoder's name and digest.
+    """
+
+    encoder_record: EncoderRecord
 
 
 @runtime_checkable

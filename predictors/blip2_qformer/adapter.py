@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
-from predictors.shared.heads import HeadConfig
+from predictors.blip2_qformer.config import Blip2QFormerConfig
 
 if TYPE_CHECKING:
     from predictors.shared.embedding import TowerPredictor
-
-
-class Blip2QFormerConfig(Frozen):
-    """How the Q-Former's query vectors become one, and the head on it."""
-
-    # mean: of all query vectors. first: that of the first query, as a class token.
-    pooling: Literal["mean", "first"] = "mean"
-    head: HeadConfig = HeadConfig(kind="linear", dim=384)
-    normalise_output: bool = False  # vectors of unit length
 
 
 class Blip2QFormer:

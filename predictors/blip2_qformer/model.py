@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,12 +17,10 @@ from transformers import Blip2VisionModel
 
 from ensembler.errors import PredictorError
 from ensembler.images.preprocess import Preprocess
+from predictors.blip2_qformer.config import Blip2QFormerConfig
 from predictors.shared.heads import make_head
 from predictors.shared.hf import load_config, load_image_processor, preprocess_of
 from predictors.shared.weights import State, check_finite
-
-if TYPE_CHECKING:
-    from predictors.blip2_qformer.adapter import Blip2QFormerConfig
 
 # Of a whole model, what the Q-Former's image side does without: the language model of a captioner;
 # the text side and the projections of a model for retrieval.

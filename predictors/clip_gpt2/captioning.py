@@ -28,6 +28,7 @@ class PrefixCaptioner:
     Attributes:
         dim: of the sentence encoder.
         preprocess: how the tower wants its images.
+        encoder_record: the sentence encoder.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class PrefixCaptioner:
         load_strictly(mapper, load_state(files["mapper"]), files["mapper"])
         mapper.eval().requires_grad_(requires_grad=False)
         self.dim = head.dim
+        self.encoder_record = head.encoder.record
         self.preprocess = tower.preprocess
         self._tower, self._mapper, self._language = tower.to(device), mapper.to(device), language
         self._config, self._head, self._device = config, head, device

@@ -6,34 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
+from predictors.coca.config import CocaConfig
 from predictors.shared.text import ENCODER, load_text_head
-from predictors.shared.wording import Wording
 
 if TYPE_CHECKING:
     from predictors.coca.captioning import CocaCaptioner
-
-
-class Sampling(Frozen):
-    """How texts are drawn; the same image is given the same texts, whatever its batch."""
-
-    top_k: int = Field(ge=1)  # every token is one of as many likeliest
-    temperature: float = Field(default=1.0, gt=0.0)
-    seed: int = Field(default=0, ge=0)
-
-
-class CocaConfig(Wording):
-    """The model and how its texts are found.
-
-    With `sampling`, as many texts as `beams` are drawn instead of searched for; of either, the
-    likeliest `hypotheses` are embedded.
-    """
-
-    model: str | None = None  # as open_clip names it; None where a file says the architecture
-    sampling: Sampling | None = None
 
 
 class Coca:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Described
-from predictors.coca.adapter import CocaConfig, Sampling
 from predictors.coca.beams import Bounds, Hypothesis, Step, beam_search
+from predictors.coca.config import CocaConfig, Sampling
 from predictors.coca.model import LoadedCoca
 from predictors.coca.sampling import sample_top_k, uniform_numbers
 from predictors.shared.pixels import to_tensor
@@ -23,6 +23,7 @@ class CocaCaptioner:
     Attributes:
         dim: of the sentence encoder.
         preprocess: how the model wants its images.
+        encoder_record: the sentence encoder.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class CocaCaptioner:
                 f"max_tokens = {config.max_tokens}, and this model's texts have {longest} at most"
             )
         self.dim = head.dim
+        self.encoder_record = head.encoder.record
         self.preprocess = loaded.preprocess
         self._model = loaded.model.to(device)
         self._bounds = Bounds(loaded.start, loaded.end, config.min_tokens, config.max_tokens)

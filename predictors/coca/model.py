@@ -9,22 +9,13 @@ from typing import Any, Final, NamedTuple
 import open_clip
 import torch
 from open_clip.coca_model import CoCa
-from pydantic import ValidationError
 
 from ensembler.errors import PredictorError, first_few, unknown_name
-from ensembler.faults import faults_of
 from ensembler.files import BROKEN
 from ensembler.images.preprocess import Preprocess
+from predictors.shared.openclip import openclip_preprocess
 from predictors.shared.weights import load_state, load_strictly
 
-# What open_clip does where a model's config says nothing of it.
-PUBLISHED: Final = {
-    "mean": open_clip.OPENAI_DATASET_MEAN,
-    "std": open_clip.OPENAI_DATASET_STD,
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-}
-RESIZE: Final = {"shortest": "crop", "squash": "squash"}  # open_clip's word → ours
 PARTS: Final = ("embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg")  # of a CoCa's config
 # Before the keys of towers and tokenizers that other libraries would fetch from a network.
 FOREIGN: Final = ("hf_", "timm_", "tokenizer_")
@@ -75,7 +66,9 @@ def load_coca(name: str | None, architecture: Path | None, weights: Path) -> Loa
         )
     load_strictly(model, load_state(weights), weights)
     model.eval().requires_grad_(requires_grad=False)
-    return LoadedCoca(model, _preprocess(model, said), start, end)
+    where = f"{said.where}: preprocess_cfg"
+    preprocess = openclip_preprocess(model.visual.image_size, said.preprocessing, where)
+    return LoadedCoca(model, preprocess, start, end)
 
 
 class _Said(NamedTuple):
@@ -136,25 +129,3 @@ def _build(said: _Said) -> torch.nn.Module:
         return CoCa(**{key: value for key, value in config.items() if key != "custom_text"})
     except (*BROKEN, AssertionError) as error:
         raise PredictorError(f"{where} cannot be built by open_clip: {error}") from error
-
-
-def _preprocess(model: torch.nn.Module, said: _Said) -> Preprocess:
-    """How the model wants its images: as its file says, else as open_clip's models do."""
-    wanted = PUBLISHED | {k: v for k, v in said.preprocessing.items() if v is not None}
-    height, width = model.visual.image_size
-    try:
-        return Preprocess.model_validate(
-            {
-                "height": height,
-                "width": width,
-                "resize": RESIZE.get(wanted["resize_mode"], wanted["resize_mode"]),
-                "interpolation": wanted["interpolation"],
-                "mean": wanted["mean"],
-                "std": wanted["std"],
-            },
-            strict=False,
-        )
-    except ValidationError as error:
-        raise PredictorError(
-            f"{said.where}: preprocess_cfg: {faults_of(error, Preprocess)}"
-        ) from error

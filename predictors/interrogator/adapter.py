@@ -18,17 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
-
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ensembler.errors import PredictorError, unknown_name
-from ensembler.faults import faults_of
 from ensembler.plugins import PREDICTORS, registered
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import Captioner, Role
 from ensembler.predicting.registry import find_adapter
 from ensembler.store.model import Frozen
+from predictors.interrogator.config import CaptionerConfig, InterrogatorConfig
 from predictors.interrogator.vocabulary import read_vocabulary
 from predictors.shared.text import ENCODER, load_text_head
 
@@ -37,46 +35,6 @@ if TYPE_CHECKING:
 
 NAME: Final = "interrogator"  # as it is registered
 NESTED: Final = "captioner_"  # before the roles of the captioner's files
-
-
-class ClipConfig(Frozen):
-    """A CLIP of open_clip."""
-
-    model: str = "ViT-H-14"  # as open_clip names the architecture
-    # Of the published weights, or those that yours were trained from: it decides colours and
-    # activation. None where open_clip records none of the architecture.
-    tag: str | None = "laion2b_s32b_b79k"
-
-
-class CaptionerConfig(Frozen):
-    """The predictor that captions: a registered adapter and its config."""
-
-    adapter: str
-    config: dict[str, Any] = Field(default_factory=dict, validate_default=True)
-
-    @field_validator("config")
-    @classmethod
-    def _whole(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """With the adapter's defaults, so that a spec keeps what they were."""
-        name = info.data.get("adapter")
-        if name is None:  # a fault of its own
-            return config
-        try:
-            adapter = find_adapter(name)
-            return adapter.Config.model_validate(config, strict=False).model_dump(mode="json")
-        except ValidationError as error:
-            raise ValueError(faults_of(error, adapter.Config)) from error
-        except PredictorError as error:
-            raise ValueError(str(error)) from error
-
-
-class InterrogatorConfig(Frozen):
-    """Who captions, and how many phrases of which list follow."""
-
-    captioner: CaptionerConfig
-    clip: ClipConfig = ClipConfig()
-    # A vocabulary file's name without .txt → how many of its phrases, those of the best cosine.
-    phrases: dict[str, Annotated[int, Field(ge=1)]] = Field(min_length=1)
 
 
 class _Roles(Mapping[str, Role]):

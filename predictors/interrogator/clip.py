@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import open_clip
@@ -15,20 +15,12 @@ from ensembler.errors import PredictorError, first_few, unknown_name
 from ensembler.files import sha256_json
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.checkpoints import file_digest
+from predictors.interrogator.config import ClipConfig
+from predictors.shared.openclip import openclip_preprocess
 from predictors.shared.pixels import to_tensor
 from predictors.shared.weights import load_state, load_strictly
 
-if TYPE_CHECKING:
-    from predictors.interrogator.adapter import ClipConfig
-
 BATCH: Final = 256  # texts in one pass
-RESIZE: Final = {"shortest": "crop", "squash": "squash"}  # open_clip's word → ours
-COLOURS: Final = {  # what open_clip does where it records no tag
-    "mean": open_clip.OPENAI_DATASET_MEAN,
-    "std": open_clip.OPENAI_DATASET_STD,
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-}
 # Keys of text towers that would fetch a model or a tokenizer, and of models that are no plain CLIP.
 FOREIGN: Final = ("hf_model_name", "hf_tokenizer_name", "multimodal_cfg")
 
@@ -103,7 +95,7 @@ def load_clip(config: ClipConfig, path: Path, device: str) -> Clip:
     return Clip(
         model.eval().requires_grad_(False),
         open_clip.get_tokenizer(config.model),
-        clip_preprocess(architecture, tag),
+        openclip_preprocess(architecture["vision_cfg"]["image_size"], tag, config.model),
         device=device,
         digest=sha256_json([file_digest(path), config.model, config.tag]),
     )
@@ -135,25 +127,3 @@ def described(config: ClipConfig) -> tuple[dict[str, Any], Mapping[str, Any]]:
         )
     tag = open_clip.get_pretrained_cfg(config.model, config.tag) if config.tag else {}
     return architecture, tag
-
-
-def clip_preprocess(architecture: Mapping[str, Any], tag: Mapping[str, Any]) -> Preprocess:
-    """How a model wants its images.
-
-    Args:
-        architecture: open_clip's config of the model.
-        tag: what open_clip records for its weights; without one OpenAI's colours are taken.
-    """
-    size = architecture["vision_cfg"]["image_size"]
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    said = COLOURS | {key: tag[key] for key in COLOURS if key in tag}
-    return Preprocess.model_validate(
-        {
-            "height": height,
-            "width": width,
-            "resize": RESIZE[said["resize_mode"]],
-            "interpolation": said["interpolation"],
-            "mean": tuple(said["mean"]),
-            "std": tuple(said["std"]),
-        }
-    )

@@ -24,12 +24,13 @@ class Interrogation:
         dim: of the sentence encoder.
         preprocess: the captioner's or CLIP's, whichever is larger; what the other wants is scaled
             down from that.
+        encoder_record: the sentence encoder.
     """
 
     def __init__(
         self, captioner: Captioner, clip: Clip, ranking: PhraseRanking, head: TextHead
     ) -> None:
-        self.dim = head.dim
+        self.dim, self.encoder_record = head.dim, head.encoder.record
         self.preprocess = max(captioner.preprocess, clip.preprocess, key=_area)
         self._captioner, self._clip, self._ranking, self._head = captioner, clip, ranking, head
 

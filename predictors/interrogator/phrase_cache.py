@@ -1,7 +1,6 @@
 """Vectors of phrases on disk: a hundred thousand of them take CLIP longer than many images do.
 
-A list's file is keyed by the model's digest and the phrases, so that nothing ever has to be
-declared out of date; files can be deleted at any time.
+A list's entry is keyed by the model's digest and the phrases.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 
-from ensembler.blending.cache import cache_folder
-from ensembler.files import BROKEN, atomic_write, locked, sha256_json
+from ensembler.caching import cache_folder, making, mark_used
+from ensembler.files import BROKEN, atomic_write, sha256_json
 from predictors.interrogator.clip import Clip
 
 
@@ -30,19 +29,19 @@ def phrase_vectors(clip: Clip, phrases: Sequence[str]) -> NDArray[np.float32]:
     Returns:
         (phrases, clip.dim) float32, of unit length.
     """
-    folder = cache_folder() / "phrases"
-    folder.mkdir(parents=True, exist_ok=True)
-    entry = folder / f"{_key(clip, phrases)}.npy"
+    entry = cache_folder() / f"{_key(clip, phrases)}.npy"
     shape = (len(phrases), clip.dim)
-    # One process embeds; another on the next device waits for what it finds.
-    with locked(folder):
-        kept = _read(entry, shape)
-        if kept is not None:
-            return kept
-        vectors = clip.texts(phrases)
-        with suppress(OSError), atomic_write(entry) as file:  # a full disk costs only time
-            np.save(file, vectors, allow_pickle=False)
-        return vectors
+    vectors = _read(entry, shape)
+    if vectors is None:
+        # One process embeds; another on the next device waits for what it finds.
+        with making(entry):
+            vectors = _read(entry, shape)
+            if vectors is None:
+                vectors = clip.texts(phrases)
+                with suppress(OSError), atomic_write(entry) as file:  # a full disk costs only time
+                    np.save(file, vectors, allow_pickle=False)
+    mark_used(entry)
+    return vectors
 
 
 def _key(clip: Clip, phrases: Sequence[str]) -> str:

@@ -54,6 +54,7 @@ class ImageToText:
     Attributes:
         dim: of the sentence encoder.
         preprocess: what the folder's image processor does, as data.
+        encoder_record: the sentence encoder.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ImageToText:
         self._model = load_model(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
         processor = load_processor(folder)
         self.dim = head.dim
+        self.encoder_record = head.encoder.record
         self.preprocess = preprocess_of(processor.image_processor, folder)
         self._wording, self._head = wording, head
         self._tokenizer = processor.tokenizer

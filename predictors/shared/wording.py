@@ -13,7 +13,7 @@ INSTALL: Final = "oof-ensembler[captioners]"
 
 
 class Wording(Frozen):
-    """How texts are searched for, framed and averaged; nothing is sampled."""
+    """How texts are searched for, framed and averaged."""
 
     beams: int = Field(default=3, ge=1)
     hypotheses: int = Field(default=1, ge=1)  # the best beams, whose embeddings are averaged

@@ -9,30 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar
 
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
-from predictors.shared.heads import HeadConfig
-from predictors.shared.tower_config import TowerConfig
+from predictors.style_metric.config import StyleMetricConfig
 
 if TYPE_CHECKING:
     from predictors.shared.embedding import TowerPredictor
-
-
-class StyleMetricConfig(TowerConfig):
-    """A CLIP tower with GeM pooling, the ConvNeXt beside it, and the head on both.
-
-    Both see the same image, at the size of the CLIP tower, each with the colours it was trained on.
-    """
-
-    model: str = "vit_large_patch14_clip_quickgelu_224.openai"
-    features: Literal["gem"] = "gem"
-    gem_power: float = Field(default=2.0, gt=0.0)
-    style_model: str = "convnext_base.fb_in22k_ft_in1k_384"  # as timm names it
-    head: HeadConfig = HeadConfig(kind="mlp", dim=384, hidden=(4096, 4096, 4096, 4096))
 
 
 class StyleMetric:

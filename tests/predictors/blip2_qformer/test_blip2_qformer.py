@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from transformers import (
 )
 
 from ensembler.errors import PredictorError
-from ensembler.images.resize import resized
 from ensembler.predicting.contract import Predictor
 from ensembler.testing.predictors import Loadable, PredictorConformance
-from predictors.blip2_qformer.adapter import Blip2QFormer, Blip2QFormerConfig
+from predictors.blip2_qformer.adapter import Blip2QFormer
+from predictors.blip2_qformer.config import Blip2QFormerConfig
 from predictors.blip2_qformer.model import Blip2QFormerModel
 from predictors.shared.pixels import to_tensor
 
@@ -150,18 +151,9 @@ def test_the_head_stands_on_the_pooled_queries(
 
 @pytest.mark.parametrize("size", [(32, 32), (97, 61)])
 def test_preprocessing_equals_the_librarys_own_on_pillow(
-    folder: Path, size: tuple[int, int]
+    folder: Path, size: tuple[int, int], check_preprocessing: Callable[..., None]
 ) -> None:
-    from PIL import Image
-    from transformers import AutoImageProcessor
-
-    rng = np.random.default_rng(3)
-    image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
-    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")  # type: ignore[no-untyped-call]
-    theirs = processor(images=image, return_tensors="pt")["pixel_values"].numpy()
-    wanted = load({"model": folder}, **NO_HEAD).preprocess
-    ours = to_tensor(resized(image, wanted)[None], wanted, "cpu").numpy()
-    assert np.abs(ours - theirs).max() < 1e-5
+    check_preprocessing(folder, load({"model": folder}, **NO_HEAD).preprocess, size)
 
 
 def test_a_model_for_retrieval_gives_its_image_side(

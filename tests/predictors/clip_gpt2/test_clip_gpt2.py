@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from ensembler.errors import PredictorError
 from ensembler.predicting.registry import find_adapter
+from ensembler.store.encoder import load_encoder
 from ensembler.testing.predictors import CaptionerConformance, Loadable
 from predictors.clip_gpt2.adapter import ClipGpt2
 from predictors.clip_gpt2.captioning import PrefixCaptioner
@@ -54,16 +54,8 @@ def load(files: Files, **config: object) -> PrefixCaptioner:
 
 
 @pytest.fixture(scope="module")
-def clip() -> torch.nn.Module:
-    """A whole CLIP of open_clip, of the small tower's shape."""
-    torch.manual_seed(3)
-    whole = open_clip.model.CLIP(
-        EMBEDDING,
-        {"layers": 2, "width": 32, "head_width": 16, "patch_size": 4, "image_size": 16},
-        {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
-    )
-    torch.nn.init.normal_(whole.visual.proj, std=0.5)
-    return whole.eval()
+def clip(make_clip: Callable[..., torch.nn.Module]) -> torch.nn.Module:
+    return make_clip()
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +116,7 @@ def test_texts_are_those_of_the_libraries_one_image_after_the_other(
         expected.append(" | ".join(text.strip() for text in texts))
     captions = ours.describe(images).captions
     assert list(captions) == expected
+    assert ours.encoder_record == load_encoder().record
     assert len(set(captions)) > 1
 
 

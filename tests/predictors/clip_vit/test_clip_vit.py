@@ -22,24 +22,13 @@ GELU = "vit_mini_patch4_clip_16.laion"
 QUICKGELU = "vit_mini_patch4_clip_quickgelu_16.openai"
 NO_HEAD = {"kind": "none"}
 
+MakeClip = Callable[..., torch.nn.Module]
+
 pytestmark = pytest.mark.usefixtures("tiny_timm")
 
 
-def make_clip(*, quick_gelu: bool = False, size: int = 16) -> torch.nn.Module:
-    """A whole CLIP of open_clip, text tower included, of the small towers' shape."""
-    torch.manual_seed(3)
-    clip = open_clip.model.CLIP(
-        12,
-        {"layers": 2, "width": 32, "head_width": 16, "patch_size": 4, "image_size": size},
-        {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
-        quick_gelu=quick_gelu,
-    ).eval()
-    torch.nn.init.normal_(clip.visual.proj, std=0.5)
-    return clip
-
-
 @pytest.fixture(scope="module")
-def clip() -> torch.nn.Module:
+def clip(make_clip: MakeClip) -> torch.nn.Module:
     return make_clip()
 
 
@@ -111,7 +100,9 @@ def test_a_training_checkpoint_of_open_clip_gives_the_same_vectors(
     np.testing.assert_array_equal(ours, load(clip_file).embed(noise()))
 
 
-def test_quickgelu_is_spelt_by_the_models_name(tmp_path: Path, noise: Callable[..., Any]) -> None:
+def test_quickgelu_is_spelt_by_the_models_name(
+    make_clip: MakeClip, tmp_path: Path, noise: Callable[..., Any]
+) -> None:
     clip = make_clip(quick_gelu=True)
     save_file(clip.state_dict(), tmp_path / "openai.safetensors")
     ours = load(tmp_path / "openai.safetensors", model=QUICKGELU)
@@ -128,7 +119,11 @@ def test_quickgelu_is_spelt_by_the_models_name(tmp_path: Path, noise: Callable[.
 
 @pytest.mark.parametrize("size", [24, 12])
 def test_position_embeddings_are_interpolated_as_open_clip_does(
-    clip: torch.nn.Module, clip_file: Path, size: int, noise: Callable[..., Any]
+    clip: torch.nn.Module,
+    clip_file: Path,
+    make_clip: MakeClip,
+    size: int,
+    noise: Callable[..., Any],
 ) -> None:
     resized = make_clip(size=size)
     state = dict(clip.state_dict())
@@ -152,7 +147,11 @@ def test_our_checkpoint_of_another_image_size_is_interpolated(
 
 @pytest.mark.parametrize("size", [22, 24, 27])
 def test_a_stride_keeps_kernels_and_grid_as_in_open_clip(
-    clip: torch.nn.Module, clip_file: Path, size: int, noise: Callable[..., Any]
+    clip: torch.nn.Module,
+    clip_file: Path,
+    make_clip: MakeClip,
+    size: int,
+    noise: Callable[..., Any],
 ) -> None:
     spread = make_clip()
     spread.load_state_dict(clip.state_dict())

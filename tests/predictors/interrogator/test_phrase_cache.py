@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ensembler.caching import making
 from ensembler.images.preprocess import Preprocess
 from predictors.interrogator.phrase_cache import phrase_vectors
 
@@ -32,7 +34,7 @@ class Counting:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ENSEMBLER_CACHE", str(tmp_path))
-    return tmp_path / "phrases"
+    return tmp_path
 
 
 def vectors(phrases: Sequence[str], **clip: str) -> tuple[NDArray[np.float32], list[str]]:
@@ -41,6 +43,11 @@ def vectors(phrases: Sequence[str], **clip: str) -> tuple[NDArray[np.float32], l
     found = phrase_vectors(counting, phrases)
     np.testing.assert_array_equal(found, Counting().texts(phrases))
     return found, counting.embedded
+
+
+def entries(cache: Path) -> list[Path]:
+    """What it holds beside locks."""
+    return [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
 def test_phrases_are_embedded_once() -> None:
@@ -68,7 +75,7 @@ def test_devices_of_one_kind_share_vectors() -> None:
 @pytest.mark.parametrize("left", [0, 100, -4])
 def test_a_damaged_file_is_made_anew(cache: Path, left: int) -> None:
     vectors(["calm", "wild"])
-    (entry,) = cache.glob("*.npy")
+    (entry,) = entries(cache)
     entry.write_bytes(entry.read_bytes()[:left])
     assert vectors(["calm", "wild"])[1] == ["calm", "wild"]
     assert vectors(["calm", "wild"])[1] == []
@@ -76,10 +83,22 @@ def test_a_damaged_file_is_made_anew(cache: Path, left: int) -> None:
 
 def test_an_array_of_another_shape_or_type_is_not_taken(cache: Path) -> None:
     vectors(["calm"])
-    (entry,) = cache.glob("*.npy")
+    (entry,) = entries(cache)
     for other in (np.zeros((2, 3), np.float32), np.zeros((1, 3)), np.array([[{}]], object)):
         np.save(entry, other)
         assert vectors(["calm"])[1] == ["calm"]
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_vectors_in_use_outlast_what_others_add_to_the_cache(cache: Path, used: bool) -> None:
+    vectors(["calm"])
+    (entry,) = entries(cache)
+    os.utime(entry, (1.0, 1.0))
+    if used:
+        vectors(["calm"])
+    with making(cache / "statistics"):
+        pass
+    assert entry.exists() == used
 
 
 def test_an_interrupted_embedding_leaves_nothing(cache: Path) -> None:
@@ -91,7 +110,7 @@ def test_an_interrupted_embedding_leaves_nothing(cache: Path) -> None:
     stopped: Any = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         phrase_vectors(stopped, ["calm"])
-    assert not list(cache.iterdir())
+    assert not entries(cache)
     assert vectors(["calm"])[1] == ["calm"]
 
 
@@ -102,4 +121,4 @@ def test_a_full_disk_costs_only_the_cache(cache: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
         assert vectors(["calm"])[1] == ["calm"]
-    assert not list(cache.iterdir())
+    assert not entries(cache)

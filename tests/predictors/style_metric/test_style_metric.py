@@ -16,7 +16,8 @@ from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Predictor
 from ensembler.testing.predictors import Loadable, PredictorConformance
 from predictors.shared.pixels import to_tensor
-from predictors.style_metric.adapter import StyleMetric, StyleMetricConfig
+from predictors.style_metric.adapter import StyleMetric
+from predictors.style_metric.config import StyleMetricConfig
 from predictors.style_metric.gram import gram_features
 from predictors.style_metric.model import StyleMetricModel
 

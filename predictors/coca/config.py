@@ -1,0 +1,27 @@
+"""A CoCa captioner, as data: which model, and how its texts are found."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ensembler.store.model import Frozen
+from predictors.shared.wording import Wording
+
+
+class Sampling(Frozen):
+    """How texts are drawn; the same image is given the same texts, whatever its batch."""
+
+    top_k: int = Field(ge=1)  # every token is one of as many likeliest
+    temperature: float = Field(default=1.0, gt=0.0)
+    seed: int = Field(default=0, ge=0)
+
+
+class CocaConfig(Wording):
+    """The model and how its texts are found.
+
+    With `sampling`, as many texts as `beams` are drawn instead of searched for; of either, the
+    likeliest `hypotheses` are embedded.
+    """
+
+    model: str | None = None  # as open_clip names it; None where a file says the architecture
+    sampling: Sampling | None = None
