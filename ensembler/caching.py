@@ -1,6 +1,6 @@
 """The cache folder: what takes long to make is kept there, by content, until nobody uses it.
 
-An entry is a file or folder named by a digest of all that decides it, so that none is ever out of
+An entry is a file or folder named by the sha256 of all that decides it, so that none is ever out of
 date; any can be deleted at any time. Its modification time is that of its last use.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from ensembler.files import locked
 
 KEPT_DAYS = 30  # an entry not used for so long goes when another is made
+OURS = re.compile(r"\.?[0-9a-f]{64}(\.npy)?(\.partial|\.lock)?")  # entries, drafts and locks
 
 
 def cache_folder() -> Path:
@@ -60,11 +62,11 @@ def mark_used(entry: Path) -> None:
 
 
 def _evict(folder: Path) -> None:
-    """Drop entries, drafts and locks that nobody has used for KEPT_DAYS."""
+    """Drop entries, drafts and locks that nobody has used for KEPT_DAYS; the rest is the user's."""
     oldest = time.time() - KEPT_DAYS * 86_400
     for path in folder.iterdir():
         with suppress(OSError):  # another process drops it too, or it is another user's
-            if path.stat().st_mtime < oldest:
+            if OURS.fullmatch(path.name) and path.stat().st_mtime < oldest:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 

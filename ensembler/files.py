@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -34,11 +35,17 @@ BROKEN: Final = (
     AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
     struct.error,
 )  # fmt: skip
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or in the user's share of it
 
 
 def partial_path(path: Path) -> Path:
     """The temporary name beside `path` that a write goes to first."""
     return path.with_name(f".{path.name}.partial")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left to write to."""
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def writable_file(path: str | Path) -> Path:
@@ -92,13 +99,21 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
+def save_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write a small array; unlike `np.save`, a full disk raises an OSError that `is_full` knows."""
+    memory = io.BytesIO()
+    np.save(memory, array)
+    path.write_bytes(memory.getbuffer())
+
+
 @contextmanager
 def atomic_folder(path: Path, *, resumed: bool = False) -> Iterator[Path]:
     """Fill a folder that appears at `path`, with all its files on disk, when the block ends.
 
     Args:
         path: the folder to create; it must not exist, or be empty.
-        resumed: go on with what a kill or an interruption left; any other error still clears it.
+        resumed: go on with what a kill, an interruption or a full disk left; any other error still
+            clears it.
 
     Yields:
         The temporary folder to write into.
@@ -117,7 +132,7 @@ def atomic_folder(path: Path, *, resumed: bool = False) -> Iterator[Path]:
         _sync_folder(temporary)
         temporary.rename(path)
     except BaseException as error:
-        if not resumed or isinstance(error, Exception):
+        if not resumed or (isinstance(error, Exception) and not is_full(error)):
             shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_folder(path.parent)

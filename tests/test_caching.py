@@ -42,15 +42,44 @@ def test_a_cache_that_cannot_be_written_gives_way_to_a_temporary_one(
 
 
 def test_what_is_unused_for_long_goes_when_an_entry_is_made(folder: Path) -> None:
-    (folder / "old").mkdir()
-    for name in ("old/file", "old.npy", ".old.npy.lock", "used.npy", "new.npy"):
+    old, used, new, made = (letter * 64 for letter in "abcd")
+    (folder / old).mkdir()
+    (folder / f".{old}.partial").mkdir()
+    names = (f"{old}/file", f"{old}.npy", f".{old}.lock", f".{old}.npy.lock", f"{used}.npy", new)
+    for name in names:
         (folder / name).write_text("")
-    for name in ("old", "old.npy", ".old.npy.lock", "used.npy"):
+    for path in folder.iterdir():
+        if path.name != new:
+            os.utime(path, (1.0, 1.0))
+    mark_used(folder / f"{used}.npy")
+    with making(folder / made):
+        (folder / made).write_text("")
+    assert {path.name for path in folder.iterdir()} == {f"{used}.npy", new, made, f".{made}.lock"}
+
+
+def test_what_the_user_keeps_in_the_cache_folder_is_never_dropped(folder: Path) -> None:
+    theirs = ["thesis.tex", ".git", "a" * 63, "a" * 65, "A" * 64, f"{'a' * 64}.jpg", "photos"]
+    (folder / "photos").mkdir()
+    for name in theirs[:-1]:
+        (folder / name).write_text("kept")
+    for name in theirs:
         os.utime(folder / name, (1.0, 1.0))
-    mark_used(folder / "used.npy")
-    with making(folder / "made"):
-        (folder / "made").write_text("")
-    assert {path.name for path in folder.iterdir()} == {"used.npy", "new.npy", "made", ".made.lock"}
+    with making(folder / ("b" * 64)):
+        pass
+    assert {path.name for path in folder.iterdir()} == {*theirs, f".{'b' * 64}.lock"}
+
+
+def test_an_entry_that_another_process_moves_meanwhile_is_left_to_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = folder / f".{'a' * 64}.partial"
+    draft.mkdir()
+    listed = [draft, *folder.iterdir()]
+    draft.rename(folder / ("a" * 64))
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
+    with making(folder / ("b" * 64)):
+        pass
+    assert (folder / ("a" * 64)).is_dir()
 
 
 def test_an_entry_is_made_by_one_at_a_time(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Atomic writes and digests of contents."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -16,7 +17,9 @@ from ensembler.files import (
     atomic_folder,
     atomic_write,
     canonical_json,
+    is_full,
     partial_path,
+    save_array,
     sha256_arrays,
     sha256_json,
     writable_file,
@@ -139,6 +142,40 @@ def test_what_a_kill_left_of_a_folder_does_not_come_back(tmp_path: Path) -> None
     with atomic_folder(path) as draft:
         (draft / "fresh").write_bytes(b"fresh")
     assert [file.name for file in path.iterdir()] == ["fresh"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_a_resumed_folder_for_the_next_attempt(
+    tmp_path: Path, number: int
+) -> None:
+    def write() -> None:
+        with atomic_folder(tmp_path / "entry", resumed=True) as draft:
+            (draft / "rows.npy").write_bytes(b"rows")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        write()
+    assert is_full(caught.value)
+    assert (partial_path(tmp_path / "entry") / "rows.npy").read_bytes() == b"rows"
+
+
+@pytest.mark.parametrize("error", [OSError(), PermissionError(errno.EACCES, "no"), ValueError()])
+def test_any_other_error_clears_a_resumed_folder(tmp_path: Path, error: Exception) -> None:
+    def write() -> None:
+        with atomic_folder(tmp_path / "entry", resumed=True):
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert not is_full(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_array_is_written_as_numpy_writes_it(tmp_path: Path) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    save_array(tmp_path / "ours.npy", array)
+    np.save(tmp_path / "theirs.npy", array)
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
 
 
 def test_canonical_json_is_these_bytes() -> None:

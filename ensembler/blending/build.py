@@ -2,9 +2,9 @@
 
 The first pass takes each member's mean and each fold's target sum, the second the statistics, raw
 and centred at once. Chunks have fixed boundaries whatever the number of jobs, so results do not
-depend on it. Each job holds the statistics of one chunk (`CHUNK` rows of about 4 M² + 32 M + 8 M F
-bytes: 5 MB for 18 members, 37 MB for 60) and that is all the memory there is besides pages of the
-members, which the system takes back as it likes.
+depend on it. Each job holds the statistics of one chunk: at most `CHUNK_BYTES`, or BLOCK rows where
+so many members' pairs take more. That is all the memory there is besides pages of the members,
+which the system takes back as it likes.
 
 A build that was killed goes on where it last saved a checkpoint, and ends in the same bytes.
 """
@@ -21,11 +21,21 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blending import checkpoint
 from ensembler.blending.checkpoint import Checkpoint, load_checkpoint
-from ensembler.blending.plain import PlainEngine
+from ensembler.blending.plain import BLOCK, PlainEngine
 from ensembler.blending.sources import Block, Engine, Means, Sources, Sums
-from ensembler.blending.statistics import Precision, Statistics, layout, load_statistics
+from ensembler.blending.statistics import (
+    Layout,
+    Precision,
+    Statistics,
+    is_laid_out,
+    layout,
+    load_statistics,
+    row_bytes,
+)
 from ensembler.errors import StoreError
+from ensembler.files import save_array
 from ensembler.metrics import unit_rows
 from ensembler.store.reader import Member
 
@@ -34,7 +44,8 @@ Progress = Callable[[int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 2048  # rows handed to a worker at once
+CHUNK = 2048  # rows handed to a worker at once, at most
+CHUNK_BYTES = 1 << 23  # what their statistics may take: fewer rows from some 24 members on
 CHECKPOINT_S = 10.0  # seconds of work that a kill may cost
 COMPILED_FROM = 50_000  # rows from which compiled code pays for loading, and once for compiling it
 
@@ -80,17 +91,16 @@ def build_statistics(
 
     Raises:
         StoreError: a member's embeddings hold NaN or infinity.
-        ImportError: numba is wanted and cannot be loaded.
+        ImportError: numba is wanted and does not work here.
     """
     rows, dim, folds = len(fold), targets.shape[1], int(fold.max()) + 1
     sources = Sources(members=members, targets=targets, fold=fold, weight=weight, folds=folds)
     engine = _engine(kernel, sources, precision)
     shapes = layout(rows, len(members), folds, precision)
-    chunks = [range(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
+    chunks = _chunks(rows, shapes)
+    if not is_laid_out(folder, shapes):
+        _lay_out(folder, shapes)
     done = load_checkpoint(folder, Sums.zeros(len(members), folds, dim))
-    if not done.summed:
-        for name, (shape, dtype) in shapes.items():
-            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
     tick = _ticking(done, chunks, folder, progress)
 
     # Added up in the order of the chunks: the same bytes for any number of jobs.
@@ -99,8 +109,8 @@ def build_statistics(
         done.summed += 1
         tick()
     means = Means(_means(done.sums, members), unit_rows(done.sums.targets))
-    np.save(folder / "means.npy", means.members)
-    np.save(folder / "fold_sums.npy", done.sums.targets)
+    save_array(folder / "means.npy", means.members)
+    save_array(folder / "fold_sums.npy", done.sums.targets)
 
     def fill(chunk: range) -> None:
         block = {name: np.empty((len(chunk), *s[1:]), dtype) for name, (s, dtype) in shapes.items()}
@@ -122,12 +132,37 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], jobs: int) -
         yield from pool.map(work, items)
 
 
+def compiled_engine() -> Callable[[Sources], Engine]:
+    """The engine that numba compiles.
+
+    Raises:
+        ImportError: numba does not work here, whatever it raises itself.
+    """
+    try:
+        from ensembler.blending.compiled import CompiledEngine
+    except Exception as error:  # a damaged llvmlite raises OSError, a foreign one anything
+        raise ImportError(f"numba cannot be loaded: {error}") from error
+    return CompiledEngine
+
+
 def _engine(kernel: Kernel, sources: Sources, precision: Precision) -> Engine:
     if kernel == "numpy":
         return PlainEngine(sources, precision)
-    from ensembler.blending.compiled import CompiledEngine
+    return compiled_engine()(sources)
 
-    return CompiledEngine(sources)
+
+def _chunks(rows: int, shapes: Layout) -> list[range]:
+    """The chunks of a build: whole blocks, as many as memory allows."""
+    blocks = max(CHUNK_BYTES // (row_bytes(shapes) * BLOCK), 1)
+    size = min(CHUNK, blocks * BLOCK)
+    return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _lay_out(folder: Path, shapes: Layout) -> None:
+    """Make the arrays anew, after dropping the checkpoint that would vouch for what they held."""
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    for name, (shape, dtype) in shapes.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
 
 
 def _ticking(

@@ -2,19 +2,15 @@
 
 Entries are keyed by content: the digests of targets, folds, row weights and members, in order. The
 size and modification time of their files are part of the key too, so that a file edited behind its
-manifest's back is read anew, and found out by its digest. Entries can be deleted at any time. A
-build that is killed leaves a hidden draft beside its entry, from which the next one goes on.
+manifest's back is read anew, and found out by its digest. A build that is killed leaves a hidden
+draft beside its entry, from which the next one goes on.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
 import shutil
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +18,28 @@ from numpy.typing import NDArray
 
 from ensembler import __version__
 from ensembler.blending import checkpoint
-from ensembler.blending.build import Kernel, Progress, build_statistics, default_kernel, in_order
-from ensembler.blending.statistics import Precision, Statistics, layout, load_statistics
+from ensembler.blending.build import (
+    Kernel,
+    Progress,
+    build_statistics,
+    compiled_engine,
+    default_kernel,
+    in_order,
+)
+from ensembler.blending.statistics import (
+    Layout,
+    Precision,
+    Statistics,
+    is_laid_out,
+    layout,
+    load_statistics,
+    row_bytes,
+)
+from ensembler.caching import cache_folder, making, mark_used
 from ensembler.errors import StoreError, first_few
-from ensembler.files import BROKEN, atomic_folder, locked, sha256_arrays, sha256_json
+from ensembler.files import BROKEN, atomic_folder, is_full, save_array, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
-KEPT_DAYS = 30  # an entry not used for so long goes when another is built
 OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
 MAY_CANCEL = "may_cancel.npy"  # the answer, worked out once
 
@@ -57,12 +68,13 @@ def cached_statistics(
         The statistics.
 
     Raises:
-        StoreError: a member or the targets are broken, or are not what the manifest says.
+        StoreError: a member or the targets are broken, or are not what the manifest says; or the
+            disk of the cache is full.
     """
     kernel = default_kernel(len(fold), precision)
     try:
         entry = _entry(store, names, fold, precision, kernel, jobs, progress)
-    except ImportError:  # numba is there, but not for this Python or NumPy
+    except ImportError:  # numba is there, but does not work here
         entry = _entry(store, names, fold, precision, "numpy", jobs, progress)
     if precision == "float32" and np.load(entry / MAY_CANCEL):
         return cached_statistics(
@@ -85,12 +97,11 @@ def _entry(
     entry = cache_folder() / _key(store, members, fold, precision, kernel)
     expected = layout(len(fold), len(names), int(fold.max()) + 1, precision)
     if not _is_sound(entry, expected):
-        lock = entry.with_name(f".{entry.name}.lock")
-        lock.touch()
-        with locked(lock):
+        with _full_disk_told(entry.parent, len(fold) * row_bytes(expected)), making(entry):
             if not _is_sound(entry, expected):  # nobody built it while we waited
-                _evict(entry.parent)
                 shutil.rmtree(entry, ignore_errors=True)  # a broken one
+                if kernel == "numba":
+                    compiled_engine()  # fails, if it does, before there is a draft
                 tick = progress(2 * len(fold)) if progress else None
                 with atomic_folder(entry, resumed=True) as folder:
                     built = build_statistics(
@@ -98,22 +109,34 @@ def _entry(
                         precision=precision, kernel=kernel, jobs=jobs, progress=tick,
                     )  # fmt: skip
                     _check_digests(store, members, jobs)  # after what NaN says of itself
-                    np.save(folder / MAY_CANCEL, _may_cancel(built))
+                    save_array(folder / MAY_CANCEL, np.array(_may_cancel(built)))
                     (folder / checkpoint.FILE).unlink(missing_ok=True)
-    os.utime(entry)  # its last use
+    mark_used(entry)
     return entry
 
 
-def _is_sound(entry: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> bool:
+@contextmanager
+def _full_disk_told(folder: Path, needed: int) -> Iterator[None]:
+    """Say of a full disk what it takes; the draft stays for the next build."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise StoreError(
+            f"no room left in the cache {folder} (its disk or your quota is full): these statistics"
+            f" take {needed / 1e6:,.1f} MB; make room and run the same again, which goes on from"
+            " what is done, or set ENSEMBLER_CACHE to a folder on another disk"
+        ) from error
+
+
+def _is_sound(entry: Path, expected: Layout) -> bool:
     """Whether an entry is there, and each of its files is what its name says."""
     try:
-        found = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in expected}
         small = [np.load(entry / name).size for name in ("means.npy", "fold_sums.npy", MAY_CANCEL)]
     except BROKEN:
         return False
-    return all(small) and all(
-        (array.shape, array.dtype.name) == expected[name] for name, array in found.items()
-    )
+    return all(small) and is_laid_out(entry, expected)
 
 
 def _check_digests(store: Store, members: Sequence[Member], jobs: int) -> None:
@@ -142,38 +165,6 @@ def _may_cancel(statistics: Statistics) -> bool:
         if (total < OPPOSED * together).any():
             return True
     return False
-
-
-def _evict(folder: Path) -> None:
-    """Drop entries, drafts and locks that nobody has used for KEPT_DAYS."""
-    oldest = time.time() - KEPT_DAYS * 86_400
-    for path in folder.iterdir():
-        if path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-
-
-def cache_folder() -> Path:
-    """Where statistics are kept: `ENSEMBLER_CACHE`, else the user's cache folder.
-
-    Returns:
-        A folder that can be written; a temporary one, gone at exit, where the user's cannot.
-    """
-    chosen = os.environ.get("ENSEMBLER_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(chosen) if chosen else Path(base) / "ensembler"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return _temporary_folder()
-
-
-@cache
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="ensembler-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _key(

@@ -1,21 +1,21 @@
 """The inner loops of building statistics, compiled by numba (the extra `fast`).
 
-Imported only by a build that wants them. The machine code is kept beside this file, else in the
-user's cache (`NUMBA_CACHE_DIR` chooses another place), else compiled in every process. Members are
-read by address where they are mapped: the caller keeps them alive and vouches for every position.
+Imported only by a build that wants them. Members are read by address where they are mapped: the
+caller keeps them alive and vouches for every position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from ensembler.blending.compiling import compiled
 from ensembler.blending.rules import CANCELLED
 from ensembler.blending.statistics import SAFE_SQUARES
 
@@ -26,16 +26,6 @@ TILE = 3  # members times columns whose products are taken at once: nine sums st
 ABSENT = -1  # the position of a row that a member lacks
 
 Outputs = tuple[NDArray[Any], ...]  # of one centring: the arrays of GEOMETRY, in order
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def compiled(function: Function) -> Function:
-    """Compile without the GIL; sums may be reordered into vectors, NaN and infinity keep theirs."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return cast(Function, njit(cache=True, **options)(function))
-    except RuntimeError:  # nowhere to keep machine code
-        return cast(Function, njit(**options)(function))
 
 
 @intrinsic  # type: ignore[untyped-decorator] # numba has no types

@@ -10,6 +10,7 @@ and norms into `v_im`) are enough. No search ever passes over rows × members ×
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +19,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.files import BROKEN
+
 Precision = Literal["float32", "float64"]
+Layout = dict[str, tuple[tuple[int, ...], str]]  # shapes and types of arrays, by name
 
 SAFE_SQUARES = (1e-20, 1e20)  # squared lengths between which float32 neither under- nor overflows
 
@@ -114,9 +118,7 @@ class Statistics:
         return np.asarray(np.where(squares[:, None] > 0.0, parts, 0.0))
 
 
-def layout(
-    rows: int, members: int, folds: int, precision: Precision
-) -> dict[str, tuple[tuple[int, ...], str]]:
+def layout(rows: int, members: int, folds: int, precision: Precision) -> Layout:
     """Shape and type of each array on disk that has a line for every row, by its file's stem."""
     shapes = Geometry.shapes(rows, members, folds)
     return {
@@ -127,6 +129,27 @@ def layout(
         },
         "target_cosines": ((rows, folds), "float64"),
     }
+
+
+def row_bytes(expected: Layout) -> int:
+    """What one row takes in all arrays together."""
+    return sum(
+        math.prod(shape[1:]) * np.dtype(dtype).itemsize for shape, dtype in expected.values()
+    )
+
+
+def is_laid_out(folder: Path, expected: Layout) -> bool:
+    """Whether a folder holds all the arrays of a layout, each of the size that its header says."""
+    try:
+        for name, (shape, dtype) in expected.items():
+            file = folder / f"{name}.npy"
+            array = np.load(file, mmap_mode="r")
+            whole = array.offset + array.nbytes == file.stat().st_size
+            if not whole or (array.shape, array.dtype) != (shape, np.dtype(dtype)):
+                return False
+    except BROKEN:
+        return False
+    return True
 
 
 def load_statistics(

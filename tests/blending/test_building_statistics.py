@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
-from ensembler.blending.build import Kernel
-from ensembler.blending.statistics import GEOMETRY, Precision, Statistics
+from ensembler.blending import build
+from ensembler.blending.build import CHUNK_BYTES, Kernel
+from ensembler.blending.plain import BLOCK
+from ensembler.blending.statistics import GEOMETRY, Precision, Statistics, layout, row_bytes
 from ensembler.errors import StoreError
 
 if TYPE_CHECKING:
@@ -134,3 +136,32 @@ def test_arrays_are_written_where_they_were_asked_for(
     assert {path.name: np.load(path).tobytes() for path in tmp_path.iterdir()} == {
         f"{name}.npy": array for name, array in all_bytes(statistics).items()
     }
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("members", [1, 18, 60, 300])
+def test_chunks_take_a_bounded_memory_whatever_the_number_of_members(
+    members: int, precision: Precision
+) -> None:
+    shapes = layout(10_000, members, 5, precision)
+    chunks = build._chunks(10_000, shapes)
+    assert [row for chunk in chunks for row in chunk] == list(range(10_000))
+    assert len(chunks[0]) * row_bytes(shapes) <= max(CHUNK_BYTES, BLOCK * row_bytes(shapes))
+    assert {len(chunk) for chunk in chunks[:-1]} == {len(chunks[0])}
+    assert len(chunks[0]) % BLOCK == 0
+
+
+def test_the_bytes_of_a_row_are_those_of_its_arrays(make_world: Callable[..., World]) -> None:
+    statistics = make_world(11, rows=24, members=5, folds=3).statistics()
+    arrays = all_bytes(statistics)
+    total = sum(len(array) for name, array in arrays.items() if name not in ("means", "fold_sums"))
+    assert row_bytes(layout(24, 5, 3, "float32")) * 24 == total
+
+
+def test_many_members_are_built_in_several_chunks_by_any_number_of_jobs(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1 << 16)
+    world = make_world(12, rows=500, members=9, dim=4)
+    assert len(build._chunks(500, layout(500, 9, 4, "float32"))) > 1
+    assert all_bytes(world.statistics(jobs=2)) == all_bytes(world.statistics(jobs=1))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ import pytest
 from ensembler.blending import build, cache, checkpoint
 from ensembler.blending.build import Kernel
 from ensembler.blending.cache import cached_statistics
-from ensembler.blending.statistics import Statistics
+from ensembler.blending.checkpoint import Checkpoint
+from ensembler.blending.sources import Block, Sums
+from ensembler.blending.statistics import Statistics, row_bytes
 from ensembler.errors import StoreError
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
@@ -180,3 +185,117 @@ def test_a_build_that_fails_leaves_no_draft(store: Store, use_cache: Callable[[s
     with pytest.raises(StoreError, match="'left'"):
         statistics(store)
     assert drafts(folder) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_says_what_is_needed_and_the_next_build_goes_on(
+    store: Store, use_cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    whole = use_cache("whole")
+    statistics(store)
+    folder = use_cache("full")
+    write = build._write
+
+    def filling(draft: Path, start: int, rows: int, block: Block) -> None:
+        if start == 3 * CHUNK:
+            raise OSError(number, os.strerror(number))
+        write(draft, start, rows, block)
+
+    row = 2 * (4 * 1 + 8 * 2 + 8 * 2 + 4 * 2 * 3) + 8 * 3  # bytes, of two members and three folds
+    monkeypatch.setattr(build, "_write", filling)
+    monkeypatch.setattr(cache, "row_bytes", lambda shapes: 10**6 * row_bytes(shapes))
+    with pytest.raises(StoreError, match=f"{folder}.* {ROWS * row:,}.0 MB.*ENSEMBLER_CACHE"):
+        statistics(store)
+    monkeypatch.setattr(build, "_write", write)
+    told: list[int] = []
+    statistics(store, told)
+    assert told[0] == ROWS + 3 * CHUNK
+    assert entry_bytes(folder) == entry_bytes(whole)
+    assert drafts(folder) == []
+
+
+@pytest.mark.parametrize("place", [(build, "save_array"), (cache, "save_array")])
+def test_a_disk_too_full_for_a_small_array_is_told_as_well(
+    store: Store,
+    use_cache: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[object, str],
+) -> None:
+    folder = use_cache("full")
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*place, full)
+    with pytest.raises(StoreError, match="no room left"):
+        statistics(store)
+    assert len(drafts(folder)) == 1
+
+
+def lose(file: Path) -> None:
+    file.unlink()
+
+
+def shorten(file: Path) -> None:
+    os.truncate(file, file.stat().st_size - 8)
+
+
+def lengthen(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + bytes(8))
+
+
+def widen(file: Path) -> None:
+    np.save(file, np.load(file).astype(np.float64))
+
+
+def reshape(file: Path) -> None:
+    np.save(file, np.load(file)[:, :-1])
+
+
+@pytest.mark.parametrize("damage", [lose, shorten, lengthen, widen, reshape])
+def test_a_draft_whose_arrays_are_not_as_laid_out_is_begun_anew(
+    store: Store, use_cache: Callable[[str], Path], damage: Callable[[Path], None]
+) -> None:
+    whole = use_cache("whole")
+    statistics(store)
+    folder = use_cache("damaged")
+    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-12"], check=False)
+    (draft,) = drafts(folder)
+    damage(draft / "raw.fold_cosines.npy")
+    told: list[int] = []
+    statistics(store, told)
+    assert told[0] == CHUNK
+    assert entry_bytes(folder) == entry_bytes(whole)
+
+
+def test_a_checkpoint_does_not_outlive_the_arrays_it_vouches_for(
+    store: Store, use_cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = use_cache("whole")
+    statistics(store)
+    folder = use_cache("damaged")
+    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-12"], check=False)
+    (draft,) = drafts(folder)
+    lose(draft / "raw.cosines.npy")
+    monkeypatch.setattr(build, "CHECKPOINT_S", 1e9)  # the arrays are made anew, then comes the end
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_statistics(store, store.names, store.samples.fold, progress=lambda _: interrupted)
+    statistics(store)
+    assert entry_bytes(folder) == entry_bytes(whole)
+
+
+def test_all_that_a_checkpoint_counts_is_on_the_disk_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.append(os.fstat(opened).st_ino))
+    for name in ("raw.cosines.npy", "raw.cross.npy"):
+        np.save(tmp_path / name, np.zeros(3))
+    Checkpoint(1, 0, Sums.zeros(2, 3, 4)).save(tmp_path)
+    arrays = {file.stat().st_ino for file in tmp_path.glob("*.npy")}
+    assert set(synced[:2]) == arrays
+    assert synced[2] == (tmp_path / checkpoint.FILE).stat().st_ino
