@@ -43,7 +43,7 @@ def _lines(store: Store) -> tuple[Line, ...]:
         f"the search scored {found.best.value}, the frozen blend {honest.score}",
     )
     return (
-        Line(name="the search alone", seconds=alone),
         Line(name="fit without nested validation", seconds=without),
         Line(name="fit with nested validation", seconds=repeated),
+        Line(name="  one search alone", seconds=alone),
     )

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blending.problem import Problem
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting, weighting_cosines
+from ensembler.blending.weighting import Weighting, weighting_cosines, weighting_problem
 from ensembler.evaluation.nested import Nested
 
-# A fold's weighting without one member: (weighting, member, rows, held-out fold).
-Without = Callable[[Weighting, int, NDArray[np.int64], int | None], Weighting]
+# A blend without one member: (weighting, its problem on the rows to solve on, member).
+Without = Callable[[Weighting, Problem, int], Weighting]
 
 
 def alone(statistics: Statistics) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -47,9 +48,10 @@ def losses_without(statistics: Statistics, nested: Nested, without: Without) -> 
     losses = np.zeros(len(statistics.names))
     for fold, weighting in enumerate(nested.weightings):
         aside = statistics.fold == fold
-        train, test = np.flatnonzero(~aside), np.flatnonzero(aside)
+        test = np.flatnonzero(aside)
+        problem = weighting_problem(statistics, weighting, np.flatnonzero(~aside), fold)
         for member in np.flatnonzero(np.array(weighting.weights[1:])):
-            again = without(weighting, int(member), train, fold)
+            again = without(weighting, problem, int(member))
             cosines = weighting_cosines(statistics, again, test, fold)
             losses[member] += weight[test] @ (nested.cosines[test] - cosines)
     return losses

@@ -31,7 +31,10 @@ class GroupBootstrap:
         self._count = min(len(names), CLUSTERS)
         self._weight = weight
         even = np.full(self._count, 1.0 / self._count)
-        self._draws = np.random.default_rng(seed).multinomial(self._count, even, size=DRAWS)
+        drawn = np.random.default_rng(seed).multinomial(self._count, even, size=DRAWS)
+        weights = np.bincount(self._cluster, weight, minlength=self._count)
+        self._draws = drawn.astype(np.float64)
+        self._drawn_weight = self._draws @ weights
 
     def mean(self, values: NDArray[np.float64]) -> float:
         """The weighted mean of (rows,) values."""
@@ -40,8 +43,7 @@ class GroupBootstrap:
     def interval(self, values: NDArray[np.float64]) -> Interval:
         """The percentile interval of the weighted mean of (rows,) values."""
         total = np.bincount(self._cluster, self._weight * values, minlength=self._count)
-        weight = np.bincount(self._cluster, self._weight, minlength=self._count)
-        drawn = self._draws @ weight
-        means = (self._draws @ total)[drawn > 0.0] / drawn[drawn > 0.0]
+        some = self._drawn_weight > 0.0
+        means = (self._draws @ total)[some] / self._drawn_weight[some]
         low, high = np.quantile(means, [(1.0 - COVERAGE) / 2.0, (1.0 + COVERAGE) / 2.0])
         return float(low), float(high)

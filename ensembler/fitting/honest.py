@@ -46,9 +46,7 @@ def honest_scores(
     losses: list[float | None] = [None] * len(rows)
     held_out = baselines = None
     if nested is not None:
-        losses = list(
-            losses_without(statistics, nested, partial(without_member, space, statistics))
-        )
+        losses = list(losses_without(statistics, nested, partial(without_member, space)))
         held_out, baselines = _versus(statistics, samples.group, nested, space.definition.seed)
     return Scores(
         in_sample=in_sample,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blending.problem import Problem
 from ensembler.blending.solver import normalise, solve
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting, weighting_problem
+from ensembler.blending.weighting import Weighting
 from ensembler.evaluation.nested import Nested, nested_cosines
 from ensembler.fitting.inputs import Progress
 from ensembler.search.record import Record
@@ -99,30 +100,20 @@ def search_held_out(
     return HeldOutSearch(nested=nested, statuses=tuple(statuses))
 
 
-def without_member(
-    space: Space,
-    statistics: Statistics,
-    weighting: Weighting,
-    member: int,
-    rows: NDArray[np.int64],
-    held_out: int | None,
-) -> Weighting:
+def without_member(space: Space, weighting: Weighting, problem: Problem, member: int) -> Weighting:
     """A blend without one member: the others' weights solved again where the study solves them.
 
     Args:
         space: of the study.
-        statistics: of all rows.
         weighting: the blend; its centring and norms are kept.
+        problem: the blend's own, on the rows to solve on.
         member: position among the statistics' members.
-        rows: (n,) int64, the rows to solve on.
-        held_out: the fold whose targets no prior may know, or None.
     """
     weights = np.array(weighting.weights)
     weights[1 + member] = 0.0
     columns = space.columns
     columns[1 + member] = False
     if space.definition.weights == "exact" and columns.any():
-        problem = weighting_problem(statistics, weighting, rows, held_out)
         bounds, warm = space.definition.bounds, weights * problem.scale
         weights = solve(problem, columns, bounds=bounds, warm=warm).weights
     elif weights.any():

@@ -10,7 +10,7 @@ from ensembler.metrics import paired_cosine
 from ensembler.spec.model import WeightedBlend, decode_vector
 from ensembler.store.reader import Store
 
-BLOCK = 4096  # rows blended at once
+BLOCK = 256  # rows blended at once: their float64 copies stay in the cache
 
 
 def rescore(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,12 +169,7 @@ def test_alone_is_the_mean_over_the_rows_a_member_covers(world: World) -> None:
 def test_losses_without_a_member_equal_solving_the_others_on_vectors(world: World) -> None:
     nested = world.nested()
 
-    def without(
-        weighting: Weighting, member: int, rows: NDArray[np.int64], held_out: int | None
-    ) -> Weighting:
-        return without_member(world.space, world.statistics, weighting, member, rows, held_out)
-
-    losses = losses_without(world.statistics, nested, without)
+    losses = losses_without(world.statistics, nested, partial(without_member, world.space))
     expected = np.zeros(MEMBERS)
     for fold, weighting in enumerate(nested.weightings):
         train, test = np.flatnonzero(world.fold != fold), np.flatnonzero(world.fold == fold)
