@@ -91,7 +91,7 @@ def fit(
         seed: instead of the study's.
         jobs: threads; the result is the same for any number.
         spec: where to write the frozen spec, with the trials' journal beside it; None writes none.
-        storage: an Optuna storage URL for the trials, instead of the journal.
+        storage: the URL of an SQL database for the trials, instead of the journal.
         resume: go on from the recorded trials.
         join: work on the storage's latest study of these inputs together with every other process
             that does, beginning it where there is none; on like processors and libraries all end

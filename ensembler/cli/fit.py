@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ def _names(_: click.Context, __: click.Parameter, listed: str | None) -> list[st
 @click.option("--trials", type=click.IntRange(min=1), help="In all; the baselines always run.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
-@click.option("--storage", metavar="URL", help="An Optuna storage instead of the journal file.")
+@click.option("--storage", metavar="URL", help="An SQL database instead of the journal file.")
 @click.option("--resume", is_flag=True, help="Go on from the recorded trials.")
 @click.option("--join", is_flag=True, help="Share the storage's study with whoever joins it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -66,7 +68,7 @@ def fit(
     """
     from ensembler import api
 
-    with _resumable() as progress:
+    with _told_on_stderr(), _resumable() as progress:
         result = api.fit(
             oof,
             study=study,
@@ -90,8 +92,12 @@ def fit(
 
 @contextmanager
 def _resumable() -> Iterator[Progress]:
-    """Progress bars; an interruption says how to go on, once there are trials to go on from."""
+    """Progress bars; an interruption says how to go on, once there are trials to go on from.
+
+    SIGTERM, with which a scheduler ends a job, interrupts as Ctrl-C does.
+    """
     seen = set()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with stages() as show:
 
@@ -111,6 +117,29 @@ def _resumable() -> Iterator[Progress]:
         again = shlex.join(["ensembler", *given])
         click.echo(f"\nInterrupted. Go on with: {again}", err=True)
         sys.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _told_on_stderr() -> Iterator[None]:
+    """What the library logs goes to stderr, a line each."""
+    log, handler = logging.getLogger("ensembler"), _Line()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
+
+
+class _Line(logging.Handler):
+    """Prints through whatever stderr is by then: beside progress bars it is another."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
 
 
 def _summary(result: FitResult, path: str) -> dict[str, object]:

@@ -19,6 +19,10 @@ from ensembler.store.reader import Store
 
 Progress = Callable[[str, int, int], None]  # stage, done so far, of how many
 
+# Raised when equal inputs come to propose or score other trials: the order of a run, the sample of
+# the rows and when it rules a trial out, the seeding of a sampler.
+RULES = 1
+
 # Settings that do not change which trial comes at which place: a resumed study may differ in them.
 LASTING = {"description", "members", "patience", "trials", "validation"}
 
@@ -78,6 +82,7 @@ def study_identity(store: Store, space: Space) -> str:
     targets = store.manifest.targets
     return sha256_json(
         {
+            "rules": RULES,
             "samples": store.manifest.samples.sha256,
             "targets": targets.sha256 if targets else None,
             "members": [[name, records[name]] for name in space.names],

@@ -5,7 +5,8 @@ by creating a RUNNING trial for each of its indices, and an index belongs to the
 gave the lowest number among those not FAIL. Whoever finds that it came second fails its own trial.
 A claim whose owner stopped beating is failed by those who wait for it, and claimed again.
 
-No index is lost, for what is neither complete nor claimed is claimed; and none is complete twice:
+Complete is what is COMPLETE or, where a sample of the rows ruled it out, PRUNED. No index is lost,
+for what is neither complete nor claimed is claimed; and none is complete twice:
 a trial is completed only by who saw all lower numbers of its index FAIL, FAIL is final, and Optuna
 refuses to complete a failed trial, as when its owner was taken for dead and comes back.
 """
@@ -13,6 +14,7 @@ refuses to complete a failed trial, as when its owner was taken for dead and com
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,15 +25,20 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
+from ensembler.errors import first_few
 from ensembler.search.candidate import Result
-from ensembler.search.record import Proposal, Record, Score, quiet_optuna, result_of
+from ensembler.search.record import Proposal, Record, Score, quiet_optuna
+from ensembler.search.results import DONE, complete, result_of
 
 INDEX = "index"  # the user attribute that tells a trial's place; its number tells who came first
 WAIT_S = 0.1  # between two looks at what others are scoring
+SAID = 20  # looks in vain after which a user is told what is waited for
 # Whole seconds of the database's clock; a test may shorten them before it opens a storage. A busy
 # machine or a slow network may keep a beat back for some seconds; silence beyond that is death.
 HEARTBEAT_S = 5
 GRACE_S = 30
+
+_log = logging.getLogger(__name__)
 
 Unit = list[Proposal]
 
@@ -51,7 +58,6 @@ class SharedRecord(Record):
     def __init__(self, storage: RDBStorage, study: optuna.Study, at_once: int) -> None:
         super().__init__(study)
         self.trials: list[FrozenTrial] = []
-        self._known = [trial for trial in self._owners().values() if _done(trial)]
         self._storage, self._at_once = storage, at_once
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._held: dict[int, int] = {}  # index → trial id, of the claims of this process
@@ -85,6 +91,7 @@ class SharedRecord(Record):
             StudyError: the record has other trials there.
         """
         units = _units(batch)
+        looks = 0
         while True:
             owners = self._owners()
             for proposal in batch:
@@ -101,6 +108,15 @@ class SharedRecord(Record):
                     if proposal.index in self._held:
                         self.append(proposal, result)
             else:
+                looks += 1
+                if looks == SAID:
+                    others = (p.index for p in batch if not _done(owners.get(p.index)))
+                    _log.info(
+                        "Waiting for trials that other processes are scoring: %s. Those of a dead"
+                        " process are taken over after %d seconds.",
+                        first_few(others),
+                        GRACE_S,
+                    )
                 self._fail_the_dead(owners)
                 time.sleep(WAIT_S)
 
@@ -108,15 +124,16 @@ class SharedRecord(Record):
         """Complete a claim of this process, unless it was taken for dead and the claim is lost."""
         trial_id = self._held[proposal.index]
         with contextlib.suppress(RuntimeError):  # what Optuna raises for a trial that has ended
-            self._storage.set_trial_user_attr(trial_id, "used", result.used)
-            self._storage.set_trial_user_attr(trial_id, "status", result.status)
-            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [result.value])
+            complete(self._storage, trial_id, result)
         del self._held[proposal.index]
+
+    def _complete(self) -> list[FrozenTrial]:
+        return [trial for trial in self._owners().values() if _done(trial)]
 
     def _owners(self) -> dict[int, FrozenTrial]:
         """Index → its trial: complete, or being scored; trials that are not ours have no index."""
         owners: dict[int, FrozenTrial] = {}
-        states = (TrialState.RUNNING, TrialState.COMPLETE)
+        states = (TrialState.RUNNING, *DONE)
         for trial in self.study.get_trials(deepcopy=False, states=states):  # lowest number first
             if INDEX in trial.user_attrs:
                 owners.setdefault(trial.user_attrs[INDEX], trial)
@@ -128,7 +145,7 @@ class SharedRecord(Record):
         if not left or any(proposal.index in owners for proposal in left):
             return False
         for proposal in left:
-            claim = proposal.trial(TrialState.RUNNING, **{INDEX: proposal.index})
+            claim = proposal.trial(None, **{INDEX: proposal.index})
             trial_id = self._storage.create_new_trial(self._study_id, claim)
             self._held[proposal.index] = trial_id
             first = self._owners().get(proposal.index)
@@ -179,4 +196,4 @@ def _units(batch: Sequence[Proposal]) -> list[Unit]:
 
 
 def _done(trial: FrozenTrial | None) -> bool:
-    return trial is not None and trial.state == TrialState.COMPLETE
+    return trial is not None and trial.state in DONE

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.storages import BaseStorage, JournalStorage
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import BaseJournalBackend
 
 from ensembler.errors import InputError, StudyError
 from ensembler.search.journal import RUNNING
-from ensembler.search.place import without_password
+from ensembler.search.place import check_password, driver_reason, without_password
 from ensembler.search.record import quiet_optuna
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def dashboard_app(place: str) -> WSGIApplication:
     """optuna-dashboard on what a fit recorded.
 
     Args:
-        place: a journal, also one that a fit is writing (NAME.running), or an Optuna storage's URL.
+        place: a journal, also one that a fit is writing (NAME.running), or an SQL database's URL.
 
     Returns:
         A WSGI application that answers GET and HEAD alone.
@@ -63,25 +63,34 @@ def recorded_storage(place: str) -> BaseStorage:
     Raises:
         StudyError: as `dashboard_app` does.
     """
+    check_password(place)
     try:
         with quiet_optuna():
-            if "://" in place:
-                storage = optuna.storages.get_storage(place)
-            else:
-                storage = JournalStorage(_SeenJournal(Path(place)))
+            storage = _database(place) if "://" in place else _journal(place)
             studies = storage.get_all_studies()
     except Exception as error:  # every driver, and every broken line, raises its own
-        reason = str(error).partition("\n")[0]
         raise StudyError(
-            f"{without_password(place)} cannot be opened: {reason}; name a journal (beside the"
-            " spec: ensemble.journal, or ensemble.journal.running while a fit runs) or the URL of"
-            " an Optuna storage"
+            f"{without_password(place)} cannot be opened: {driver_reason(error, place)}; name a"
+            " journal (beside the spec: ensemble.journal, or ensemble.journal.running while a fit"
+            " runs) or the URL of a database that `ensembler fit --storage` filled"
         ) from error
     if not studies:
         raise StudyError(
             f"{without_password(place)} holds no study yet; `ensembler fit` records them"
         )
     return storage
+
+
+def _journal(path: str) -> BaseStorage:
+    return JournalStorage(_SeenJournal(Path(path)))
+
+
+def _database(url: str) -> BaseStorage:
+    """A database as it is: neither SQLite's file nor Optuna's tables are made."""
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise FileNotFoundError(f"there is no file {parsed.database!r}")
+    return get_storage(RDBStorage(url, skip_table_creation=True))
 
 
 class _SeenJournal(BaseJournalBackend):

@@ -7,20 +7,27 @@ refuse: it is cut off on opening. Other damage is refused, with its place.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from ensembler.errors import StudyError
-from ensembler.files import locked
+from ensembler.files import atomic_write
 from ensembler.search.record import STUDY_NAME, Record, in_memory_study, open_study
+from ensembler.search.sole_writer import sole_writer, told
 
 RUNNING = ".running"  # added to a journal's name until its fit has ended
+INTERRUPTED = ".interrupted"  # added to the name of one that a fresh start found there
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -28,7 +35,7 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
     """A record in a journal file, which appears at `path` when the block ends well.
 
     Until then it is written beside it, as NAME.running; that is what a later --resume goes on from.
-    A fresh start moves what an interrupted one left there to NAME.interrupted.
+    A fresh start keeps what an interrupted one left there, under a name of its own, and tells so.
 
     Args:
         path: of the finished journal.
@@ -40,18 +47,19 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
             resume, or what there is was damaged or belongs to another study.
     """
     running = path.with_name(path.name + RUNNING)
-    interrupted = running.exists()
-    if resume and not interrupted and not path.exists():
-        raise StudyError(f"nothing to resume: neither {running} nor {path} exists")
-    with _sole_writer(running):
-        if not resume:
-            if interrupted:  # hours of trials, perhaps: a --resume forgotten is not the end of them
-                shutil.copyfile(running, path.with_name(path.name + ".interrupted"))
-            running.write_bytes(b"")
-        elif not interrupted:
-            shutil.copyfile(path, running)
+    if path.is_dir():
+        raise StudyError(f"{path} is a folder, not a journal; give --spec another name")
+    with sole_writer(running) as interrupted:
         place = path if resume and not interrupted else running
         try:
+            if not place.exists():
+                raise StudyError(f"nothing to resume: neither {running} nor {path} exists")
+            with told(running):
+                if not resume:
+                    _keep(running)
+                    running.write_bytes(b"")
+                elif not interrupted:
+                    shutil.copyfile(path, running)
             _drop_torn_line(running, place)
             record = _open(running, identity, place)
         except StudyError:
@@ -64,23 +72,20 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
         running.replace(path)
 
 
-@contextlib.contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
-    """Hold the file, which is made if need be."""
-    try:
-        path.open("ab").close()  # makes it; unlike touch, fails where it cannot be written
-    except OSError as error:
-        raise StudyError(
-            f"{path} cannot be written ({error.strerror}); name a spec in a folder that can be"
-            " written"
-        ) from error
-    try:
-        with locked(path, wait=False):
-            yield
-    except BlockingIOError as error:
-        raise StudyError(
-            f"another fit is writing {path}; wait for it, or give --spec another name"
-        ) from error
+def _keep(running: Path) -> None:
+    """Copy hours of trials, perhaps: a --resume forgotten is not the end of them."""
+    if not running.stat().st_size:
+        return
+    names = (f"{running.stem}{INTERRUPTED}-{number}" for number in itertools.count(1))
+    kept = next(path for path in map(running.with_name, names) if not path.exists())
+    with atomic_write(kept) as file:
+        file.write(running.read_bytes())
+    _log.info(
+        "%s keeps the trials of a fit that was interrupted; renamed to %s, it is what --resume goes"
+        " on from.",
+        kept,
+        running.name,
+    )
 
 
 def _drop_torn_line(path: Path, place: Path) -> None:
@@ -116,8 +121,9 @@ def _open(running: Path, identity: str, place: Path) -> Record:
         StudyError: Optuna cannot make sense of an entry, or the study is another.
     """
     try:
-        storage = JournalStorage(JournalFileBackend(str(running), lock_obj=_NoLock(str(running))))
-        return Record(open_study(storage, STUDY_NAME, identity, str(place)))
+        return Record(
+            open_study(JournalStorage(_Journal(running)), STUDY_NAME, identity, str(place))
+        )
     except StudyError:
         raise
     except Exception as error:  # for each thing that an entry can lack Optuna raises another
@@ -127,8 +133,25 @@ def _open(running: Path, identity: str, place: Path) -> Record:
         ) from error
 
 
+class _Journal(JournalFileBackend):
+    """A journal file that `sole_writer` holds."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=_NoLock(str(path)))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write entries, on the disk when it returns.
+
+        Raises:
+            StudyError: the disk does not take them.
+        """
+        with told(self._path):
+            super().append_logs(logs)
+
+
 class _NoLock(JournalFileOpenLock):
-    """Nothing to hold, and nothing for a kill to leave behind: `_sole_writer` holds the journal."""
+    """Nothing to hold, and nothing for a kill to leave behind: `sole_writer` holds the journal."""
 
     def acquire(self) -> bool:
         return True

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ensembler.errors import StudyError
 from ensembler.search.candidate import Candidate, Result
+from ensembler.search.results import as_recorded, result_of
 
 IDENTITY = "ensembler:identity"
 METRIC = "mean cosine"  # what a dashboard writes at its axes
@@ -43,13 +44,14 @@ class Proposal:
     parameters: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
 
-    def trial(
-        self, state: TrialState, value: float | None = None, **attributes: str | int
-    ) -> FrozenTrial:
-        """The proposal as a trial of Optuna's."""
+    def trial(self, result: Result | None = None, **attributes: str | int) -> FrozenTrial:
+        """The proposal as a trial of Optuna's: done, or without a result RUNNING."""
+        outcome: dict[str, Any] = {"state": TrialState.RUNNING}
+        if result is not None:
+            outcome = as_recorded(result)
+            attributes |= {"used": result.used, "status": result.status}
         return create_trial(
-            state=state,
-            value=value,
+            **outcome,
             params=dict(self.parameters),
             distributions={name: self.distributions[name] for name in self.parameters},
             user_attrs={"stage": self.stage, "rule": self.candidate.rule, **attributes},
@@ -65,7 +67,8 @@ class Proposal:
         if recorded.params != self.parameters or rule != self.candidate.rule:
             raise StudyError(
                 f"trial {self.index} of the recorded study is not the one this study proposes"
-                " (another version of optuna or numpy?); start afresh without --resume or --join"
+                " (another version of optuna or numpy, or was the file changed?); start afresh"
+                " without --resume or --join"
             )
 
 
@@ -77,11 +80,15 @@ class Record:
 
     Args:
         study: the Optuna study they are kept in.
+
+    Raises:
+        StudyError: a trial there is none that a fit records.
     """
 
     def __init__(self, study: optuna.Study) -> None:
         self.study = study
-        self._known = study.get_trials(deepcopy=False)
+        self._known = self._complete()
+        self._results = [result_of(trial) for trial in self._known]
 
     @property
     def size(self) -> int:
@@ -104,7 +111,7 @@ class Record:
         known = [self._known[p.index] for p in batch if p.index < len(self._known)]
         for proposal, trial in zip(batch, known, strict=False):
             proposal.check(trial)
-        results = [result_of(trial) for trial in known]
+        results = [self._results[p.index] for p in batch[: len(known)]]
         if len(known) < len(batch):
             new = score(batch)[len(known) :]
             for proposal, result in zip(batch[len(known) :], new, strict=True):
@@ -114,13 +121,11 @@ class Record:
 
     def append(self, proposal: Proposal, result: Result) -> None:
         """Record one complete trial, in one write."""
-        value, used, status = result
-        self.study.add_trial(proposal.trial(TrialState.COMPLETE, value, used=used, status=status))
+        self.study.add_trial(proposal.trial(result))
 
-
-def result_of(trial: FrozenTrial) -> Result:
-    """What a complete trial recorded."""
-    return Result(float(trial.value or 0.0), trial.user_attrs["used"], trial.user_attrs["status"])
+    def _complete(self) -> list[FrozenTrial]:
+        """The trials that were recorded, in the order of their places."""
+        return self.study.get_trials(deepcopy=False)
 
 
 def in_memory() -> Record:
@@ -157,10 +162,14 @@ def open_study(
         StudyError: the study there has another identity.
     """
     with quiet_optuna():
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-        study.set_metric_names([METRIC])
+        if name in optuna.get_all_study_names(storage):  # creating it anew would be recorded too
+            study = optuna.load_study(study_name=name, storage=storage)
+        else:
+            study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            )
+        if study.metric_names is None:
+            study.set_metric_names([METRIC])
     recorded = study.user_attrs.get(IDENTITY)
     if recorded is None:
         study.set_user_attr(IDENTITY, identity)

@@ -1,27 +1,36 @@
-"""The record of a study in any database that Optuna can use, alone or shared with others."""
+"""The record of a study in any SQL database that Optuna can use, alone or shared with others."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ensembler.errors import StudyError
 from ensembler.search import claims
 from ensembler.search.claims import SharedRecord
-from ensembler.search.place import without_password
+from ensembler.search.place import check_password, driver_reason, without_password
 from ensembler.search.record import STUDY_NAME, Record, in_memory_study, open_study, quiet_optuna
 
 OPENINGS = 4  # processes that make the tables at the same time fall over each other: try again
 AGAIN_S = 0.5
 LOCKED_S = 60  # how long a process waits while others write to an SQLite file
+
+# A heartbeat is the server's time in the time zone of the connection, which PGTZ, a user's settings
+# and the like may set: on connecting, all processes agree on one.
+UTC = {
+    "postgresql": "SET TIME ZONE 'UTC'",
+    "mysql": "SET time_zone = '+00:00'",
+    "mariadb": "SET time_zone = '+00:00'",
+}
 
 
 @contextlib.contextmanager
@@ -53,14 +62,15 @@ def storage_record(
         record.study = in_memory_study(name, identity, record.trials)
     except (StorageInternalError, SQLAlchemyError) as error:
         raise StudyError(
-            f"the storage {place!r} was lost: {_reason(error, url)}; when it is back, the same"
-            " command with --resume or --join goes on from the recorded trials"
+            f"the storage {place!r} was lost: {driver_reason(error, url)}; when it is back, the"
+            " same command with --resume or --join goes on from the recorded trials"
         ) from error
     finally:
         storage.engine.dispose()
 
 
 def _open(url: str) -> RDBStorage:
+    check_password(url)
     options: dict[str, Any] = {"pool_pre_ping": True}  # a server may restart between two trials
     sqlite = url.startswith("sqlite")
     if sqlite:  # its driver begins no transaction on its own: see below
@@ -84,25 +94,32 @@ def _open(url: str) -> RDBStorage:
         sqlalchemy.event.listen(
             storage.engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE")
         )
+    if storage.engine.name in UTC:
+        sqlalchemy.event.listen(storage.engine, "connect", _agree_on_time(UTC[storage.engine.name]))
+        storage.engine.dispose()  # the connections made before
     return storage
+
+
+def _agree_on_time(statement: str) -> Callable[[DBAPIConnection, object], None]:
+    def agree(connection: DBAPIConnection, _: object) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
+        connection.commit()  # a rollback would take it back
+
+    return agree
 
 
 def _cannot_open(url: str, error: Exception) -> str:
     remedy = "give a URL as in sqlite:///study.db or postgresql+psycopg://user@host/database"
     if isinstance(error, ImportError):
-        remedy = (
-            "install the driver that the URL names; for postgresql+psycopg://user@host/database:"
-            " pip install 'oof-ensembler[postgresql]'"
-        )
-    return (
-        f"the storage {without_password(url)!r} cannot be opened: {_reason(error, url)}; {remedy}"
-    )
-
-
-def _reason(error: Exception, url: str) -> str:
-    """The driver's own first line."""
-    cause = error.__cause__ or error
-    return str(cause).partition("\n")[0].replace(url, without_password(url))
+        remedy = "install that driver, or name another in the URL, as in mysql+pymysql://"
+        if url.startswith("postgres"):
+            remedy = (
+                "pip install 'oof-ensembler[postgresql]' brings the driver of"
+                " postgresql+psycopg://user@host/database"
+            )
+    place, reason = without_password(url), driver_reason(error, url)
+    return f"the storage {place!r} cannot be opened: {reason}; {remedy}"
 
 
 def _study_name(storage: RDBStorage, identity: str, place: str, *, resume: bool, join: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -122,7 +123,32 @@ def test_trials_of_another_study_are_refused(
     resume: Resume, small: Store, fitted: Fitted, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = fit(small, tmp_path_factory.mktemp("other"), members=["m0", "m1"])
-    with pytest.raises(StudyError, match="trial 9 of the recorded study is not the one"):
+    with pytest.raises(StudyError, match="trial 8 of the recorded study is not the one"):
         resume(b"".join([*fitted.lines[:11], other.lines[11], *fitted.lines[12:]]))
     with pytest.raises(StudyError, match="records another study"):
-        resume(b"".join([*fitted.lines[:11], *other.lines[:2], *fitted.lines[11:]]))
+        resume(b"".join([*fitted.lines[:11], *other.lines[:3], *fitted.lines[11:]]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"value": None},
+        {"value": float("nan")},
+        {"value": "0.5"},
+        {"value": None, "values": [0.5, 0.5]},
+        {"state": 0},
+        {"state": 2},
+        {"state": 3},
+        {"user_attrs": {"stage": "baseline", "rule": "uniform", "used": 1, "stats": "given"}},
+        {"user_attrs": {"stage": "baseline", "rule": "uniform", "used": 1, "status": "givn"}},
+        {"user_attrs": {"stage": "baseline", "rule": "uniform", "used": "1", "status": "given"}},
+        {"user_attrs": {"stage": "baseline", "rule": "uniform", "used": 1, "status": "SCREENED"}},
+    ],
+)
+def test_a_trial_that_no_fit_records_is_refused(
+    changed: dict[str, Any], resume: Resume, fitted: Fitted, tmp_path: Path
+) -> None:
+    entry = json.loads(fitted.lines[9]) | changed
+    assert entry["op_code"] == 4
+    lines = [*fitted.lines[:9], json.dumps(entry).encode() + b"\n", *fitted.lines[10:]]
+    refused(resume, b"".join(lines), "trial 6 of the recorded study is damaged", tmp_path)

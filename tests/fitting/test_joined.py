@@ -14,6 +14,7 @@ from typing import Protocol
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 
 from ensembler import api
@@ -71,7 +72,7 @@ def start(small: Store, study: Path, tmp_path: Path) -> Iterator[Start]:
     """`start(url, "--join", hold=…)`: one more worker; none survives the test."""
     workers: list[Worker] = []
 
-    def run(url: str, *options: object, hold: int = 0) -> Worker:
+    def run(url: str, *options: object, hold: int = 0, zone: str = "UTC") -> Worker:
         number = len(workers)
         mark, spec = tmp_path / f"mark-{number}", tmp_path / f"{number}.json"
         arguments = ["fit", small.path, "--study", study, "--storage", url, "--spec", spec]
@@ -82,7 +83,12 @@ def start(small: Store, study: Path, tmp_path: Path) -> Iterator[Start]:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(number)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "PYTHONHASHSEED": str(number),
+                "PGTZ": zone,  # as libpq takes it
+            },
         )
         workers.append(Worker(process, mark, spec))
         return workers[-1]
@@ -144,6 +150,34 @@ def test_workers_outlive_one_that_is_killed_and_one_that_is_taken_for_dead(
     assert PASSWORD not in "".join(printed for _, printed in ended)
 
 
+def beat(url: str) -> object:
+    """The time of the latest heartbeat, as the database has it."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        times = "SELECT max(heartbeat) FROM trial_heartbeats"
+        latest = connection.execute(sqlalchemy.text(times)).scalar()
+    engine.dispose()
+    return latest
+
+
+def test_a_worker_that_dies_in_another_time_zone_is_not_waited_for_for_hours(
+    postgres: Server, start: Start, alone: api.FitResult
+) -> None:
+    url = postgres.url("zones")
+    killed = start(url, "--join", hold=1, zone="Asia/Tokyo")
+    meet(killed)
+    survivor = start(url, "--join")
+    assert survivor.process.stderr is not None
+    told = survivor.process.stderr.readline()
+    assert told.startswith("Waiting for trials that other processes are scoring: 0")
+    before = beat(url)
+    while beat(url) == before:  # it beats after the survivor has met its claim
+        time.sleep(0.02)
+    killed.process.kill()
+    assert survivor.end()[0] == 0
+    assert_complete_once(url, alone)
+
+
 @pytest.mark.parametrize("server", ["postgresql", "sqlite"])
 def test_workers_that_begin_at_once_share_one_study(
     server: str, start: Start, alone: api.FitResult, tmp_path: Path, request: pytest.FixtureRequest
@@ -183,14 +217,17 @@ def test_a_server_that_stops_is_named_with_the_way_to_go_on(
     assert resumed.spec.read_bytes() == (tmp_path / "alone.json").read_bytes()
 
 
-@pytest.mark.parametrize(("given", "again"), [(["--join"], "--join"), ([], "--resume")])
+@pytest.mark.parametrize(
+    ("given", "again", "sent"),
+    [(["--join"], "--join", signal.SIGINT), ([], "--resume", signal.SIGTERM)],
+)
 def test_an_interrupted_worker_gives_up_its_claim_and_tells_the_way_to_go_on(
-    given: list[str], again: str, postgres: Server, start: Start
+    given: list[str], again: str, sent: signal.Signals, postgres: Server, start: Start
 ) -> None:
     url = postgres.url(f"interrupted_{again.strip('-')}")
     worker = start(url, *given, hold=4)
     meet(worker)
-    worker.process.send_signal(signal.SIGINT)
+    worker.process.send_signal(sent)
     code, printed = worker.end()
     assert code == 130
     assert "Interrupted. Go on with: ensembler fit" in printed

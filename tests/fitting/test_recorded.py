@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from ensembler import api
 from ensembler.errors import InputError, StudyError
+from ensembler.search import sole_writer
 from ensembler.search.claims import SharedRecord
+from ensembler.search.dashboard import recorded_storage
 from ensembler.search.definition import StudyDefinition
 from ensembler.search.journal import journal_record
+from ensembler.search.record import Record
 from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
@@ -159,12 +166,31 @@ def test_without_resume_a_fit_starts_afresh(
     assert (tmp_path / "ensemble.journal.running").exists()
     begun = (tmp_path / "ensemble.journal.running").read_bytes()
     fit()
-    kept = {"ensemble.json", "ensemble.journal", "ensemble.journal.interrupted"}
+    kept = {"ensemble.json", "ensemble.journal", "ensemble.journal.interrupted-1"}
     assert set(contents(tmp_path)) == kept
-    assert (tmp_path / "ensemble.journal.interrupted").read_bytes() == begun
+    assert (tmp_path / "ensemble.journal.interrupted-1").read_bytes() == begun
     first = contents(tmp_path)
     fit()
     assert contents(tmp_path)["ensemble.json"] == first["ensemble.json"]
+
+
+def test_each_resume_that_was_forgotten_keeps_what_was_there_and_tells(
+    fit: Fit, tmp_path: Path, interrupted_at: InterruptedAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = []
+    with caplog.at_level(logging.INFO, "ensembler"):
+        for trial in (12, 3, 5):
+            with interrupted_at(trial), pytest.raises(KeyboardInterrupt):
+                fit()
+            begun.append((tmp_path / "ensemble.journal.running").read_bytes())
+    kept = [tmp_path / f"ensemble.journal.interrupted-{n}" for n in (1, 2)]
+    assert [path.read_bytes() for path in kept] == begun[:2]
+    told = "keeps the trials of a fit that was interrupted; renamed to ensemble.journal.running, it"
+    assert [message[: message.index(", it") + 4] for message in caplog.messages] == [
+        f"{path} {told}" for path in kept
+    ]
+    kept[0].replace(tmp_path / "ensemble.journal.running")
+    fit(resume=True)
 
 
 def test_a_fit_that_fails_leaves_the_old_spec_and_journal(
@@ -176,6 +202,81 @@ def test_a_fit_that_fails_leaves_the_old_spec_and_journal(
         fit(seed=1)
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("step", ["_found_or_made", "locked"])
+def test_a_fit_that_ends_as_another_opens_its_journal_is_gone_on_with(
+    step: str, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal is renamed between two steps of --resume, which then finds the finished one."""
+    whole = fit()
+    journal, running = (tmp_path / f"ensemble.journal{end}" for end in ("", ".running"))
+    journal.replace(running)
+    taken = getattr(sole_writer, step)
+
+    def ended(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on as they came
+        if running.exists() and running.stat().st_size:
+            running.replace(journal)
+        return taken(*given, **named)
+
+    monkeypatch.setattr(sole_writer, step, ended)
+    monkeypatch.setattr(Record, "append", None)  # nothing is scored again
+    assert fit(resume=True).spec.digest == whole.spec.digest
+
+
+def test_a_disk_that_is_full_is_told_and_the_fit_goes_on_when_it_is_not(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit()
+    (tmp_path / "ensemble.journal").unlink()
+    append, appended = JournalFileBackend.append_logs, 0
+
+    def full(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        nonlocal appended
+        appended += 1
+        if appended > 9:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalFileBackend, "append_logs", full)
+        with pytest.raises(StudyError, match=r"running cannot be written \(No space left on dev"):
+            fit()
+    assert fit(resume=True).spec.digest == whole.spec.digest
+
+
+@pytest.mark.parametrize("name", ["ensemble.journal", "ensemble.journal.running"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_in_the_journals_place_is_refused(
+    name: str, resume: bool, fit: Fit, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(StudyError, match=rf"{name} (is a folder|cannot be written \(Is a dir)"):
+        fit(resume=resume)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_looking_at_a_database_that_is_none_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"cannot be opened: there is no file '.*new\.db'"):
+        recorded_storage(f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StudyError, match="cannot be opened: "):
+        recorded_storage(f"sqlite:///{tmp_path / 'empty.db'}")
+    assert contents(tmp_path) == {"empty.db": b""}
+
+
+def test_looking_at_a_database_shows_its_studies(fit: Fit, url: str) -> None:
+    fit(spec=None, storage=url, trials=12)
+    assert len(recorded_storage(url).get_all_studies()) == 1
+
+
+def test_other_rules_of_the_search_are_another_study(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit()
+    monkeypatch.setattr("ensembler.fitting.inputs.RULES", 0)
+    with pytest.raises(StudyError, match="records another study"):
+        fit(resume=True)
 
 
 def test_a_second_fit_into_the_same_journal_is_refused_and_harms_nothing(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
+import queue
+import re
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 
@@ -19,6 +22,7 @@ from ensembler.search.candidate import Candidate, Result
 from ensembler.search.claims import SharedRecord
 from ensembler.search.place import without_password
 from ensembler.search.record import Proposal
+from ensembler.search.storage import _open as open_storage
 from ensembler.search.storage import storage_record
 
 SPACE: dict[str, BaseDistribution] = {"alpha:m0": FloatDistribution(0.0, 2.0)}
@@ -179,10 +183,47 @@ def test_a_unit_of_which_a_part_is_recorded_is_scored_whole_and_its_rest_recorde
 
 def test_a_claim_that_never_beat_is_not_waited_for_without_end(join: Open) -> None:
     record = join()
-    claim = BATCH[3].trial(TrialState.RUNNING, index=3)  # its owner died on the spot
+    claim = BATCH[3].trial(index=3)  # its owner died on the spot
     record._storage.create_new_trial(record._study_id, claim)
     assert record.settle(BATCH, Scoring()) == RESULTS
     assert complete(record) == INDICES
+
+
+def test_every_claim_beats_while_it_is_held(join: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = join()
+    beats: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(record._storage, "record_heartbeat", beats.put)
+    record._claim([BATCH[0], BATCH[2]], {})
+    seen = {beats.get(timeout=60) for _ in range(4)}
+    assert seen == set(record._held.values())
+
+
+def test_a_wait_for_others_is_told_once(
+    join: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    record, other = join(), join()
+    other._claim([BATCH[1]], {})
+    looks = 0
+
+    def look(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3 * claims.SAID:
+            other.append(BATCH[1], RESULTS[1])
+
+    monkeypatch.setattr(claims, "time", SimpleNamespace(sleep=look))
+    with caplog.at_level(logging.INFO, "ensembler"):
+        assert record.settle(BATCH, Scoring()) == RESULTS
+    assert [line.partition(": ")[2] for line in caplog.messages] == [
+        "1. Those of a dead process are taken over after 1 seconds."
+    ]
+
+
+def test_a_trial_that_somebody_damaged_is_refused(join: Open) -> None:
+    record = join()
+    record.study.add_trial(create_trial(value=0.5, user_attrs={"index": 0, "used": 1}))
+    with pytest.raises(StudyError, match=r"trial 0 of the recorded study is damaged: COMPLETE"):
+        join()
 
 
 def test_an_interruption_gives_up_what_was_claimed(url: str, identity: str) -> None:
@@ -210,8 +251,8 @@ def test_trials_that_somebody_else_put_into_the_study_are_left_alone(join: Open)
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE])
 def test_a_process_that_proposes_other_trials_is_refused(state: TrialState, join: Open) -> None:
     record = join()
-    value = None if state == TrialState.RUNNING else 0.5
-    other = propose(3, 1.75).trial(state, value, index=3)
+    result = None if state == TrialState.RUNNING else RESULTS[3]
+    other = propose(3, 1.75).trial(result, index=3)
     record._storage.create_new_trial(record._study_id, other)
     with pytest.raises(StudyError, match="trial 3 of the recorded study is not the one this study"):
         record.settle(BATCH, Scoring())
@@ -250,6 +291,9 @@ def test_a_storage_that_is_lost_after_the_last_batch_is_not_missed(
     [
         ("postgresql://u:secret@host:5432/db", "postgresql://u:***@host:5432/db"),
         ("mysql+pymysql://u:se:cr/e@t@host/db", "mysql+pymysql://u:***@host/db"),
+        ("postgresql://u@corp:secret@host/db", "postgresql://u@corp:***@host/db"),
+        ("postgresql://host/db?PGPASSWORD=secret", "postgresql://host/db?PGPASSWORD=***"),
+        ("mysql://host/db?user=u&passwd=secret", "mysql://host/db?user=u&passwd=***"),
         ("postgresql://host/db?user=u&password=secret&port=1", "postgresql://host/db?user=u&password=***&port=1"),
         ("postgresql://u@host/db", "postgresql://u@host/db"),
         ("sqlite:////home/me/study.db", "sqlite:////home/me/study.db"),
@@ -259,3 +303,24 @@ def test_a_storage_that_is_lost_after_the_last_batch_is_not_missed(
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert without_password(url) == shown
     assert without_password(f"--storage={url}") == f"--storage={shown}"
+
+
+@pytest.mark.parametrize("given", ["u:se@cr@host/db", "u:s/e@c/r@host/db", "u:p@host/db?user=a@b"])
+def test_a_url_that_would_be_split_within_its_password_is_refused(given: str) -> None:
+    with pytest.raises(StudyError, match="percent-encode all but the one before") as caught:
+        open_storage(f"postgresql+psycopg://{given}")
+    assert "postgresql+psycopg://u:***@" in str(caught.value)
+    assert not {"se", "cr", "s/e", "c/r"} & set(re.split(r"[@:/' ]", str(caught.value)))
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("mysql+nodriver://u@host/db", "as in sqlite:///study.db"),
+        ("mysql+mysqldb://u@host/db", "install that driver, or name another in the URL"),
+        ("postgresql+pg8000://u@host/db", r"pip install 'oof-ensembler\[postgresql\]'"),
+    ],
+)
+def test_a_missing_driver_is_told_with_the_remedy(url: str, remedy: str) -> None:
+    with pytest.raises(StudyError, match=rf"^the storage '{re.escape(url)}' cannot .*{remedy}"):
+        open_storage(url)
