@@ -11,10 +11,13 @@ import click
 from ensembler.cli.main import DEGRADED
 from ensembler.dumping.dump import BATCH, WORKERS, DumpReport
 from ensembler.dumping.dump import dump as dump_member
+from ensembler.inference.devices import AUTO, find_devices
 from ensembler.predicting.batches import PRECISIONS, Precision
+from ensembler.predicting.contract import Learner
+from ensembler.predicting.registry import find_adapter
 
 if TYPE_CHECKING:
-    from ensembler.store.model import Dtype
+    from ensembler.store.model import Dtype, MemberRecord
 
 
 @click.command()
@@ -34,7 +37,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The folder of the samples' images, named by id.",
 )
-@click.option("--device", default="cpu", show_default=True, help="As torch names it.")
+@click.option(
+    "--device",
+    default=AUTO,
+    show_default=True,
+    help="As torch names it; auto takes the first CUDA device, or else the CPU.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
@@ -97,8 +105,9 @@ def dump(
     """Embed the samples of store OOF and add them as member NAME.
 
     Each row comes from the checkpoint that has not seen its fold; a row that none may embed, as one
-    in no fold, stays absent. The same command goes on after an interruption. Exits with 4 when
-    images gave no vector.
+    in no fold, stays absent. A predictor with [files] only counts as never having seen the data:
+    if it has, its score is too good. The same command goes on after an interruption. Exits with 4
+    when images gave no vector.
     """
     from ensembler.cli.progress import stages
 
@@ -108,7 +117,7 @@ def dump(
             name,
             predictor=predictor,
             images=images,
-            device=device,
+            device=find_devices((device,))[0],
             batch=batch,
             precision=precision,
             workers=workers,
@@ -163,7 +172,20 @@ def _said(report: DumpReport) -> str:
     for fold, rows in report.uncovered.items():
         where = "in no fold" if fold < 0 else f"of fold {fold}, which no checkpoint left out"
         lines.append(f"  {rows} samples {where}, have no row")
+    if _counts_as_unseen(member):
+        lines.append(
+            "  no checkpoints of folds: it counts as never having seen the data, else its score is"
+            " too good"
+        )
     return "\n".join(lines)
+
+
+def _counts_as_unseen(member: MemberRecord) -> bool:
+    """Whether every row came from the same files, which were not learned from the store itself."""
+    name = member.origin.predictor
+    adapter: object = None if name is None else find_adapter(name)
+    of_folds = any(one.fold is not None for one in member.origin.checkpoints)
+    return not of_folds and not isinstance(adapter, Learner)
 
 
 def _coverage(report: DumpReport) -> float:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -170,7 +169,7 @@ def _result_of_images(prediction: ImagePrediction) -> dict[str, object]:
 
 def _warnings(prediction: Prediction, spec: EnsembleSpec, source: str, out: str) -> Iterator[str]:
     """What makes the submission less than the spec promises."""
-    from ensembler.inference.images import FAILURES
+    from ensembler.inference.images import failures_path
     from ensembler.inference.missing import solves_weights
     from ensembler.inference.prediction import ImagePrediction
 
@@ -191,7 +190,7 @@ def _warnings(prediction: Prediction, spec: EnsembleSpec, source: str, out: str)
     if isinstance(prediction, ImagePrediction) and prediction.failures:
         yield (
             f"{len(prediction.failures)} images failed, and where no member has them they got the"
-            f" prior; {Path(out).with_name(FAILURES)} says which and why."
+            f" prior; {failures_path(out)} says which and why."
         )
 
 

@@ -8,6 +8,7 @@ from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
     "list": ("ensembler.cli.predictors_list:list_", "What is installed, and what installs more."),
+    "show": ("ensembler.cli.predictors_show:show", "What one is, and a definition to fill in."),
 }
 
 

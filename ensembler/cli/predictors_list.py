@@ -12,7 +12,8 @@ import click
 def list_(*, as_json: bool) -> None:
     """The registered predictors, for a definition's `adapter`.
 
-    For one whose model libraries are not installed, the pip line that installs them.
+    For one whose model libraries are not installed, the pip line that installs them. All that a
+    definition may say: `ensembler predictors show NAME`.
     """
     from ensembler.predicting.listing import list_predictors
 

@@ -13,6 +13,7 @@ from ensembler.errors import InputError
 from ensembler.files import sha256_json
 from ensembler.images.failures import Failure
 from ensembler.images.find import ImageFiles, find_images, match_images
+from ensembler.images.identity import file_identities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +52,8 @@ class SampleImages:
         return [Failure(number, why) for number, why in zip(at, reasons.values(), strict=True)]
 
     def digest(self) -> str:
-        """The sha256 of ids, names and sizes: enough to notice that the images are others."""
-        return sha256_json(
-            [
-                [id_, path.name, path.stat().st_size]
-                for id_, path in zip(self.files.ids.tolist(), self.files.paths, strict=True)
-            ]
-        )
+        """The sha256 of ids and of what the files are known by: tells when images are others."""
+        return sha256_json([self.files.ids.tolist(), file_identities(self.files.paths)])
 
 
 def find_sample_images(ids: NDArray[np.str_], folder: str | Path, *, partial: bool) -> SampleImages:

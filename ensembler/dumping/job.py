@@ -13,6 +13,7 @@ from ensembler.predicting.checkpoints import checkpoint_digests
 from ensembler.predicting.contract import Learner
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import find_adapter
+from ensembler.predicting.versions import code_versions
 from ensembler.store.model import Checkpoint
 from ensembler.store.reader import Store
 
@@ -45,6 +46,7 @@ class Job:
         """Plain data by which unfinished work is known again."""
         return {
             "adapter": self.adapter,
+            "code": code_versions(self.adapter),
             "config": dict(self.config),
             "checkpoints": [one.model_dump(mode="json") for one in self.checkpoints],
             "samples": store.manifest.samples.sha256,

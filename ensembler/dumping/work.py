@@ -1,6 +1,6 @@
 """The work folder of a dump: what is embedded so far, so that a killed run goes on.
 
-    key.json     what the work belongs to: another dump is refused
+    key.json     what the work belongs to: another dump is refused, once a batch is finished
     vectors      float32, (layers, samples, dim): every vector at the place of its sample
     batches      a line of JSON for each finished batch, after its vectors are on the disk
     averaged     float32, (rows, dim): where a fold has several checkpoints, the rows as stored
@@ -45,6 +45,7 @@ class Work:
         self.folder = folder
         self.done = Record()
         self._samples = 0  # known when the work begins
+        self._begun = False
 
     def begin(self, key: Mapping[str, Any], samples: int) -> None:
         """Go on with what the folder holds, or start it.
@@ -58,17 +59,21 @@ class Work:
         """
         self._samples = samples
         place = self.folder / KEY
-        if place.exists():
-            self._check_key(place, key)
-        elif any(path != partial_path(place) for path in self.folder.iterdir()):
+        ours = {VECTORS, BATCHES, AVERAGED, KEY} if place.exists() else set()
+        if not {path.name for path in self.folder.iterdir()} <= {*ours, partial_path(place).name}:
             raise InputError(
                 f"{self.folder} holds something, but no dump's work; name a folder of its own with"
                 " --work"
             )
-        else:
-            with _told(place), atomic_write(place) as file:
-                file.write(canonical_json(dict(key)))
         self.done = self._read()
+        self._begun = True
+        if self.done.images:
+            self._check_key(place, key)
+            return
+        self._clear()  # whose it was does not matter: nothing in it is finished
+        self.done = Record()
+        with _told(place), atomic_write(place) as file:
+            file.write(canonical_json(dict(key)))
 
     def made(self, made: Made) -> None:
         """Record what the first predictor says of itself; hold the others against it.
@@ -133,10 +138,21 @@ class Work:
 
     def remove(self) -> None:
         """Take the work away, once the store has it; the folder too, if it holds nothing else."""
-        for name in (AVERAGED, BATCHES, VECTORS, KEY):  # the key last: it says whose the rest is
-            (self.folder / name).unlink(missing_ok=True)
+        self._clear()
         with suppress(OSError):
             self.folder.rmdir()
+
+    def leave(self) -> None:
+        """Take away a folder in which no batch was finished, as after a predictor's refusal."""
+        if self._begun and not self.done.images:
+            self.remove()
+        elif not self._begun:
+            with suppress(OSError):  # it holds something
+                self.folder.rmdir()
+
+    def _clear(self) -> None:
+        for name in (AVERAGED, BATCHES, VECTORS, KEY):  # the key last: it says whose the rest is
+            (self.folder / name).unlink(missing_ok=True)
 
     def _check_key(self, place: Path, key: Mapping[str, Any]) -> None:
         try:
@@ -215,7 +231,11 @@ def working_in(folder: Path) -> Iterator[Work]:
             raise InputError(
                 f"{folder} cannot be a work folder: {error}; name another with --work"
             ) from error
-        yield Work(folder)
+        work = Work(folder)
+        try:
+            yield work
+        finally:
+            work.leave()
 
 
 @contextmanager

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 1 << 26  # 8192 × 8192, 200 MB as RGB; what is larger is taken for a decompression bomb
 BACKGROUND: Final = "white"  # under what is transparent
 _UNREADABLE: Final = (*BROKEN, SyntaxError, Warning)  # Pillow's; warnings may be made errors
+_SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of open files, or of memory
 
 
 class ImageError(InputError):
@@ -71,6 +73,7 @@ def decode(path: str | Path) -> Image.Image:
     Raises:
         ImageError: there is no such file, it is empty, truncated or none of the formats, or has
             more than MAX_PIXELS.
+        InputError: this process is short of memory or of open files: no fault of the image.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -86,7 +89,11 @@ def decode(path: str | Path) -> Image.Image:
         found = f"is no sound PNG, JPEG, WebP, GIF or BMP: it begins with {start!r}"
         raise ImageError(file, found if start else "is empty") from error
     except OSError as error:
+        if error.errno in _SHORT:
+            raise _short_of(file, error.strerror or str(error)) from error
         raise ImageError(file, f"cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise _short_of(file, "memory ended") from error
     except (*_UNREADABLE, Image.DecompressionBombError) as error:
         what = str(error) or type(error).__name__
         raise ImageError(file, f"cannot be decoded: {what}") from error
@@ -102,6 +109,13 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         raise ImageError(
             path, f"would take {width} × {height} pixels, more than the {MAX_PIXELS:,} allowed"
         )
+
+
+def _short_of(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path} could not be read because of this process, not of the image: {what}; end other"
+        " programs or give fewer --workers, and run the same command again"
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -21,17 +21,16 @@ from ensembler.inference.crew import Crew
 from ensembler.inference.deadline import Deadline
 from ensembler.inference.jobs import Job, find_members, make_jobs
 from ensembler.inference.order import Expectation
-from ensembler.inference.prediction import ImagePrediction
+from ensembler.inference.prediction import ImagePrediction, MemberRun
 from ensembler.inference.run import Progress, Run
 from ensembler.inference.settings import Settings, make_setups
 from ensembler.inference.submission import check_sample
-from ensembler.inference.work import open_work
+from ensembler.inference.work import UNREADABLE, open_work
 from ensembler.predicting.checkpoints import checkpoint_folders
 from ensembler.spec.model import EnsembleSpec
 from ensembler.store.reader import MANIFEST
 
 WRITING_S: Final = 1e-6  # kept for blending and writing a number; measured .3e-6 on two cores
-FAILURES: Final = "failures.csv"  # beside the submission: images that could not be read
 
 
 def predict_images(
@@ -49,7 +48,7 @@ def predict_images(
 
     One member runs after another, the one that adds most per second first. Once the first has
     finished there is a valid submission at `out`, which each further one replaces by a better one.
-    A member that cannot be loaded, dies or does not fit into the deadline is dropped, and the
+    A member that cannot be made here, dies or does not fit into the deadline is dropped, and the
     others are weighted anew. When none is left every image gets the prior.
 
     Args:
@@ -69,8 +68,8 @@ def predict_images(
     Raises:
         InputError: a folder, file, device or setting cannot be used, or the ids of `sample` are not
             those of the images.
-        PredictorError: a member cannot be made here, whatever the time; in a strict run also when
-            it is dropped.
+        PredictorError: no member can be made here, whatever the time; in a strict run, one of
+            them cannot or is dropped.
     """
     if out is not None:
         writable_file(out)
@@ -78,17 +77,17 @@ def predict_images(
     files = _find(images)
     if sample is not None:
         check_sample(sample, files.ids, spec.dim)
-    located = find_members(spec, checkpoint_folders(settings.checkpoints))
+    found = find_members(spec, checkpoint_folders(settings.checkpoints), strict=strict)
     setups = make_setups(settings, files)
     expectation = Expectation(spec)
     with _work_folder(settings.work, out) as folder, open_work(folder) as work:
-        jobs = make_jobs(spec, located, files, work, setups[0].precision)
+        jobs = make_jobs(spec, found.located, files, work, setups)
 
         def predict() -> ImagePrediction:
             prediction = _blend(spec, expectation, files, run)
             if out is not None:
                 prediction.to_submission(out, sample)
-                _write_failures(Path(out).with_name(FAILURES), files, prediction.failures)
+                _write_failures(failures_path(out), files, prediction.failures)
             return prediction
 
         with Crew(setups, folder) as crew:
@@ -102,9 +101,19 @@ def predict_images(
                 progress=progress or _unheard,
                 better=_unwritten if strict or out is None else predict,
                 reserve_s=0.0 if out is None else WRITING_S * len(files) * spec.dim,
+                runs=[
+                    MemberRun(m.name, len(m.origin.checkpoints), 0, 0.0, found.unusable[m.name])
+                    for m in spec.blend.members
+                    if m.name in found.unusable
+                ],
             )
             run.go()
         return predict()
+
+
+def failures_path(out: str | Path) -> Path:
+    """Where the images that failed are listed: beside the submission, under its name."""
+    return Path(out).with_name(f"{Path(out).stem}.failures.csv")
 
 
 def _find(folder: str | Path) -> ImageFiles:
@@ -136,15 +145,23 @@ def _blend(
 
 def _failures(files: ImageFiles, jobs: Sequence[Job]) -> Iterator[Failure]:
     """Images that failed in a member: unread, or given NaN; each once, with what is wrong."""
-    failed: dict[int, Job] = {}
+    failed: dict[int, tuple[Job, bool]] = {}
     for job in jobs:
         for entry in job.entries:
+            unread = entry.state() == UNREADABLE
             for position in np.flatnonzero(~entry.vectors.any(axis=1)).tolist():
-                failed.setdefault(position, job)
-    for position, job in sorted(failed.items()):
+                failed.setdefault(position, (job, bool(unread[position])))
+    for position, (job, unread) in sorted(failed.items()):
+        reason = (
+            f"could not be read when member {job.name!r} ran, and can be now; run the same command"
+            " again"
+            if unread
+            else f"has no vector of member {job.name!r} but zeros or NaN; look at it, and replace"
+            " it if it is broken"
+        )
         try:
             load_image(files.paths[position], job.preprocess)
-            yield Failure(position, f"has no vector of member {job.name!r} but zeros or NaN")
+            yield Failure(position, reason)
         except ImageError as error:
             yield Failure(position, error.reason)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +14,18 @@ from pydantic import ValidationError
 
 from ensembler.errors import PredictorError
 from ensembler.faults import faults_of
+from ensembler.images.decode import ImageError
 from ensembler.images.find import ImageFiles
+from ensembler.images.identity import file_identities
 from ensembler.images.preprocess import Preprocess
+from ensembler.images.stream import load_image
+from ensembler.inference.messages import Setup
 from ensembler.inference.work import Entry, WorkStore
 from ensembler.predicting.averaging import averaged
-from ensembler.predicting.batches import Precision
 from ensembler.predicting.checkpoints import Located, locate_checkpoints
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import check_installed, find_adapter
+from ensembler.predicting.versions import code_versions
 from ensembler.spec.model import EnsembleSpec, MemberSpec
 
 
@@ -69,85 +75,105 @@ class Job:
         )
 
 
-def find_members(spec: EnsembleSpec, folders: Sequence[Path]) -> dict[str, tuple[Located, ...]]:
-    """Check that every member can be made here, as far as that shows without loading a model.
+class Found(NamedTuple):
+    """Which members can be made here.
+
+    Attributes:
+        located: member → its checkpoints.
+        unusable: member → why it cannot be made, the others.
+    """
+
+    located: Mapping[str, tuple[Located, ...]]
+    unusable: Mapping[str, str]
+
+
+def find_members(spec: EnsembleSpec, folders: Sequence[Path], *, strict: bool) -> Found:
+    """Find the members that can be made here, as far as that shows without loading a model.
 
     Args:
         spec: the frozen blend.
         folders: where checkpoints may lie.
-
-    Returns:
-        The checkpoints of each member by name.
+        strict: refuse to go on without one of them.
 
     Raises:
-        PredictorError: an adapter or its packages are not installed, a config does not fit, or
-            files are missing; of all members at once.
+        PredictorError: of all members, or of one where it is strict, an adapter or its packages are
+            not installed, a config does not fit, or files are missing; all are told at once.
     """
-    found, faults = {}, []
+    located: dict[str, tuple[Located, ...]] = {}
+    unusable: dict[str, str] = {}
     for member in spec.blend.members:
         try:
-            found[member.name] = _find(member, folders)
+            located[member.name] = _find(member, folders)
         except PredictorError as error:
-            text = str(error)
-            told = text.startswith(f"member {member.name!r}")
-            faults.append(text if told else f"member {member.name!r}: {text}")
-    if faults:
-        raise PredictorError("; ".join(faults))
-    return found
+            unusable[member.name] = str(error).removeprefix(f"member {member.name!r}: ")
+    if unusable and (strict or not located):
+        raise PredictorError("; ".join(f"member {name!r}: {why}" for name, why in unusable.items()))
+    return Found(located, unusable)
 
 
 def make_jobs(
     spec: EnsembleSpec,
-    located: dict[str, tuple[Located, ...]],
+    located: Mapping[str, tuple[Located, ...]],
     files: ImageFiles,
     work: WorkStore,
-    precision: Precision,
+    setups: Sequence[Setup],
 ) -> list[Job]:
-    """The members of a spec with their places in the work store.
+    """The members that were found with their places in the work store.
+
+    What an earlier run failed at and this one may not is pending again.
 
     Args:
         spec: the frozen blend.
-        located: what `find_members` found.
+        located: the checkpoints of each, as `find_members` found them.
         files: the images.
         work: the work store.
-        precision: of the arithmetic.
+        setups: of the devices, which share one precision.
 
     Raises:
         WorkError: the work store cannot be written.
     """
-    images = _identities(files)
-    return [
-        Job(
-            member=member,
-            preprocess=_preprocess(member),
-            located=located[member.name],
-            entries=tuple(
-                work.entry(
-                    {
-                        "predictor": member.origin.predictor,
-                        "config": member.origin.config,
-                        "preprocessing": member.origin.preprocessing,
-                        "encoder": member.origin.encoder and member.origin.encoder.sha256,
-                        "checkpoint": {f.role: f.sha256 for f in at.checkpoint.files},
-                        "precision": precision,
-                    },
-                    images,
-                    spec.dim,
-                )
-                for at in located[member.name]
-            ),
+    images = file_identities(files.paths)
+    kinds = sorted({setup.device.partition(":")[0] for setup in setups})
+    jobs = []
+    for member in spec.blend.members:
+        if member.name not in located:
+            continue
+        origin, preprocess = member.origin, _preprocess(member)
+        shared = {
+            "predictor": origin.predictor,
+            "config": origin.config,
+            "preprocessing": origin.preprocessing,
+            "encoder": origin.encoder and origin.encoder.sha256,
+            "precision": setups[0].precision,
+            "devices": kinds,
+            "code": code_versions(origin.predictor or ""),
+        }
+        checkpoints = [
+            {f.role: f.sha256 for f in at.checkpoint.files} for at in located[member.name]
+        ]
+        entries = tuple(
+            work.entry(shared | {"checkpoint": digests}, images, spec.dim)
+            for digests in checkpoints
         )
-        for member in spec.blend.members
-    ]
+        for entry in entries:
+            entry.try_again(partial(_can_be_read, files, preprocess))
+        jobs.append(
+            Job(
+                member=member,
+                preprocess=preprocess,
+                located=located[member.name],
+                entries=entries,
+            )
+        )
+    return jobs
 
 
-def _identities(files: ImageFiles) -> list[str]:
-    """Name, size and time of change of each image.
-
-    Contents are not read: a run that goes on would wait minutes for what never changes.
-    """
-    stats = ((path.name, path.stat()) for path in files.paths)
-    return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+def _can_be_read(files: ImageFiles, preprocess: Preprocess, position: int) -> bool:
+    try:
+        load_image(files.paths[position], preprocess)
+    except ImageError:
+        return False
+    return True
 
 
 def _find(member: MemberSpec, folders: Sequence[Path]) -> tuple[Located, ...]:

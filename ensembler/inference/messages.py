@@ -46,6 +46,7 @@ class Embed(Frozen):
     folder: str  # the work store's entry
     positions: tuple[int, ...]
     batch: int
+    limit: int | None = None  # images at once, where an earlier run found that no more fit
 
 
 class Loaded(Frozen):
@@ -66,6 +67,7 @@ class Done(Frozen):
 
     kind: Literal["done"] = "done"
     images: int
+    limit: int | None = None  # images that the device takes at once, where it refused more
 
 
 class Finished(Frozen):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as VerifyingTooLong
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -160,10 +161,15 @@ class Run:
             if entry.is_whole():
                 batch = batch or entry.batch()
                 continue
-            self._load(job, located)
+            try:
+                self._load(job, located)
+            except _DroppedError:
+                with suppress(VerifyingTooLong):  # another file than the spec's tells why
+                    self._check_digests(job.name)
+                raise
             self._wait_for_digests(job.name)
             batch = batch or entry.batch() or self._probe()
-            entry.record_batch(batch)
+            entry.record(batch=batch)
             self._share(job.name, entry, batch, pace)
 
     def _load(self, job: Job, located: Located) -> None:
@@ -191,12 +197,19 @@ class Run:
         """Embed what is left, whole batches next to each other on each device."""
         pending = entry.pending(batch)
         numbers = np.arange(-(-len(pending) // batch))
-        busy = 0
+        busy, limit = 0, entry.limit()
         for worker, share in enumerate(np.array_split(numbers, len(self.crew))):
             if len(share):
                 positions = pending[share[0] * batch : (share[-1] + 1) * batch].tolist()
-                task = Embed(folder=str(entry.folder), positions=tuple(positions), batch=batch)
-                self.crew.give(worker, task)
+                self.crew.give(
+                    worker,
+                    Embed(
+                        folder=str(entry.folder),
+                        positions=tuple(positions),
+                        batch=batch,
+                        limit=limit,
+                    ),
+                )
                 busy += 1
         since = self.deadline.clock()
         while busy:
@@ -204,6 +217,9 @@ class Run:
             if isinstance(message, Finished):
                 busy -= 1
             elif isinstance(message, Done):
+                if message.limit is not None and message.limit < (limit or math.inf):
+                    limit = message.limit
+                    entry.record(limit=limit)
                 pace.done += message.images
                 self.progress(name, min(pace.done, pace.total), pace.total)
                 now = self.deadline.clock()
@@ -235,13 +251,17 @@ class Run:
 
     def _wait_for_digests(self, name: str) -> None:
         """Before a row is kept: what is kept is taken for the spec's."""
+        try:
+            self._check_digests(name)
+        except VerifyingTooLong as error:
+            raise _DroppedError("the deadline came before its files were verified") from error
+
+    def _check_digests(self, name: str) -> None:
         left = self._seconds_left
         try:
             self._verified[name].result(None if math.isinf(left) else max(left, 0.0))
         except PredictorError as error:
             raise _DroppedError(str(error)) from error
-        except VerifyingTooLong as error:
-            raise _DroppedError("the deadline came before its files were verified") from error
 
     @property
     def _seconds_left(self) -> float:

@@ -7,7 +7,7 @@ sample submission only decides that order, so every file is written by the same 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,23 @@ from ensembler.store.importing.long_layout import HEADER, split_keys
 
 LINES = 1 << 18  # written at once; bounds the memory that their text takes
 _BREAKS_CSV = '[",\r\n]'  # the layout has no quotes, so no id may need them
+
+
+class _Remedies(NamedTuple):
+    """What to do about ids that only one side has; where rows come from decides it."""
+
+    unpredicted: str
+    unasked: str
+
+
+_OF_IMAGES: Final = _Remedies(
+    "add their images to the folder, or give the sample submission of these images",
+    "leave their images out of the folder, or give the sample submission that has them",
+)
+_OF_STORE: Final = _Remedies(
+    "add them to the store's samples (without embeddings they get the prior)",
+    "leave them out of the store's samples, or give the sample submission that has them",
+)
 
 
 def write_submission(
@@ -44,7 +61,9 @@ def write_submission(
         values = np.ascontiguousarray(embeddings, dtype=np.float32)
     _check(ids, values)
     dim = values.shape[1]
-    cells = _sorted_cells(ids, dim) if sample is None else _sample_cells(sample, ids, dim)
+    cells = (
+        _sorted_cells(ids, dim) if sample is None else _sample_cells(sample, ids, dim, _OF_STORE)
+    )
     try:
         with atomic_write(Path(path)) as file:
             _write_cells(file, ids, values, cells)
@@ -56,17 +75,17 @@ def write_submission(
 
 
 def check_sample(sample: str | Path, ids: NDArray[np.str_], dim: int) -> None:
-    """Refuse a sample submission that will not fit, before the work that makes the rows.
+    """Refuse a sample submission that will not fit images, before the work that makes the rows.
 
     Args:
         sample: a sample submission.
-        ids: (n,) text, of the rows to come.
+        ids: (n,) text, of the images.
         dim: numbers in a row.
 
     Raises:
         InputError: it asks for other ids or components, or cannot be read.
     """
-    _sample_cells(sample, ids, dim)
+    _sample_cells(sample, ids, dim, _OF_IMAGES)
 
 
 def _check(ids: NDArray[np.str_], values: NDArray[np.float32]) -> None:
@@ -99,7 +118,9 @@ def _sorted_cells(ids: NDArray[np.str_], dim: int) -> NDArray[np.int64]:
     return cells.ravel()
 
 
-def _sample_cells(sample: str | Path, ids: NDArray[np.str_], dim: int) -> NDArray[np.int64]:
+def _sample_cells(
+    sample: str | Path, ids: NDArray[np.str_], dim: int, remedies: _Remedies
+) -> NDArray[np.int64]:
     """The cells in the sample's order, every cell exactly once."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -124,7 +145,7 @@ def _sample_cells(sample: str | Path, ids: NDArray[np.str_], dim: int) -> NDArra
             f" columns {','.join(HEADER)}"
         ) from error
     row, component = np.concatenate(rows), np.concatenate(components)
-    faults = _id_faults(ids, row, extra) or _cell_faults(ids, row, component, dim)
+    faults = _id_faults(ids, row, extra, remedies) or _cell_faults(ids, row, component, dim)
     if faults:
         raise InputError(f"{sample} does not fit the predictions: {'; '.join(faults)}")
     cells: NDArray[np.int64] = row * dim + component
@@ -141,20 +162,18 @@ def _open_sample(sample: str | Path) -> Any:  # noqa: ANN401 - pyarrow is untype
     return pyarrow.csv.open_csv(sample, convert_options=options)
 
 
-def _id_faults(ids: NDArray[np.str_], row: NDArray[np.int64], extra: dict[str, None]) -> list[str]:
+def _id_faults(
+    ids: NDArray[np.str_], row: NDArray[np.int64], extra: dict[str, None], remedies: _Remedies
+) -> list[str]:
     faults = []
     if extra:
         faults.append(
-            f"it asks for ids without a prediction, {first_few(extra)}: add their images, or add"
-            " them to the store's samples (without embeddings they get the prior)"
+            f"it asks for ids without a prediction, {first_few(extra)}: {remedies.unpredicted}"
         )
     lacking = np.ones(len(ids), dtype=bool)
     lacking[row[row >= 0]] = False
     if lacking.any():
-        faults.append(
-            f"it lacks predicted ids, {first_few(ids[lacking])}: leave them out of the images or"
-            " the store's samples, or give the sample submission that has them"
-        )
+        faults.append(f"it lacks predicted ids, {first_few(ids[lacking])}: {remedies.unasked}")
     return faults
 
 

@@ -40,7 +40,7 @@ from ensembler.inference.messages import (
     Task,
 )
 from ensembler.inference.probe import CPU, probe_batch
-from ensembler.inference.work import Entry, WorkError
+from ensembler.inference.work import BARREN, Entry, WorkError
 from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import EncodingCaptioner, Predictor
@@ -63,7 +63,6 @@ class Worker:
         self._paths = [Path(path) for path in setup.images]
         self._cache = None if setup.cache is None else ImageCache(setup.cache)
         self._predictor: Predictor | None = None
-        self._limit = BatchLimit()
 
     def take(self, task: Task) -> None:
         """Do a task and say how it went.
@@ -107,7 +106,7 @@ class Worker:
 
     def _unload(self) -> None:
         """Free the device before the next model comes."""
-        self._predictor, self._limit = None, BatchLimit()
+        self._predictor = None
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -124,6 +123,7 @@ class Worker:
         predictor = self._loaded()
         entry = Entry(folder=Path(task.folder), images=len(self._paths), dim=predictor.dim)
         positions = np.array(task.positions, dtype=np.int64)
+        limit = BatchLimit(task.limit)
         stream = stream_images(
             [self._paths[position] for position in task.positions],
             predictor.preprocess,
@@ -134,17 +134,18 @@ class Worker:
         with closing(stream):
             for batch in stream:
                 unreadable = [int(positions[failure.position]) for failure in batch.failures]
-                vectors = np.empty((0, predictor.dim), dtype=np.float32)
-                if len(batch.positions):
-                    embedded = self._vectors_of(batch.images, self._limit)
-                    if not embedded.finite.any():
-                        raise PredictorError(
-                            f"{type(predictor).__name__} gives NaN or infinity for every image of"
-                            " a batch: its weights are broken"
-                        )
-                    vectors = embedded.vectors
-                entry.write(positions[batch.positions], vectors, unreadable)
-                self._send(Done(images=len(vectors) + len(unreadable)))
+                there, vectors = positions[batch.positions], np.empty((0, predictor.dim), "f4")
+                finite = np.ones(len(there), dtype=np.bool_)
+                if len(there):
+                    vectors, _, finite = self._vectors_of(batch.images, limit)
+                entry.write(there[finite], vectors[finite], unreadable, there[~finite].tolist())
+                self._send(Done(images=len(there) + len(unreadable), limit=limit.images))
+                if not finite.all() and entry.is_barren():
+                    raise PredictorError(
+                        f"{type(predictor).__name__} gives NaN or infinity for every one of at"
+                        f" least {BARREN} images: its weights are broken, or the precision is too"
+                        " low for it"
+                    )
 
     def _vectors_of(self, images: NDArray[np.uint8], limit: BatchLimit) -> Embedded:
         setup = self._setup

@@ -17,6 +17,10 @@ from ensembler.predicting.contract import Captioner, Described, Predictor
 Precision = Literal["float32", "float16", "bfloat16"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
+# What torch says where memory ends and it raises a plain RuntimeError: on the CPU, in cuBLAS and
+# cuDNN, and on MPS.
+_MEMORY_ENDED: Final = ("DefaultCPUAllocator: ", "_STATUS_ALLOC_FAILED", "out of memory")
+
 
 class Embedded(NamedTuple):
     """What a predictor made of a batch.
@@ -107,7 +111,9 @@ def _tried(
             described = _described(predictor, images)
         if precision != "float32" and not np.isfinite(described.embeddings).all():
             described = _described(predictor, images)
-    except _out_of_memory():
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         described = None
     if described is None:
         # Only here, past the handler: its traceback held the tensors that did not fit.
@@ -152,10 +158,11 @@ def _autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
     return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))  # type: ignore[no-any-return] # torch is not followed
 
 
-def _out_of_memory() -> tuple[type[BaseException], ...]:
-    """What is raised where memory ends; torch is asked only if a predictor has loaded it."""
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ended; torch is asked only if a predictor has loaded it."""
     torch = sys.modules.get("torch")
-    return (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
+    known = (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, known) or any(words in str(error) for words in _MEMORY_ENDED)
 
 
 def _empty_cache() -> None:

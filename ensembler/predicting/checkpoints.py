@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -120,11 +121,14 @@ def checkpoint_folders(given: Sequence[str | Path]) -> tuple[Path, ...]:
 def locate_checkpoints(
     origin: Origin, folders: Sequence[Path], *, member: str
 ) -> tuple[Located, ...]:
-    """Find every file of a member's checkpoints by its relative path; nothing is read yet.
+    """Find every file of a member's checkpoints by its relative path.
+
+    Nothing is read yet, but where several folders have a path: then the digest decides.
 
     Args:
         origin: what made the member.
-        folders: where to look; the first that has a path is taken.
+        folders: where to look; the first that has the right file is taken, or else the first that
+            has one of its path.
         member: its name, for messages.
 
     Returns:
@@ -143,11 +147,11 @@ def locate_checkpoints(
     for checkpoint in origin.checkpoints:
         files = {}
         for file in checkpoint.files:
-            place = next((f / file.path for f in folders if (f / file.path).exists()), None)
-            if place is None:
-                missing.append(f"{file.path} ({file.role}){_nearest(file.path, folders)}")
+            places = [f / file.path for f in folders if (f / file.path).exists()]
+            if places:
+                files[file.role] = _chosen(places, file.sha256)
             else:
-                files[file.role] = place
+                missing.append(f"{file.path} ({file.role}){_nearest(file.path, folders)}")
         found.append(Located(checkpoint, files))
     if missing:
         where = first_few(folders) or f"no folder (give --checkpoints or {FOLDERS_VARIABLE})"
@@ -182,14 +186,24 @@ def verify_checkpoints(located: Sequence[Located], *, member: str) -> None:
 def verifying(located: Sequence[Located], *, member: str) -> Future[None]:
     """`verify_checkpoints` in a thread: hashing needs no interpreter and overlaps with any work.
 
+    The process does not wait for it at its end, as it would for an executor's threads: a deadline
+    must not be missed over a digest that nobody needs any more.
+
     Returns:
         What `result()` waits for; it raises what `verify_checkpoints` does.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="verifying")
-    try:
-        return thread.submit(verify_checkpoints, located, member=member)
-    finally:
-        thread.shutdown(wait=False)
+    verdict: Future[None] = Future()
+
+    def verify() -> None:
+        try:
+            verify_checkpoints(located, member=member)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            verdict.set_exception(error)
+        else:
+            verdict.set_result(None)
+
+    Thread(target=verify, name=f"verifying {member}", daemon=True).start()
+    return verdict
 
 
 def load_predictor(
@@ -238,6 +252,13 @@ def _checkpoint(fold: int | None, files: Sequence[CheckpointFile]) -> Checkpoint
         else sha256_json([file.model_dump(mode="json") for file in files])
     )
     return Checkpoint(sha256=whole, fold=fold, files=tuple(files))
+
+
+def _chosen(places: Sequence[Path], sha256: str) -> Path:
+    """Of several files of one path the right one; the first where none is, to be refused later."""
+    if len(places) == 1:
+        return places[0]
+    return next((place for place in places if file_digest(place) == sha256), places[0])
 
 
 def _nearest(path: str, folders: Sequence[Path]) -> str:

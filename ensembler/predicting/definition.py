@@ -3,7 +3,7 @@
 adapter = "clip_vit"
 
 [config]
-model = "vit_large_patch14_clip_336.openai"
+model = "vit_large_patch14_clip_quickgelu_336.openai"
 
 [files]                       # shared by all folds; paths are relative to this file
 encoder = "minilm"
@@ -15,7 +15,9 @@ weights = "clip_vit/fold0.safetensors"
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,9 +41,18 @@ class FoldFiles(Frozen):
     def _flat(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         """`fold` and the roles stand side by side in the file."""
         if isinstance(data, dict) and "files" not in data:
+            if "fold" not in data:
+                raise ValueError(_no_fold(data))
             roles = {key: value for key, value in data.items() if key != "fold"}
             return {"fold": data.get("fold"), "files": roles}
         return data
+
+
+def _no_fold(keys: Iterable[str]) -> str:
+    close = difflib.get_close_matches("fold", keys, n=1)
+    if close:
+        return unknown_name("key", close[0], ["fold"])
+    return "names no fold; fold = 0 says whose samples the checkpoint has not seen"
 
 
 class PredictorDefinition(Frozen):
@@ -88,6 +99,12 @@ def load_definition(path: str | Path) -> PredictorDefinition:
             offered), or a required file is not named.
     """
     file = Path(path)
+    if not file.exists():
+        beside = (other.name for other in file.parent.glob("*.toml"))
+        raise PredictorError(
+            f"there is no predictor's definition {file}: in {file.parent},"
+            f" {unknown_name('file', file.name, beside)}"
+        )
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
         definition = PredictorDefinition.model_validate(data, strict=False)

@@ -42,10 +42,16 @@ def list_predictors() -> tuple[Listed, ...]:
     Raises:
         PredictorError: two packages register different things under one name.
     """
-    return tuple(_listed(name, package_of(entry)) for name, entry in registered(PREDICTORS).items())
+    return tuple(map(list_predictor, registered(PREDICTORS)))
 
 
-def _listed(name: str, package: str) -> Listed:
+def list_predictor(name: str) -> Listed:
+    """One that is registered; where its package is broken, with the reason.
+
+    Args:
+        name: as registered.
+    """
+    package = package_of(registered(PREDICTORS)[name])
     try:
         adapter = find_adapter(name)
     except PredictorError as error:

@@ -27,8 +27,10 @@ def predictors_table(listed: Sequence[Listed]) -> RenderableType:
             " ensembler.predictors"
         )
     table = new_table("predictor")
-    for heading in ("package", "installed", "what it is"):
-        table.add_column(heading, overflow="fold")
+    table.columns[0].no_wrap = True  # to be copied whole
+    table.add_column("package", overflow="fold")
+    table.add_column("installed", no_wrap=True)
+    table.add_column("what it is")
     for one in listed:
         table.add_row(one.name, one.package, "yes" if one.installed else "no", one.about)
     wanting: dict[str, list[str]] = {}

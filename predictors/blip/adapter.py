@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 class BlipConfig(Wording):
     """How captions are searched for; `prompt` is how each begins, and is not part of its text."""
 
-    prompt: str = ""
+    prompt: str = Field(default="", description="how each caption begins; not part of its text")
 
 
 class Blip:

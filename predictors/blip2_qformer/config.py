@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from ensembler.store.model import Frozen
-from predictors.shared.heads import HeadConfig
+from predictors.shared.heads import HEAD, UNIT, HeadConfig
 
 
 class Blip2QFormerConfig(Frozen):
     """How the Q-Former's query vectors become one, and the head on it."""
 
-    # mean: of all query vectors. first: that of the first query, as a class token.
-    pooling: Literal["mean", "first"] = "mean"
-    head: HeadConfig = HeadConfig(kind="linear", dim=384)
-    normalise_output: bool = False  # vectors of unit length
+    pooling: Literal["mean", "first"] = Field(
+        default="mean",
+        description="mean: of all query vectors; first: that of the first query, as a class token",
+    )
+    head: HeadConfig = Field(default=HeadConfig(kind="linear", dim=384), description=HEAD)
+    normalise_output: bool = Field(default=False, description=UNIT)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
 from predictors.shared.text import ENCODER, load_text_head
@@ -22,9 +24,11 @@ class CaptionerConfig(Wording):
     Florence-2 a task such as "<CAPTION>".
     """
 
-    question: str = ""
-    # What the weights are kept in. Half of float32 lets a model of billions fit a GPU.
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    question: str = Field(default="", description="as the model was trained to be asked")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        default="float32",
+        description="of the weights: half of float32 lets a model of billions fit a GPU",
+    )
 
 
 class AnyCaptioner:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LogitsProcessorList
 
 from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Described
 from predictors.clip_gpt2.config import ClipGpt2Config
 from predictors.clip_gpt2.mapper import PrefixMapper
 from predictors.shared.hf import load_model, load_tokenizer
+from predictors.shared.nan_watch import NanWatch
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead
 from predictors.shared.tower import load_tower
@@ -66,21 +67,23 @@ class PrefixCaptioner:
     def describe(self, images: NDArray[np.uint8]) -> Described:
         """The texts that are encoded, prefix and suffix included, and their vectors.
 
-        A vector is NaN where the language model was given NaN, as when half precision overflows.
+        A vector is NaN where the language model was given or made NaN, as when half precision
+        overflows.
         """
         if len(images) == 0:
             return self._head.describe([])
         with torch.inference_mode():
             prefix = self._mapper(self._tower(to_tensor(images, self.preprocess, self._device)))
             lost = ~prefix.isfinite().flatten(1).all(dim=1)
-            texts = self._continued(prefix.masked_fill(lost[:, None, None], 0.0))
+            texts, astray = self._continued(prefix.masked_fill(lost[:, None, None], 0.0))
         described = self._head.describe(texts)
-        described.embeddings[lost.cpu().numpy()] = np.nan
+        described.embeddings[lost.cpu().numpy() | astray] = np.nan
         return described
 
-    def _continued(self, prefix: torch.Tensor) -> list[list[str]]:
-        """The texts of each image, the likeliest first."""
+    def _continued(self, prefix: torch.Tensor) -> tuple[list[list[str]], NDArray[np.bool_]]:
+        """The texts of each image, the likeliest first, and of which some token's score was NaN."""
         each, end = self._config.hypotheses, self._tokenizer.eos_token_id
+        watch = NanWatch(len(prefix))
         tokens = self._language.generate(
             inputs_embeds=prefix,
             attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long, device=prefix.device),
@@ -91,10 +94,11 @@ class PrefixCaptioner:
             max_new_tokens=self._config.max_tokens,
             eos_token_id=end,
             pad_token_id=end,
+            logits_processor=LogitsProcessorList([watch]),
         )
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         texts = [text.strip() for text in texts]
-        return [texts[start : start + each] for start in range(0, len(texts), each)]
+        return [texts[at : at + each] for at in range(0, len(texts), each)], watch.seen
 
 
 def _check_fit(config: ClipGpt2Config, language: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401 - untyped library

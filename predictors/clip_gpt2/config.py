@@ -6,7 +6,8 @@ from pydantic import Field
 
 from ensembler.store.model import Frozen
 from predictors.clip_vit.adapter import ClipViTConfig
-from predictors.shared.heads import HeadConfig
+from predictors.shared.heads import HEAD, HeadConfig
+from predictors.shared.tower_config import MODEL
 from predictors.shared.wording import Wording
 
 
@@ -16,21 +17,27 @@ class FrozenClipConfig(ClipViTConfig):
     Of unit length where `normalise_output` says so, and the mapper was trained on such.
     """
 
-    model: str = Field(default="vit_base_patch32_clip_quickgelu_224.openai", pattern="^vit_.*clip")
-    head: HeadConfig = HeadConfig(kind="none")
+    model: str = Field(
+        default="vit_base_patch32_clip_quickgelu_224.openai",
+        pattern="^vit_.*clip",
+        description=MODEL,
+    )
+    head: HeadConfig = Field(default=HeadConfig(kind="none"), description=HEAD)
 
 
 class MapperConfig(Frozen):
     """A transformer of the language model's width, between an embedding and its prefix."""
 
-    prefix_tokens: int = Field(default=10, ge=1)  # that the language model continues
-    feature_tokens: int = Field(default=10, ge=1)  # that the embedding is unfolded to
-    layers: int = Field(default=8, ge=1)
-    heads: int = Field(default=8, ge=1)
+    prefix_tokens: int = Field(default=10, ge=1, description="that the language model continues")
+    feature_tokens: int = Field(default=10, ge=1, description="that the embedding is unfolded to")
+    layers: int = Field(default=8, ge=1, description="of the transformer")
+    heads: int = Field(default=8, ge=1, description="of attention, a divisor of the width")
 
 
 class ClipGpt2Config(Wording):
     """The three parts' shapes and how texts are searched for; the defaults are ClipCap's."""
 
-    tower: FrozenClipConfig = FrozenClipConfig()
-    mapper: MapperConfig = MapperConfig()
+    tower: FrozenClipConfig = Field(default=FrozenClipConfig(), description="the CLIP tower")
+    mapper: MapperConfig = Field(
+        default=MapperConfig(), description="from the embedding to the language model's prefix"
+    )

@@ -12,15 +12,19 @@ from typing import ClassVar
 from pydantic import Field
 
 from ensembler.store.model import Frozen
-from predictors.shared.tower_config import Features, TowerConfig
+from predictors.shared.tower_config import FEATURES, MODEL, Features, TowerConfig
 from predictors.tower.adapter import VisionTower
 
 
 class ClipViTConfig(TowerConfig):
     """A tower that timm names vit_…_clip_…."""
 
-    model: str = Field(default="vit_large_patch14_clip_quickgelu_336.openai", pattern="^vit_.*clip")
-    features: Features = "projected"
+    model: str = Field(
+        default="vit_large_patch14_clip_quickgelu_336.openai",
+        pattern="^vit_.*clip",
+        description=MODEL,
+    )
+    features: Features = Field(default="projected", description=FEATURES)
 
 
 class ClipViT(VisionTower):

@@ -11,9 +11,11 @@ from predictors.shared.wording import Wording
 class Sampling(Frozen):
     """How texts are drawn; the same image is given the same texts, whatever its batch."""
 
-    top_k: int = Field(ge=1)  # every token is one of as many likeliest
-    temperature: float = Field(default=1.0, gt=0.0)
-    seed: int = Field(default=0, ge=0)
+    top_k: int = Field(ge=1, description="every token is one of as many likeliest")
+    temperature: float = Field(
+        default=1.0, gt=0.0, description="the higher, the likelier are unlikely tokens"
+    )
+    seed: int = Field(default=0, ge=0, description="of the draw")
 
 
 class CocaConfig(Wording):
@@ -23,5 +25,9 @@ class CocaConfig(Wording):
     likeliest `hypotheses` are embedded.
     """
 
-    model: str | None = None  # as open_clip names it; None where a file says the architecture
-    sampling: Sampling | None = None
+    model: str | None = Field(
+        default=None, description="as open_clip names it; unset where a file says the architecture"
+    )
+    sampling: Sampling | None = Field(
+        default=None, description="texts are drawn, as many as beams, instead of searched for"
+    )

@@ -7,16 +7,20 @@ from typing import ClassVar
 from pydantic import Field
 
 from ensembler.store.model import Frozen
-from predictors.shared.tower_config import Features, TowerConfig
+from predictors.shared.tower_config import FEATURES, MODEL, Features, TowerConfig
 from predictors.tower.adapter import VisionTower
 
 
 class ConvNeXtConfig(TowerConfig):
     """A tower that timm names convnext…; `mean` gives the trunk's features."""
 
-    model: str = Field(default="convnext_large_mlp.clip_laion2b_ft_soup_320", pattern="^convnext")
-    features: Features = "projected"
-    image_size: int | None = Field(default=384, ge=1)
+    model: str = Field(
+        default="convnext_large_mlp.clip_laion2b_ft_soup_320",
+        pattern="^convnext",
+        description=MODEL,
+    )
+    features: Features = Field(default="projected", description=FEATURES)
+    image_size: int | None = Field(default=384, ge=1, description="of the square image, in pixels")
 
 
 class ConvNeXt(VisionTower):

@@ -15,17 +15,22 @@ from ensembler.store.model import Frozen
 class ClipConfig(Frozen):
     """A CLIP of open_clip."""
 
-    model: str = "ViT-H-14"  # as open_clip names the architecture
-    # Of the published weights, or those that yours were trained from: it decides colours and
-    # activation. None where open_clip records none of the architecture.
-    tag: str | None = "laion2b_s32b_b79k"
+    model: str = Field(default="ViT-H-14", description="as open_clip names the architecture")
+    # None where open_clip records no tag of the architecture.
+    tag: str | None = Field(
+        default="laion2b_s32b_b79k",
+        description="of the published weights, or of those that yours were trained from: it decides"
+        " colours and activation",
+    )
 
 
 class CaptionerConfig(Frozen):
     """The predictor that captions: a registered adapter and its config."""
 
-    adapter: str
-    config: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    adapter: str = Field(description="by the name that `ensembler predictors list` shows")
+    config: dict[str, Any] = Field(
+        default_factory=dict, validate_default=True, description="the adapter's own"
+    )
 
     @field_validator("config")
     @classmethod
@@ -46,7 +51,10 @@ class CaptionerConfig(Frozen):
 class InterrogatorConfig(Frozen):
     """Who captions, and how many phrases of which list follow."""
 
-    captioner: CaptionerConfig
-    clip: ClipConfig = ClipConfig()
-    # A vocabulary file's name without .txt → how many of its phrases, those of the best cosine.
-    phrases: dict[str, Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    captioner: CaptionerConfig = Field(description="who captions")
+    clip: ClipConfig = Field(default=ClipConfig(), description="who ranks the phrases")
+    phrases: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        min_length=1,
+        description="a vocabulary file's name without .txt = how many of its phrases, those of the"
+        " best cosine",
+    )

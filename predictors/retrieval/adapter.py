@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class RetrievalConfig(Frozen):
     """How many neighbours count; the farther of them count less, so that a few more do no harm."""
 
-    neighbours: int = Field(default=32, ge=1)
+    neighbours: int = Field(default=32, ge=1, description="whose targets are averaged")
 
 
 class Retrieval:
@@ -64,8 +65,9 @@ class Retrieval:
             PredictorError: a file is not what its role says, the reference set was made with other
                 features, or it has too few rows.
         """
+        from predictors.retrieval.checks import check_features
         from predictors.retrieval.features import load_features
-        from predictors.retrieval.references import check_features, load_references
+        from predictors.retrieval.references import load_references
         from predictors.retrieval.search import NeighbourSearch
 
         features = load_features(files["features"], device)
@@ -87,29 +89,40 @@ class Retrieval:
     ) -> dict[str, str]:
         """Make the reference set from a store's samples; see `Learner.learn`.
 
-        One that exists is kept, if each sample is in the fold that the store has it in: otherwise
-        a row would be predicted from its own target.
+        One that exists is kept, if it says of each of the store's samples what the store says:
+        the fold, lest a row be predicted from its own target, the target and the image.
 
         Raises:
-            PredictorError: the features cannot be loaded, or the reference set that exists has
-                other folds.
+            PredictorError: a role is not named under [files], the features cannot be loaded, or the
+                reference set that exists does not fit them or the store.
             StoreError: the store has no targets.
         """
-        from predictors.retrieval.features import image_features, load_features
+        from predictors.retrieval.checks import check_features, check_store
+        from predictors.retrieval.features import features_digest, image_features, load_features
         from predictors.retrieval.references import (
-            check_folds,
+            check_suffix,
             load_references,
             make_references,
             save_references,
         )
 
-        place = files["reference"]
+        lacking = [role for role in cls.roles if role not in files]
+        if lacking:
+            raise PredictorError(
+                f"retrieval's {' and '.join(lacking)} must be named under [files]: one reference"
+                " set serves all folds, each time without the fold in question"
+            )
+        place = check_suffix(files["reference"])
         if place.exists():
-            check_folds(load_references(place), store)
+            references = load_references(place)
+            check_features(references, files["features"])
+            check_store(references, store, images)
         else:
             targets = store.targets()  # first: a store may have none
+            if not place.parent.is_dir():
+                raise PredictorError(f"{place} cannot be made: there is no folder {place.parent}")
             features = load_features(files["features"], device)
+            made_with = features_digest(files["features"])
             found = image_features(features, images, device, progress)
-            made_with = files["features"]
             save_references(make_references(place, store.samples, targets, found, made_with))
         return {"reference": place.relative_to(out_dir).as_posix()}

@@ -1,8 +1,8 @@
 """The reference set: the images that are searched, as features, targets and folds, in one file.
 
-A .safetensors file of `features` (rows, dim) float16, `targets` (rows, d) float32 and `fold`
-(rows,) int64. Its metadata hold `references`, a JSON object of the rows' `ids` and of
-`features_sha256`, the digest of the folder whose predictor made the features.
+A .safetensors file of `features` (rows, dim) float16, `targets` (rows, d) float32, `fold` (rows,)
+int64 and `image_sha256` (rows, 32) uint8. Its metadata hold `references`, a JSON object of the
+rows' `ids` and of `features_sha256`, the digest of the predictor that made the features.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError, first_few
 from ensembler.files import atomic_write
-from ensembler.predicting.checkpoints import file_digest
-from ensembler.store.reader import Samples, Store
-from predictors.shared.weights import check_names, load_state
+from ensembler.store.reader import Samples
+from predictors.retrieval.features import ImageFeatures
+from predictors.shared.weights import load_state
 
 SUFFIX: Final = ".safetensors"
 METADATA: Final = "references"
 REMAKE: Final = "Remove the file, and `ensembler dump` makes it again"
-TENSORS: Final = {"features": ("float16", 2), "targets": ("float32", 2), "fold": ("int64", 1)}
+TENSORS: Final = {
+    "features": ("float16", 2),
+    "targets": ("float32", 2),
+    "fold": ("int64", 1),
+    "image_sha256": ("uint8", 2),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,8 @@ class References:
         fold: (rows,) int64, -1 where a row is in none.
         features: (rows, dim) float16, of unit length.
         targets: (rows, d) float32, of unit length.
-        features_sha256: of the folder that the features were made with.
+        image_sha256: (rows, 32) uint8, the digests of the images' files.
+        features_sha256: of the predictor that the features were made with.
     """
 
     path: Path
@@ -46,6 +52,7 @@ class References:
     fold: NDArray[np.int64]
     features: NDArray[np.float16]
     targets: NDArray[np.float32]
+    image_sha256: NDArray[np.uint8]
     features_sha256: str
 
     def without_fold(self, fold: int) -> References:
@@ -57,6 +64,7 @@ class References:
             fold=self.fold[kept],
             features=self.features[kept],
             targets=self.targets[kept],
+            image_sha256=self.image_sha256[kept],
         )
 
 
@@ -64,8 +72,8 @@ def make_references(
     path: Path,
     samples: Samples,
     targets: NDArray[np.float32],
-    features: Mapping[str, NDArray[np.float16]],
-    made_with: Path,
+    found: Mapping[str, ImageFeatures],
+    features_sha256: str,
 ) -> References:
     """A reference set of a store's samples.
 
@@ -73,23 +81,25 @@ def make_references(
         path: where it is to be saved.
         samples: of the store.
         targets: (samples, d) float32, theirs.
-        features: sample id → (dim,) float16; samples without are left out.
-        made_with: the features' folder.
+        found: sample id → its image's features; samples without are left out.
+        features_sha256: of the predictor that made them.
 
     Raises:
         PredictorError: no sample has features.
     """
-    rows = np.flatnonzero(np.isin(samples.id, list(features)))
+    rows = np.flatnonzero(np.isin(samples.id, list(found)))
     if not len(rows):
         raise PredictorError(f"{path} cannot be made: not a single image could be read")
     ids = samples.id[rows]
+    of_rows = [found[id_] for id_ in ids.tolist()]
     return References(
         path=path,
         ids=ids,
         fold=samples.fold[rows],
-        features=np.stack([features[id_] for id_ in ids.tolist()]),
+        features=np.stack([one.vector for one in of_rows]),
         targets=np.asarray(targets[rows]),
-        features_sha256=file_digest(made_with),
+        image_sha256=np.array([list(one.sha256) for one in of_rows], np.uint8),
+        features_sha256=features_sha256,
     )
 
 
@@ -101,7 +111,7 @@ def save_references(references: References) -> None:
     """
     from safetensors.numpy import save
 
-    path = _check_suffix(references.path)
+    path = check_suffix(references.path)
     about = {"features_sha256": references.features_sha256, "ids": references.ids.tolist()}
     content = save(
         {name: np.ascontiguousarray(getattr(references, name)) for name in TENSORS},
@@ -120,8 +130,19 @@ def load_references(path: Path) -> References:
     Raises:
         PredictorError: the file is no reference set, or was damaged.
     """
-    state = load_state(_check_suffix(path))
-    check_names(TENSORS, state, path)
+    state = load_state(check_suffix(path))
+    faults = [
+        f"{first_few(sorted(names))} {what}"
+        for what, names in (
+            ("missing", TENSORS.keys() - state),
+            ("unexpected", state.keys() - TENSORS),
+        )
+        if names
+    ]
+    if faults:
+        raise PredictorError(
+            f"{path} is no reference set of this version: {' and '.join(faults)}. {REMAKE}"
+        )
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     for name, (dtype, dimensions) in TENSORS.items():
         found = arrays[name]
@@ -136,49 +157,12 @@ def load_references(path: Path) -> References:
     return References(path=path, ids=np.array(ids, np.str_), features_sha256=digest, **arrays)
 
 
-def check_features(references: References, folder: Path) -> None:
-    """Refuse references whose features another predictor made: distances would mean nothing.
-
-    Args:
-        references: to be searched.
-        folder: of the predictor that makes the images' features.
+def check_suffix(path: Path) -> Path:
+    """Refuse a name that says another format.
 
     Raises:
-        PredictorError: with both digests.
+        PredictorError: with the name to give.
     """
-    digest = file_digest(folder)
-    if digest != references.features_sha256:
-        raise PredictorError(
-            f"{references.path} was made with features of the digest"
-            f" {references.features_sha256[:12]}, and {folder} has {digest[:12]}. {REMAKE}"
-        )
-
-
-def check_folds(references: References, store: Store) -> None:
-    """Refuse references that hold a store's samples in other folds: targets would leak.
-
-    Args:
-        references: to be searched for the store's samples, fold by fold.
-        store: its samples may be among the references, and others beside them.
-
-    Raises:
-        PredictorError: naming the first few ids.
-    """
-    samples = store.samples
-    dealt = dict(zip(samples.id.tolist(), samples.fold.tolist(), strict=True))
-    moved = [
-        f"{id_} ({fold}, in the store {dealt[id_]})"
-        for id_, fold in zip(references.ids.tolist(), references.fold.tolist(), strict=True)
-        if dealt.get(id_, fold) != fold
-    ]
-    if moved:
-        raise PredictorError(
-            f"{references.path} holds {len(moved)} of the store's samples in other folds:"
-            f" {first_few(moved)}; a row would find its own target. {REMAKE}"
-        )
-
-
-def _check_suffix(path: Path) -> Path:
     if path.suffix != SUFFIX:
         raise PredictorError(f"{path} cannot be a reference set: name it {path.stem}{SUFFIX}")
     return path

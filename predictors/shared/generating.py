@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForImageTextToText, LogitsProcessor, LogitsProcessorList
+from transformers import AutoModelForImageTextToText, LogitsProcessorList
 
 from ensembler.errors import PredictorError, first_few
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Described
 from predictors.shared.hf import load_model, load_processor, preprocess_of
+from predictors.shared.nan_watch import NanWatch
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead
 from predictors.shared.wording import Wording
@@ -34,18 +35,6 @@ class Prompt(NamedTuple):
 
     tokens: dict[str, Any]
     echo: int
-
-
-class _NanWatch(LogitsProcessor):
-    """Changes no score, and remembers for which images one was NaN."""
-
-    def __init__(self, images: int) -> None:
-        self.seen = np.zeros(images, dtype=bool)
-
-    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        of_beams = scores.isnan().any(dim=1).reshape(len(self.seen), -1)
-        self.seen |= of_beams.any(dim=1).cpu().numpy()
-        return scores
 
 
 class ImageToText:
@@ -119,7 +108,7 @@ class ImageToText:
         """The hypotheses, and (n,) of which images some token's score was NaN."""
         if len(images) == 0:
             return [], np.zeros(0, dtype=bool)
-        each, watch = self._wording.hypotheses, _NanWatch(len(images))
+        each, watch = self._wording.hypotheses, NanWatch(len(images))
         tokens = self._generate(
             images,
             self._prompt.tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,10 @@ from ensembler.store.model import Frozen
 
 if TYPE_CHECKING:
     import torch
+
+
+HEAD: Final = "the layers from the features to the vector"
+UNIT: Final = "vectors of unit length"
 
 
 class HeadConfig(Frozen):
@@ -21,9 +25,14 @@ class HeadConfig(Frozen):
     mlp: in → hidden, GELU → … → dim, one layer for each hidden width.
     """
 
-    kind: Literal["none", "linear", "wide", "mlp"]
-    dim: int | None = Field(default=None, ge=1)  # numbers in a vector
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()  # widths between features and vector
+    kind: Literal["none", "linear", "wide", "mlp"] = Field(
+        description="none: the features are the vector; linear: without a bias; wide: one hidden"
+        " layer with BatchNorm and ReLU; mlp: hidden layers with GELU"
+    )
+    dim: int | None = Field(default=None, ge=1, description="numbers in a vector")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="widths between features and vector"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> HeadConfig:

@@ -15,12 +15,16 @@ INSTALL: Final = "oof-ensembler[captioners]"
 class Wording(Frozen):
     """How texts are searched for, framed and averaged."""
 
-    beams: int = Field(default=3, ge=1)
-    hypotheses: int = Field(default=1, ge=1)  # the best beams, whose embeddings are averaged
-    min_tokens: int = Field(default=1, ge=1)  # of a caption; its prompt does not count
-    max_tokens: int = Field(default=30, ge=1)
-    prefix: str = ""  # before every caption that is encoded, as it stands
-    suffix: str = ""
+    beams: int = Field(default=3, ge=1, description="searched at once")
+    hypotheses: int = Field(
+        default=1, ge=1, description="the best beams, whose embeddings are averaged"
+    )
+    min_tokens: int = Field(default=1, ge=1, description="of a caption; its prompt does not count")
+    max_tokens: int = Field(default=30, ge=1, description="of a caption; its prompt does not count")
+    prefix: str = Field(
+        default="", description="before every caption that is encoded, as it stands"
+    )
+    suffix: str = Field(default="", description="behind every caption that is encoded")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

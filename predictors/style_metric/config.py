@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from predictors.shared.heads import HeadConfig
-from predictors.shared.tower_config import TowerConfig
+from predictors.shared.heads import HEAD, HeadConfig
+from predictors.shared.tower_config import MODEL, TowerConfig
 
 
 class StyleMetricConfig(TowerConfig):
@@ -16,8 +16,12 @@ class StyleMetricConfig(TowerConfig):
     Both see the same image, at the size of the CLIP tower, each with the colours it was trained on.
     """
 
-    model: str = "vit_large_patch14_clip_quickgelu_224.openai"
-    features: Literal["gem"] = "gem"
-    gem_power: float = Field(default=2.0, gt=0.0)
-    style_model: str = "convnext_base.fb_in22k_ft_in1k_384"  # as timm names it
-    head: HeadConfig = HeadConfig(kind="mlp", dim=384, hidden=(4096, 4096, 4096, 4096))
+    model: str = Field(default="vit_large_patch14_clip_quickgelu_224.openai", description=MODEL)
+    features: Literal["gem"] = Field(default="gem", description="of the CLIP tower")
+    gem_power: float = Field(default=2.0, gt=0.0, description="the p of gem")
+    style_model: str = Field(
+        default="convnext_base.fb_in22k_ft_in1k_384", description="whose Gram features join"
+    )
+    head: HeadConfig = Field(
+        default=HeadConfig(kind="mlp", dim=384, hidden=(4096, 4096, 4096, 4096)), description=HEAD
+    )

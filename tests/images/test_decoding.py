@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import struct
 import subprocess
@@ -241,6 +242,24 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         decode(tmp_path / "a.png")
     with pytest.raises(ImageError, match="cannot be read: Is a directory;"):
         decode(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "short",
+    [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOMEM, "No"), MemoryError()],
+)
+def test_a_process_that_is_short_of_something_does_not_blame_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: BaseException
+) -> None:
+    path = save(Image.fromarray(GREY), tmp_path / "a.png")
+
+    def fail(*_: object, **__: object) -> None:
+        raise short
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(InputError, match=r"because of this process.*fewer --workers") as caught:
+        decode(path)
+    assert not isinstance(caught.value, ImageError)
 
 
 @pytest.mark.parametrize("suffix", [*LOSSLESS, "jpg"])

@@ -23,7 +23,9 @@ class Mean:
     dim = 3
     preprocess = Preprocess(height=2, width=2)
 
-    def __init__(self, most: int = 99, error: type[BaseException] = MemoryError) -> None:
+    def __init__(
+        self, most: int = 99, error: type[BaseException] | BaseException = MemoryError
+    ) -> None:
         self.most, self.error = most, error
         self.sizes: list[int] = []
 
@@ -79,6 +81,23 @@ def test_torchs_out_of_memory_is_known_too(images: Images) -> None:
 
     found = embed_batch(Mean(3, torch.cuda.OutOfMemoryError), images)
     assert len(found.vectors) == 7
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "MPS backend out of memory (MPS allocated: 8 GB)",
+    ],
+)
+def test_memory_that_ends_in_a_plain_runtime_error_is_known_by_its_words(
+    said: str, images: Images
+) -> None:
+    found = embed_batch(Mean(3, RuntimeError(said)), images)
+    np.testing.assert_array_equal(found.vectors, Mean().embed(images))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        embed_batch(Mean(3, RuntimeError("mat1 and mat2 cannot be multiplied")), images)
 
 
 def test_an_image_that_does_not_fit_alone_is_an_error(images: Images) -> None:

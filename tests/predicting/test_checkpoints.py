@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +98,36 @@ def test_files_are_found_in_the_first_folder_that_has_them(root: Path, tmp_path:
     found = locate_checkpoints(origin(root), [root, tmp_path / "other"], member="m")
     assert [one.files["weights"] for one in found] == [root / "fold0.npy", root / "fold1.npy"]
     verify_checkpoints(found, member="m")
-    found = locate_checkpoints(origin(root), [tmp_path / "other", root], member="m")
-    assert found[1].files["weights"] == tmp_path / "other/fold1.npy"
+
+
+def test_of_several_files_of_one_path_the_one_with_the_right_digest_is_taken(
+    root: Path, tmp_path: Path
+) -> None:
+    made = origin(root)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "fold1.npy").write_bytes(name.encode())
+    folders = [tmp_path / "first", tmp_path / "second", root]
+    assert locate_checkpoints(made, folders, member="m")[1].files["weights"] == root / "fold1.npy"
+    (root / "fold1.npy").unlink()
+    found = locate_checkpoints(made, folders, member="m")  # none is right: told when verified
+    assert found[1].files["weights"] == tmp_path / "first/fold1.npy"
+
+
+def test_a_process_does_not_outlive_its_work_to_finish_a_digest(root: Path) -> None:
+    made = origin(root)
+    (root / "fold0.npy").unlink()
+    os.mkfifo(root / "fold0.npy")  # hashing it would never end
+    code = (
+        "import sys; from pathlib import Path; from ensembler.store.model import Origin;"
+        "from ensembler.predicting.checkpoints import locate_checkpoints, verifying;"
+        "origin = Origin.model_validate_json(sys.argv[2]);"
+        "found = locate_checkpoints(origin, [Path(sys.argv[1])], member='m');"
+        "print(verifying(found, member='m').done())"
+    )
+    command = [sys.executable, "-c", code, str(root), made.model_dump_json()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "False\n"
 
 
 def test_all_missing_files_are_told_at_once_with_the_nearest(root: Path) -> None:

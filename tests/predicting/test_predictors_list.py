@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -56,3 +57,15 @@ def test_an_environment_without_predictors_says_how_one_is_registered(
     monkeypatch.setattr(plugins, "entry_points", lambda **_: [])
     assert "no predictors are registered" in ensembler("predictors", "list").out
     assert json.loads(ensembler("predictors", "list", "--json").out) == {}
+
+
+def test_a_name_is_never_broken_however_long_the_package(
+    ensembler: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "a_predictor_whose_name_somebody_made_long"
+    entry = EntryPoint(long, "colours:Colours", plugins.PREDICTORS)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: [entry])
+    monkeypatch.setattr("ensembler.predicting.listing.package_of", lambda _: "package-" * 8)
+    lines = ensembler("predictors", "list").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(f"{long} ") for line in lines)

@@ -92,6 +92,29 @@ def test_a_deadline_is_a_duration(ensembler: Run) -> None:
 
 
 @pytest.mark.usefixtures("world")
+def test_a_deadline_too_short_for_any_member_gives_the_prior_and_exits_4(ensembler: Run) -> None:
+    ran = ensembler("predict", "images", "--deadline", "0.001s", "--device", "cpu", "--json")
+    assert ran.code == 4
+    assert json.loads(ran.out)["prior_rows"] == 10
+    assert "Warning: members were dropped: a, b; every row got the prior" in ran.err
+    assert len(Path("submission.csv").read_text().splitlines()) == 1 + 10 * 5
+
+
+def test_a_checkpoint_that_is_missing_exits_4_and_with_strict_2(
+    world: Any,  # noqa: ANN401
+    ensembler: Run,
+) -> None:
+    (world.folder / "checkpoints" / "b-0.npy").unlink()
+    given = ("predict", "images", "--device", "cpu")
+    ran = ensembler(*given, "--strict")
+    assert (ran.code, ran.out) == (2, "")
+    assert "member 'b': looked in checkpoints and did not find b-0.npy (weights)" in ran.err
+    ran = ensembler(*given)
+    assert ran.code == 4
+    assert "dropped b: looked in checkpoints and did not find b-0.npy" in ran.out
+
+
+@pytest.mark.usefixtures("world")
 def test_an_interrupted_run_exits_130_and_the_same_command_goes_on(
     ensembler: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

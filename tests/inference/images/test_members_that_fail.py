@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ensembler.errors import InputError, PredictorError
-from ensembler.files import locked
 from ensembler.inference.missing import blend_without
 from ensembler.inference.work import WorkError
 from ensembler.spec.model import EnsembleSpec
@@ -36,7 +37,7 @@ def with_origin(spec: EnsembleSpec, name: str, **changes: Any) -> EnsembleSpec: 
         ({"exit_at": 1}, "its process ended with code 7: without a word"),
         ({"killed_at": 1}, "its process was killed by signal 9"),
         ({"raises_at": 0}, "its process ended with code 1: ArithmeticError: the tower fell"),
-        ({"nan": True}, "Predictor gives NaN or infinity for every image of a batch"),
+        ({"nan": True}, "Predictor gives NaN or infinity for every one of at least 32 images"),
         ({"memory": 0}, "device 'cpu' has too little memory for a single image"),
         ({"other_size": True}, "mean_colour prepares images as Preprocess(height=4, width=5"),
     ],
@@ -44,9 +45,9 @@ def with_origin(spec: EnsembleSpec, name: str, **changes: Any) -> EnsembleSpec: 
 def test_a_member_that_goes_wrong_is_dropped_and_the_others_are_weighted_anew(
     make_world: MakeWorld, fault: Mapping[str, Any], reason: str
 ) -> None:
-    world = make_world(PAIR)
+    world = make_world(PAIR, images=40)
     world.fault(a=fault)
-    prediction = world.predict()
+    prediction = world.predict(batch=20)
     assert (prediction.members, prediction.missing_members) == (("b",), ("a",))
     (dropped,) = [run for run in prediction.runs if run.dropped is not None]
     assert dropped.name == "a"
@@ -61,12 +62,37 @@ def test_rows_that_a_member_gives_nan_are_blended_from_the_others(make_world: Ma
     world.fault(a={"nan_at": 2})
     prediction = world.predict()
     assert prediction.members == ("a", "b")
-    reason = "has no vector of member 'a' but zeros or NaN"
-    assert prediction.failures == ((2, reason),)
+    ((position, reason),) = prediction.failures
+    assert position == 2
+    assert reason.startswith("has no vector of member 'a' but zeros or NaN; look at it")
     assert prediction.prior_rows == 0
     blend = world.spec.blend
     left = blend.model_copy(update={"members": blend.members[1:]})
     np.testing.assert_allclose(prediction.embeddings[2], world.naive(left)[2], atol=1e-5)
+
+
+def test_a_last_batch_without_a_finite_vector_does_not_cost_the_member(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(PAIR, images=4)
+    Image.new("RGB", (4, 4)).save(world.images / "i003.png")  # alone in the last batch
+    world.fault(a={"nan_below": 1})
+    prediction = world.predict()
+    assert prediction.members == ("a", "b")
+    assert [failure.position for failure in prediction.failures] == [3]
+
+
+def test_weights_found_broken_are_found_so_again_and_healed_ones_begin_anew(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(PAIR, images=40)
+    world.fault(a={"nan": True})
+    for _ in range(2):
+        assert world.predict().missing_members == ("a",)
+    world.fault()
+    healed = world.predict()
+    assert {run.name: run.embedded for run in healed.runs} == {"a": 40, "b": 0}
+    assert not healed.is_degraded
 
 
 def test_a_strict_run_refuses_instead_and_leaves_the_old_submission(make_world: MakeWorld) -> None:
@@ -102,6 +128,36 @@ def test_memory_that_does_at_some_batches_only_changes_nothing_but_rounding(
     np.testing.assert_allclose(tight.embeddings, plain.embeddings, atol=2e-6)
 
 
+def test_memory_that_ends_at_random_batches_changes_nothing_but_rounding(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(PAIR, images=30)
+    plain = world.predict(batch=8)
+    for seed in range(3):
+        batches = np.random.default_rng(seed).choice(20, size=4, replace=False).tolist()
+        world.fault(a={"no_memory_at": batches}, b={"no_memory_at": [7 - b for b in batches]})
+        tight = world.predict(batch=8, work=world.folder / f"tight{seed}")
+        assert not tight.is_degraded
+        np.testing.assert_allclose(tight.embeddings, plain.embeddings, atol=4e-6)
+
+
+def test_what_a_device_takes_at_once_is_kept_for_the_run_that_goes_on(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"a": {}}, images=16)
+    work = world.folder / "work"
+    world.fault(a={"no_memory_at": [0], "exit_at": 3})  # halved, and dead after one batch of 8
+    assert world.predict(batch=8, work=work).members == ()
+    (entry,) = work.glob("*/*/entry.json")
+    assert json.loads(entry.read_text())["limit"] == 4
+    world.fault()
+    went_on = world.predict(batch=8, work=work)
+    assert went_on.runs[0].embedded == 8
+    world.fault(a={"no_memory_at": [0]})
+    whole = world.predict(batch=8, work=world.folder / "whole")
+    np.testing.assert_array_equal(went_on.embeddings, whole.embeddings)
+
+
 @pytest.mark.parametrize("damage", ["swapped", "truncated", "pickled", "architecture"])
 def test_a_checkpoint_that_is_not_the_specs_is_dropped_before_a_row_of_it_is_kept(
     make_world: MakeWorld, damage: str
@@ -134,6 +190,15 @@ def test_a_swapped_checkpoint_is_named_with_both_digests(make_world: MakeWorld) 
     assert recorded in dropped.dropped
 
 
+def test_a_swapped_checkpoint_that_cannot_be_loaded_is_told_as_swapped(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(PAIR)
+    (world.folder / "checkpoints" / "a-0.npy").write_bytes(b"another model's")
+    (dropped,) = [run for run in world.predict().runs if run.dropped is not None]
+    assert "a-0.npy, has the sha256" in dropped.dropped
+
+
 def test_a_full_disk_ends_the_run_and_what_was_embedded_is_kept(make_world: MakeWorld) -> None:
     world = make_world({"a": {}}, images=12)
     world.fault(a={"disk_bytes": 7 * 5 * 4})
@@ -147,16 +212,20 @@ def test_a_full_disk_ends_the_run_and_what_was_embedded_is_kept(make_world: Make
     np.testing.assert_array_equal(world.predict().embeddings, whole.embeddings)
 
 
-def test_two_runs_in_one_work_folder_are_refused(make_world: MakeWorld) -> None:
+def test_a_second_run_in_one_work_folder_is_refused_and_the_first_goes_on(
+    make_world: MakeWorld,
+) -> None:
     world = make_world({"a": {}})
-    work = world.folder / "work"
-    work.mkdir()
-    (work / "lock").touch()
-    with (
-        locked(work / "lock"),
-        pytest.raises(InputError, match=r"another run is at work in .*work: wait for its end"),
-    ):
-        world.predict(work=work)
+    refused: list[str] = []
+
+    def meet(*_: object) -> None:
+        with pytest.raises(InputError, match=r"another run is at work in .*work: wait for") as told:
+            world.predict()
+        refused.append(str(told.value))
+
+    first = world.predict(progress=meet)
+    assert len(refused) == 4  # once a batch
+    assert not first.is_degraded
 
 
 def refusal(world: Any, **given: Any) -> str:  # noqa: ANN401
@@ -188,6 +257,26 @@ def test_all_members_that_cannot_be_made_here_are_named_before_any_work(
     assert "member 'f': preprocessing: height: Field required" in said
 
 
+@pytest.mark.parametrize("lacking", ["file", "adapter"])
+def test_a_member_that_cannot_be_made_here_is_dropped_like_one_that_fails(
+    make_world: MakeWorld, lacking: str
+) -> None:
+    world = make_world(PAIR)
+    spec, reason = world.spec, "did not find a-0.npy (weights)"
+    if lacking == "file":
+        (world.folder / "checkpoints" / "a-0.npy").unlink()
+    else:
+        spec, reason = with_origin(spec, "a", predictor="mean_color"), "did you mean 'mean_colour'?"
+    assert reason in refusal(world, spec=spec, strict=True)
+    prediction = world.predict(spec=spec)
+    assert (prediction.members, prediction.missing_members) == (("b",), ("a",))
+    (dropped,) = [run for run in prediction.runs if run.dropped is not None]
+    assert reason in dropped.dropped
+    assert prediction.expected_loss > 0.0
+    expected = world.naive(blend_without(world.spec, ["a"]))
+    np.testing.assert_allclose(prediction.embeddings, expected, atol=1e-5)
+
+
 def test_a_member_imported_from_files_cannot_be_made_from_images(make_world: MakeWorld) -> None:
     world = make_world(PAIR)
     members = tuple(m.model_copy(update={"origin": Origin()}) for m in world.spec.blend.members)
@@ -205,11 +294,11 @@ def test_ids_of_the_sample_submission_and_images_must_be_the_same(make_world: Ma
         sample.write_text("imgId_eId,val\n" + "".join(f"{key},0\n" for key in keys))
 
     asking("i000", "i001", "i002")
-    assert "it asks for ids without a prediction, i002: add their images" in refusal(
+    assert "it asks for ids without a prediction, i002: add their images to the folder" in refusal(
         world, sample=sample
     )
     asking("i000")
-    assert "it lacks predicted ids, i001: leave them out of the images" in refusal(
+    assert "it lacks predicted ids, i001: leave their images out of the folder" in refusal(
         world, sample=sample
     )
     asking("i001", "i000")

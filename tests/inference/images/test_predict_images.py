@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ensembler.inference import jobs
 from ensembler.metrics import unit_rows
 from ensembler.spec.model import decode_vector
 
@@ -87,7 +91,7 @@ def test_images_that_cannot_be_read_get_the_prior_and_are_listed(
     prior = unit_rows(decode_vector(world.spec.blend.prior.vector)[None])[0]
     np.testing.assert_allclose(prediction.embeddings[[3, 7]], [prior, prior], atol=1e-7)
     assert prediction.prior_rows == 2
-    header, *lines = (world.folder / "failures.csv").read_text().splitlines()
+    header, *lines = (world.folder / "submission.failures.csv").read_text().splitlines()
     assert header == '"id","file","reason"'
     assert lines[1].startswith('"i007","i007.png","is no sound PNG')
     again = world.predict()
@@ -108,6 +112,60 @@ def test_an_image_that_is_mended_is_all_that_the_next_run_embeds(
     assert not mended.is_degraded
     fresh = world.predict(batch=1, work=world.folder / "fresh")
     np.testing.assert_array_equal(mended.embeddings, fresh.embeddings)
+
+
+def test_an_image_that_could_not_be_read_for_once_is_tried_again(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world({"a": {}}, images=6)
+    image = world.images / "i003.png"
+    whole, stat = image.read_bytes(), image.stat()
+    image.write_bytes(bytes(len(whole)))  # as a disk that fails gives it; nothing else tells
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert [failure.position for failure in world.predict().failures] == [3]
+    image.write_bytes(whole)
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    again = world.predict()
+    assert again.runs[0].embedded == 3  # the batch that it belongs to
+    assert not again.is_degraded
+    fresh = world.predict(work=world.folder / "fresh")
+    np.testing.assert_array_equal(again.embeddings, fresh.embeddings)
+
+
+def test_two_submissions_in_one_folder_keep_their_own_lists_of_failures(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world({"a": {}}, images=3)
+    (world.images / "i001.png").write_text("not an image")
+    for name in ("one", "two"):
+        world.predict(out=world.folder / f"{name}.csv", work=world.folder / "work")
+    lists = [world.folder / f"{name}.failures.csv" for name in ("one", "two")]
+    assert all('"i001"' in listed.read_text() for listed in lists)
+
+
+@pytest.mark.parametrize("changed", ["code", "devices"])
+def test_vectors_of_another_release_or_kind_of_device_are_not_taken_over(
+    make_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    world = make_world({"a": {}}, images=3)
+    world.predict()
+    entries = set(world.out.with_name(".submission.csv.work").glob("*/*/entry.json"))
+    made_from = json.loads(entries.pop().read_text())["made_from"]
+    assert made_from["code"] == {"mean-colour": "1.0"}
+    assert made_from["devices"] == ["cpu"]
+    if changed == "code":
+        monkeypatch.setattr(jobs, "code_versions", lambda _: {"mean-colour": "1.1"})
+    else:
+        monkeypatch.setattr(
+            jobs, "make_jobs", partial(_as_if_on_cuda, jobs.make_jobs), raising=True
+        )
+        monkeypatch.setattr("ensembler.inference.images.make_jobs", jobs.make_jobs)
+    assert world.predict().runs[0].embedded == 3
+
+
+def _as_if_on_cuda(make: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+    *others, setups = given
+    return make(*others, [setup.model_copy(update={"device": "cuda:0"}) for setup in setups])
 
 
 def test_input_folders_are_left_as_they_are(make_world: Callable[..., Any]) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from ensembler.inference.messages import Embed, Load, Message, Setup, Stopped
-from ensembler.inference.work import EMBEDDED, PENDING, UNREADABLE, Entry, WorkError, open_work
+from ensembler.inference.work import (
+    EMBEDDED,
+    NOT_FINITE,
+    PENDING,
+    UNREADABLE,
+    Entry,
+    WorkError,
+    open_work,
+)
 from ensembler.inference.worker import Worker
 
 IMAGES = [f"{name}.png 7 8" for name in "abcdefghij"]
@@ -52,13 +60,36 @@ def test_a_batch_that_was_cut_short_is_pending_as_a_whole(
     assert entry.pending(batch).tolist() == pending
 
 
+def test_what_failed_for_a_reason_that_has_gone_is_pending_again(entry: Entry) -> None:
+    entry.write(rows(0), VECTORS[:1], unreadable=[2, 3], not_finite=[5])
+    entry.try_again(lambda position: position == 3)
+    assert entry.state()[[0, 2, 3, 5]].tolist() == [EMBEDDED, UNREADABLE, PENDING, NOT_FINITE]
+
+
+def test_an_entry_without_a_single_vector_is_begun_again(entry: Entry) -> None:
+    entry.write(rows(), VECTORS[:0], unreadable=[2], not_finite=[5, 6])
+    entry.try_again(lambda _: False)
+    assert entry.state()[[2, 5, 6]].tolist() == [UNREADABLE, PENDING, PENDING]
+
+
+def test_weights_are_broken_once_enough_images_have_no_finite_vector(tmp_path: Path) -> None:
+    with open_work(tmp_path / "work") as store:
+        entry = store.entry({"predictor": "x"}, [str(n) for n in range(50)], 3)
+    entry.write(rows(), VECTORS[:0], unreadable=[40, 41], not_finite=range(31))
+    assert not entry.is_barren()
+    entry.write(rows(), VECTORS[:0], not_finite=[31])
+    assert entry.is_barren()
+    entry.write(rows(49), VECTORS[:1])
+    assert not entry.is_barren()
+
+
 def test_an_entry_outlives_its_run_with_its_batch_size(tmp_path: Path) -> None:
     for run in range(2):
         with open_work(tmp_path / "work") as store:
             entry = store.entry({"predictor": "x"}, IMAGES, 3)
             assert entry.batch() == (None if run == 0 else 64)
             assert entry.is_whole() == bool(run)
-            entry.record_batch(64)
+            entry.record(batch=64)
             entry.write(rows(*range(10)), VECTORS)
             other = store.entry({"predictor": "y"}, IMAGES, 3)
             assert not other.is_whole()
@@ -67,13 +98,14 @@ def test_an_entry_outlives_its_run_with_its_batch_size(tmp_path: Path) -> None:
 def test_a_list_that_shares_images_with_another_begins_with_their_rows(tmp_path: Path) -> None:
     with open_work(tmp_path / "work") as store:
         entry = store.entry({"predictor": "x"}, IMAGES, 3)
-        entry.write(rows(0, 2, 3, 9), VECTORS[[0, 2, 3, 9]], unreadable=[5])
+        entry.write(rows(0, 2, 3, 9), VECTORS[[0, 2, 3, 9]], unreadable=[5], not_finite=[6])
         changed = ["new.png 1 1", *IMAGES[5:], "d.png 7 9", *IMAGES[:3]]
         other = store.entry({"predictor": "x"}, changed, 3)
         assert {changed[p] for p in np.flatnonzero(other.state() == EMBEDDED)} == {
             *(IMAGES[0], IMAGES[2], IMAGES[9])
         }
         assert {changed[p] for p in np.flatnonzero(other.state() == UNREADABLE)} == {IMAGES[5]}
+        assert {changed[p] for p in np.flatnonzero(other.state() == NOT_FINITE)} == {IMAGES[6]}
         np.testing.assert_array_equal(other.vectors[[7, 9, 5]], VECTORS[[0, 2, 9]])
         assert not other.vectors[[0, 1, 2, 3, 4, 6, 8]].any()
         foreign = store.entry({"predictor": "y"}, changed, 3)

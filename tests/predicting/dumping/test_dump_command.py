@@ -78,7 +78,7 @@ def test_bad_input_exits_with_2(make_studio: MakeStudio, ensembler: Run) -> None
         "nowhere",
     )
     assert (ran.code, ran.out) == (2, "")
-    assert "no.toml cannot be read as a predictor's definition" in ran.err
+    assert "there is no predictor's definition" in ran.err
 
 
 def test_an_interrupted_command_exits_with_130_and_goes_on(

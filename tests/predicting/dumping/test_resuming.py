@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ensembler.dumping.dump import default_work, dump
-from ensembler.errors import InputError
+from ensembler.errors import InputError, PredictorError
 from ensembler.store.create import create_store
 from ensembler.store.reader import Member, Store
 
@@ -111,11 +111,13 @@ def test_a_dump_killed_at_any_write_ends_with_the_same_bytes(make_studio: MakeSt
         ("config", "config"),
         ("weights", "checkpoints"),
         ("images", "images"),
+        ("pixels", "images"),
+        ("release", "code"),
         ("batch", "batch"),
     ],
 )
 def test_another_dump_in_the_work_folder_is_refused_with_both_digests(
-    make_studio: MakeStudio, change: str, differs: str
+    make_studio: MakeStudio, monkeypatch: pytest.MonkeyPatch, change: str, differs: str
 ) -> None:
     studio = make_studio()
     definition, _ = studio.folded()
@@ -127,6 +129,12 @@ def test_another_dump_in_the_work_folder_is_refused_with_both_digests(
         studio.weights("fold2.npy", 9)
     elif change == "images":
         studio.image(25).write_bytes(studio.image(25).read_bytes() + b"\0")
+    elif change == "pixels":  # of the same size
+        content = bytearray(studio.image(25).read_bytes())
+        content[-20] ^= 1
+        studio.image(25).write_bytes(content)
+    elif change == "release":
+        monkeypatch.setattr("ensembler.dumping.job.code_versions", lambda _: {"colours": "1.1"})
     batch = 5 if change == "batch" else 4
     with pytest.raises(InputError) as refused:
         studio.dump("reds", definition, batch=batch)
@@ -136,6 +144,35 @@ def test_another_dump_in_the_work_folder_is_refused_with_both_digests(
     assert f"they differ in {differs};" in told
     elsewhere = studio.folder / "elsewhere"
     assert studio.dump("reds", definition, batch=batch, work=elsewhere).resumed == 0
+
+
+def test_a_dump_that_was_refused_leaves_nothing_behind_and_its_correction_runs(
+    make_studio: MakeStudio,
+) -> None:
+    studio = make_studio()
+    definition, _ = studio.folded()
+    sound = (studio.folder / "models/fold0.npy").read_bytes()
+    (studio.folder / "models/fold0.npy").write_bytes(b"no matrix")
+    with pytest.raises(PredictorError, match="cannot be loaded"):
+        studio.dump("reds", definition)
+    assert not default_work(studio.store, "reds").exists()
+    (studio.folder / "models/fold0.npy").rename(studio.folder / "models/gone.npy")
+    with pytest.raises(PredictorError, match="does not exist"):
+        studio.dump("reds", definition)
+    assert not default_work(studio.store, "reds").exists()
+    (studio.folder / "models/fold0.npy").write_bytes(sound)
+    assert studio.dump("reds", definition).resumed == 0
+
+
+def test_a_key_without_a_finished_batch_is_replaced(make_studio: MakeStudio) -> None:
+    studio = make_studio()
+    definition, _ = studio.folded()
+    work = default_work(studio.store, "reds")
+    work.mkdir()
+    (work / "key.json").write_text('{"adapter":"another"}\n')
+    studio.dump("reds", definition)
+    assert studio.member("reds").record.rows == 26
+    assert not work.exists()
 
 
 def test_two_runs_at_once_in_one_work_folder_are_refused(make_studio: MakeStudio) -> None:

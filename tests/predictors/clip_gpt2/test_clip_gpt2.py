@@ -138,6 +138,26 @@ def test_a_vector_is_nan_where_the_prefix_overflows(
     np.testing.assert_array_equal(embedded[[0, 2]], expected[[0, 2]])
 
 
+def test_a_vector_is_nan_where_the_language_model_overflows_itself(
+    files: Files, noise: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner, images = load(files), noise(3)
+    expected = captioner.embed(images)
+    language = captioner._language
+    forward = language.forward
+
+    def overflowing(*args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of transformers
+        out = forward(*args, **kwargs)
+        beams = len(out.logits) // len(images)
+        out.logits[beams : 2 * beams] = torch.nan  # every beam of the second image
+        return out
+
+    monkeypatch.setattr(language, "forward", overflowing)
+    embedded = captioner.embed(images)
+    assert np.isnan(embedded[1]).all()
+    np.testing.assert_array_equal(embedded[[0, 2]], expected[[0, 2]])
+
+
 def test_a_folder_without_its_tokenizer_is_refused(files: Files, tmp_path: Path) -> None:
     folder = tmp_path / "gpt2"
     shutil.copytree(files["language"], folder, ignore=shutil.ignore_patterns("tokenizer*"))

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.contract import Predictor
-from predictors.retrieval.features import load_features
+from predictors.retrieval.features import features_digest, load_features
 from predictors.retrieval.references import References, save_references
 
 TARGET_DIM = 6
@@ -67,7 +66,8 @@ def write_references(
                     np.float16
                 ),
                 targets=targets,
-                features_sha256=file_digest(tower),
+                image_sha256=np.zeros((rows, 32), np.uint8),
+                features_sha256=features_digest(tower),
             )
         )
         return path

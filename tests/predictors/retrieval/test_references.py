@@ -17,6 +17,7 @@ from ensembler.predicting.contract import Learner, Predictor
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
 from predictors.retrieval.adapter import Retrieval, RetrievalConfig
+from predictors.retrieval.features import features_digest
 from predictors.retrieval.references import load_references, save_references
 
 Write = Callable[..., Path]
@@ -50,13 +51,18 @@ def images(tmp_path: Path, noise: Noise) -> dict[str, Path]:
 
 
 def learn(
-    tower: Path, folder: Path, store: Store, images: dict[str, Path], **more: object
+    tower: Path,
+    folder: Path,
+    store: Store,
+    images: dict[str, Path],
+    place: str = "sets/six.safetensors",
+    **more: object,
 ) -> dict[str, str]:
     assert isinstance(Retrieval, Learner)
     (folder / "sets").mkdir(exist_ok=True)
     return Retrieval.learn(
         RetrievalConfig(),
-        {"features": tower, "reference": folder / "sets" / "six.safetensors"},
+        {"features": tower, "reference": folder / place},
         store=store,
         images=images,
         device="cpu",
@@ -130,6 +136,87 @@ def test_references_of_another_store_serve_whatever_their_folds(
     assert learn(tower, tmp_path, store, images)
 
 
+def test_a_reference_set_of_other_targets_is_refused_naming_whose(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    found = load_references(tmp_path / learn(tower, tmp_path, store, images)["reference"])
+    targets = found.targets.copy()
+    targets[[0, 3]] = targets[[3, 0]]
+    save_references(replace(found, targets=targets))
+    match = r"2 of the store's samples with other targets: 92e911621, a\. Remove the file"
+    with pytest.raises(PredictorError, match=match):
+        learn(tower, tmp_path, store, images)
+    save_references(replace(found, targets=np.ones((5, 7), np.float32)))
+    with pytest.raises(PredictorError, match="5 of the store's samples with other targets"):
+        learn(tower, tmp_path, store, images)
+
+
+def test_a_reference_set_of_images_with_other_pixels_is_refused_naming_which(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], noise: Noise
+) -> None:
+    learn(tower, tmp_path, store, images)
+    Image.fromarray(noise(9)[8]).save(images["zebra"])
+    with pytest.raises(PredictorError, match="1 features of images that have changed since: zebra"):
+        learn(tower, tmp_path, store, images)
+
+
+def test_the_same_images_in_another_folder_are_the_same(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    learn(tower, tmp_path, store, images)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for id_, path in images.items():
+        (elsewhere / f"{id_}.png").write_bytes(path.read_bytes())
+    assert learn(tower, tmp_path, store, {id_: elsewhere / f"{id_}.png" for id_ in images})
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [("sets/six.npz", r"name it six\.safetensors"), ("none/six.safetensors", "there is no folder")],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_embedded(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], place: str, fault: str
+) -> None:
+    with pytest.raises(PredictorError, match=fault):
+        learn(tower, tmp_path, store, images, place=place, progress=pytest.fail)
+
+
+def test_a_reference_set_named_for_a_fold_is_refused(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    with pytest.raises(PredictorError, match=r"reference must be named under \[files\]"):
+        Retrieval.learn(
+            RetrievalConfig(),
+            {"features": tower},
+            store=store,
+            images=images,
+            device="cpu",
+            out_dir=tmp_path,
+        )
+
+
+def test_a_file_beside_the_features_changes_nothing(tower: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tower"
+    shutil.copytree(tower, folder)
+    before = features_digest(folder)
+    (folder / "notes.txt").write_text("trained in spring")
+    assert features_digest(folder) == before
+    with (folder / "tower.safetensors").open("ab") as weights:
+        weights.write(b" ")
+    assert features_digest(folder) != before
+
+
+def test_a_reference_set_without_the_digests_of_its_images_is_to_be_made_again(
+    tmp_path: Path,
+) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"features": np.ones((2, 3), np.float16)}, tmp_path / "old.safetensors")
+    with pytest.raises(PredictorError, match=r"no reference set of this version: .*image_sha256"):
+        load_references(tmp_path / "old.safetensors")
+
+
 def test_a_store_without_targets_is_refused_before_anything_is_embedded(
     tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
 ) -> None:
@@ -196,6 +283,7 @@ def test_tensors_without_the_names_of_their_rows_are_refused(tmp_path: Path) -> 
         "features": np.ones((2, 3), np.float16),
         "targets": np.ones((2, 4), np.float32),
         "fold": np.zeros(2, np.int64),
+        "image_sha256": np.zeros((2, 32), np.uint8),
     }
     save_file(arrays, path)
     with pytest.raises(PredictorError, match="does not say whose rows it holds"):

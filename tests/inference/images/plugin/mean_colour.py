@@ -71,6 +71,8 @@ class Predictor:
         vectors = features(images) @ self._matrix
         # What shares a batch moves the last bits, as it does on a real device.
         vectors = vectors + 1e-6 * vectors.mean(axis=0) if len(images) else vectors
+        if "nan_below" in self._faults:
+            vectors[images.mean(axis=(1, 2, 3)) < self._faults["nan_below"]] = np.nan
         if "nan_at" in self._faults:
             vectors[self._faults["nan_at"] :] = np.nan
         return np.where("nan" in self._faults, np.nan, vectors).astype(np.float32)
@@ -85,6 +87,8 @@ class Predictor:
         if batch == self._faults.get("raises_at"):
             raise ArithmeticError("the tower fell")
         if images > self._faults.get("memory", images):
+            raise MemoryError
+        if images > 1 and batch in self._faults.get("no_memory_at", ()):
             raise MemoryError
 
 
