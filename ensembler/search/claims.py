@@ -26,7 +26,7 @@ from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from ensembler.errors import first_few
-from ensembler.search.candidate import Result
+from ensembler.search.candidate import Result, Scaling
 from ensembler.search.record import Proposal, Record, Score, quiet_optuna
 from ensembler.search.results import DONE, complete, result_of
 
@@ -188,10 +188,9 @@ class SharedRecord(Record):
 
 def _units(batch: Sequence[Proposal]) -> list[Unit]:
     """Proposals that are scored in one matrix product: equal centring and norms."""
-    units: dict[object, Unit] = {}
+    units: dict[Scaling, Unit] = {}
     for proposal in batch:
-        candidate = proposal.candidate
-        units.setdefault((candidate.centred, candidate.alphas), []).append(proposal)
+        units.setdefault(proposal.candidate.scaling, []).append(proposal)
     return list(units.values())
 
 

@@ -98,12 +98,9 @@ class Record:
     def settle(self, batch: Sequence[Proposal], score: Score) -> list[Result]:
         """The results of a batch: looked up, or scored and recorded.
 
-        A batch of which the record has a part is scored whole: a matrix product of another size
-        would differ in the last digits, and with them what the sampler proposes next.
-
         Args:
             batch: proposals, in order.
-            score: scores them; called once at most.
+            score: scores some of them, to the same digits whichever; called once at most.
 
         Raises:
             StudyError: the record has other trials there.
@@ -113,10 +110,10 @@ class Record:
             proposal.check(trial)
         results = [self._results[p.index] for p in batch[: len(known)]]
         if len(known) < len(batch):
-            new = score(batch)[len(known) :]
-            for proposal, result in zip(batch[len(known) :], new, strict=True):
+            new = batch[len(known) :]
+            for proposal, result in zip(new, score(new), strict=True):
                 self.append(proposal, result)
-            results += new
+                results.append(result)
         return results
 
     def append(self, proposal: Proposal, result: Result) -> None:

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from ensembler.cli.main import main as command_line
+from tests.disk_changes import is_change
 
 STUDY = (
     'trials = 30\nmembers = ["m0", "m1"]\nnorms = ["none", "l2", "power"]\nvalidation = "none"\n'
 )
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 ROW, DELAYED = 6, 3  # how often one fit is killed; how many are killed from outside, twice each
 JOURNAL = "/ensemble.journal.running"
 
@@ -67,11 +67,8 @@ class Changes:
         return (kind, self.kinds.count(kind) - 1) == self._kill
 
     def _announced(self, event: str, args: tuple[Any, ...]) -> None:
-        if event == "open":
-            writes = isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
-        else:
-            writes = event in CHANGES
-        if writes and str(args[0]).startswith(self._folder) and self._change(event, str(args[0])):
+        inside = is_change(event, args) and str(args[0]).startswith(self._folder)
+        if inside and self._change(event, str(args[0])):
             die()
 
     def _syncing(self, descriptor: int) -> None:

@@ -3,9 +3,6 @@
 Usage: kill_at_every_step.py WORK COMMAND. WORK/base is copied to WORK/0, WORK/1, …; in copy k the
 command runs in a child process that dies, without any clean-up, at its k-th operation that changes
 the disk. The last copy is the one where the command ran to its end.
-
-The operations are the real ones: Python announces each before it happens (PEP 578). Only fsync is
-not announced, and is wrapped.
 """
 
 from __future__ import annotations
@@ -23,9 +20,9 @@ import pyarrow.parquet  # noqa: F401
 
 from ensembler.store.create import create_store
 from ensembler.store.writer import add_member, remove_member
+from tests.disk_changes import before_each_change
 
 KILLED = 86
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
     "create": lambda at: create_store(at / "new", at / "s.csv", targets=at / "t.npy"),
@@ -44,22 +41,7 @@ def arm(step: int, folder: Path) -> None:
             os._exit(KILLED)
         left -= 1
 
-    def watch(event: str, args: tuple[object, ...]) -> None:
-        if event == "open":
-            writes = isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
-            if writes and str(args[0]).startswith(str(folder)):
-                tick()
-        elif event in CHANGES:
-            tick()
-
-    flush = os.fsync
-
-    def counted_flush(descriptor: int) -> None:
-        tick()
-        flush(descriptor)
-
-    os.fsync = counted_flush  # type: ignore[assignment] # one argument, as it is called here
-    sys.addaudithook(watch)
+    before_each_change(folder, tick)
 
 
 def main(work: Path, command: str) -> None:

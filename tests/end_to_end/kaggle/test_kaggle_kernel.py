@@ -89,7 +89,7 @@ def test_what_is_attached_is_left_as_it_was(played: Played) -> None:
     assert played.before == played.after
 
 
-def test_every_gpu_takes_a_share_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_device_is_named_every_gpu_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the notebook, which names no device, leaves it to the run."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert find_devices(("auto",)) == ("cuda:0", "cuda:1")

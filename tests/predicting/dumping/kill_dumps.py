@@ -24,8 +24,8 @@ import pyarrow.parquet  # noqa: F401
 
 from ensembler.dumping.dump import dump
 from ensembler.store.reader import Store
+from tests.disk_changes import before_each_change
 
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 NEVER = 1 << 30
 PROGRESS = 12  # operations after which a resumed run has certainly got further
 
@@ -40,22 +40,7 @@ def arm(step: int, folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 
-    def watch(event: str, args: tuple[object, ...]) -> None:
-        if event == "open":
-            writes = isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
-            if writes and str(args[0]).startswith(str(folder)):
-                tick()
-        elif event in CHANGES:
-            tick()
-
-    flush = os.fsync
-
-    def counted_flush(descriptor: int) -> None:
-        tick()
-        flush(descriptor)
-
-    os.fsync = counted_flush  # type: ignore[assignment] # one argument, as it is called here
-    sys.addaudithook(watch)
+    before_each_change(folder, tick)
 
 
 def run(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
@@ -22,6 +23,7 @@ from ensembler.store.reader import Member, Store
 
 MakeStudio = Callable[..., Any]
 KILLER = Path(__file__).parent / "kill_dumps.py"
+ROOT = Path(__file__).parents[3]
 STRIDE = 7  # of the killed operations; a batch has six, so that each kind is met
 
 
@@ -96,7 +98,10 @@ def test_a_dump_killed_at_any_write_ends_with_the_same_bytes(make_studio: MakeSt
     for name in ("oof", "images", "models"):
         shutil.copytree(studio.folder / name, work / "base" / name)
     command = [sys.executable, str(KILLER), str(work), str(STRIDE)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    path = os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])  # the plug-in's, and this project
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     studio.dump("words", definition, batch=3)
     copies = [path for path in work.iterdir() if path.name != "base"]
