@@ -84,6 +84,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Keeps what is embedded so far.  [default: .OOF.NAME.dump beside OOF]",
 )
+@click.option(
+    "--image-cache",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keeps images, resized, for other dumps and `predict`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.pass_context
 def dump(
@@ -100,6 +106,7 @@ def dump(
     partial: bool,
     failures: Path | None,
     work: Path | None,
+    image_cache: Path | None,
     as_json: bool,
 ) -> None:
     """Embed the samples of store OOF and add them as member NAME.
@@ -125,9 +132,12 @@ def dump(
             partial=partial,
             failures=failures,
             work=work,
+            image_cache=image_cache,
             progress=advance,
         )
     click.echo(json.dumps(_document(oof, report), ensure_ascii=False) if as_json else _said(report))
+    if report.cache_fault:
+        click.echo(f"Images were decoded more often than need be: {report.cache_fault}", err=True)
     if report.failures:
         click.echo(
             f"Warning: {len(report.failures)} images gave no vector; {report.failures_file} says"
@@ -157,6 +167,7 @@ def _document(oof: Path, report: DumpReport) -> dict[str, object]:
         "failures": None if report.failures_file is None else str(report.failures_file),
         "uncovered": {str(fold): rows for fold, rows in report.uncovered.items()},
         "resumed": report.resumed,
+        "cache_fault": report.cache_fault,
     }
 
 

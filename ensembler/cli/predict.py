@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     show_default=".<out>.work",
     help="Images: keep what is embedded here, to go on from.",
 )
-@click.option("--image-cache", metavar="DIR", help="Images: keep them, resized, in this folder.")
+@click.option("--image-cache", metavar="DIR", help="Images: keep them, resized, for other runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.pass_context
 def predict(
@@ -78,7 +78,8 @@ def predict(
     """Blend the store of test embeddings or the folder of images INPUT into submission.csv.
 
     Rows that no member covers get the prior. Exits with 4 when a member of the spec is missing or
-    was dropped, the others then being weighted anew, or when images failed.
+    was dropped, the others then being weighted anew, when one was blended without some of its
+    checkpoints, or when images failed.
 
     Images are embedded by each of the spec's members; the same command goes on where an earlier one
     was stopped. Checkpoints are also looked for in the folders that ENSEMBLER_CHECKPOINTS names.
@@ -119,6 +120,10 @@ def predict(
 
             click.echo(as_text(images_table(of_images)) + "\n")
         click.echo(_summary(prediction, out))
+    if of_images is not None and of_images.cache_fault:
+        click.echo(
+            f"Images were decoded more often than need be: {of_images.cache_fault}", err=True
+        )
     warnings = list(_warnings(prediction, frozen, input, out))
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
@@ -160,6 +165,7 @@ def _result_of_images(prediction: ImagePrediction) -> dict[str, object]:
     return {
         "runs": [run._asdict() for run in prediction.runs],
         "expected_loss": prediction.expected_loss,
+        "cache_fault": prediction.cache_fault,
         "failures": [
             {"id": str(prediction.ids[failure.position]), "reason": failure.reason}
             for failure in prediction.failures
@@ -172,6 +178,7 @@ def _warnings(prediction: Prediction, spec: EnsembleSpec, source: str, out: str)
     from ensembler.inference.images import failures_path
     from ensembler.inference.missing import solves_weights
     from ensembler.inference.prediction import ImagePrediction
+    from ensembler.spec.composed import ComposedBlend
 
     of_images = isinstance(prediction, ImagePrediction)
     if prediction.missing_members:
@@ -182,12 +189,21 @@ def _warnings(prediction: Prediction, spec: EnsembleSpec, source: str, out: str)
         )
         if not prediction.members:
             what = "every row got the prior"
+        elif isinstance(spec.blend, ComposedBlend):
+            what = f"plain weights stand in for the composed blend: {what}"
         lacking = "members were dropped:" if of_images else f"{source} lacks"
         yield (
             f"{lacking} {first_few(prediction.missing_members)}; {what}, and the spec's scores do"
             " not hold for this blend."
         )
-    if isinstance(prediction, ImagePrediction) and prediction.failures:
+    if not isinstance(prediction, ImagePrediction):
+        return
+    for run in prediction.cut_short:
+        yield (
+            f"{run.name} was blended from {run.blended} of its {run.checkpoints} checkpoints:"
+            f" {run.dropped}."
+        )
+    if prediction.failures:
         yield (
             f"{len(prediction.failures)} images failed, and where no member has them they got the"
             f" prior; {failures_path(out)} says which and why."

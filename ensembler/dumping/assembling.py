@@ -4,36 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.dumping.plan import Plan
-from ensembler.dumping.work import Work
 from ensembler.predicting.averaging import averaged
+from ensembler.work.disk import written
+from ensembler.work.entry import EMBEDDED, Entry
 
 BLOCK: Final = 1 << 12  # rows at once; bounds memory
+AVERAGED: Final = "averaged.f32"  # in the entry's folder, where a fold has several checkpoints
 
 
 class Assembled(NamedTuple):
     """A member as it goes into the store.
 
     Attributes:
-        rows: (n,) int64, positions of the samples that have a vector, ascending; n may be 0.
+        images: (n,) int64, those that have a vector, ascending; n may be 0.
         vectors: (m, d) float32, memory-mapped.
-        at: (n,) int64, where among `vectors` that of each row is.
+        at: (n,) int64, where among `vectors` that of each is.
         mean_norm: mean length of the rows that are not zero; 0 where all are.
     """
 
-    rows: NDArray[np.int64]
+    images: NDArray[np.int64]
     vectors: NDArray[np.float32]
     at: NDArray[np.int64]
     mean_norm: float
 
 
-def assemble(plan: Plan, work: Work) -> Assembled:
-    """Choose, or average, the vector of every row.
+def assemble(plan: Plan, entry: Entry) -> Assembled:
+    """Choose, or average, the vector of every image.
 
     A fold of one checkpoint keeps its vectors as they are. In a fold of several, the directions are
     averaged and every row is brought to the mean length of all that these checkpoints gave there:
@@ -41,23 +44,34 @@ def assemble(plan: Plan, work: Work) -> Assembled:
 
     Args:
         plan: whose passes are all done.
-        work: that did them.
+        entry: that has their vectors.
 
     Returns:
         The member. A row that one of several checkpoints lacks is the others' average.
+
+    Raises:
+        WorkError: the disk is full.
     """
-    vectors = work.vectors(plan.layers)
-    there = np.zeros(vectors.shape[:2], dtype=np.bool_)
-    for number, one in enumerate(plan.passes):
-        there[one.layer, one.positions] = True
-        there[one.layer, sorted(work.done.failures[number])] = False
-    rows = at = np.flatnonzero(there.any(axis=0))
+    vectors = entry.vectors.reshape(plan.layers, plan.images, entry.dim)
+    there = (entry.state() == EMBEDDED).reshape(plan.layers, plan.images)
+    images = at = np.flatnonzero(there.any(axis=0))
     whole = vectors[0]
-    if plan.layers > 1 and len(rows):
-        whole = work.keep(_averaged(plan, vectors, rows), (len(rows), vectors.shape[2]))
-        at = np.arange(len(rows))
+    if plan.layers > 1 and len(images):
+        shape = (len(images), entry.dim)
+        whole = _kept(entry.folder / AVERAGED, _averaged(plan, vectors, images), shape)
+        at = np.arange(len(images))
     mean_norm = _mean_norm(whole[block] for block in _blocks(at))
-    return Assembled(rows, whole, at, mean_norm)
+    return Assembled(images, whole, at, mean_norm)
+
+
+def _kept(
+    place: Path, blocks: Iterable[NDArray[np.float32]], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Vectors written a block of rows at a time, so that memory is bounded; memory-mapped."""
+    with written(place), place.open("wb") as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype="<f4").data)
+    return np.memmap(place, dtype="<f4", mode="r", shape=shape)
 
 
 def _averaged(

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from functools import partial as bound
 from pathlib import Path
 from typing import Final
 
-from ensembler.dumping.assembling import Assembled, assemble
-from ensembler.dumping.embedding import embed_all
-from ensembler.dumping.images import find_sample_images
-from ensembler.dumping.job import Job, make_job
-from ensembler.dumping.plan import Plan, make_plan
-from ensembler.dumping.work import Work, working_in
+from ensembler.dumping.assembling import assemble
+from ensembler.dumping.embedding import MADE, embed_all
+from ensembler.dumping.images import SampleImages, find_sample_images
+from ensembler.dumping.job import make_job
+from ensembler.dumping.plan import make_plan
+from ensembler.dumping.record import joined_captions, lost_images, record_origin
 from ensembler.errors import InputError
 from ensembler.files import writable_file
-from ensembler.images.failures import write_failures
+from ensembler.images.failures import Failure, write_failures
+from ensembler.images.identity import file_identities
+from ensembler.images.preprocess import Preprocess
+from ensembler.images.sharing import shared_images
+from ensembler.images.stream import can_be_read
 from ensembler.predicting.batches import Precision
 from ensembler.predicting.definition import load_definition
 from ensembler.predicting.registry import check_installed, find_adapter
-from ensembler.store.model import Dtype, MemberRecord, Origin
+from ensembler.store.model import Dtype, MemberRecord
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_vectors, check_new_name
+from ensembler.work.entry import Entry
+from ensembler.work.store import RESIZED, open_work
 
 BATCH: Final = 32
 WORKERS: Final = 4
@@ -42,6 +50,8 @@ class DumpReport:
         missing: samples without an image.
         uncovered: fold → samples with an image that no checkpoint may embed.
         resumed: images that an earlier run had embedded.
+        cache_fault: why images were decoded more often than need be, as a full disk; None without
+            a reason.
     """
 
     member: MemberRecord
@@ -51,6 +61,7 @@ class DumpReport:
     missing: int
     uncovered: Mapping[int, int]
     resumed: int
+    cache_fault: str | None
 
 
 def dump(
@@ -67,6 +78,7 @@ def dump(
     partial: bool = False,
     failures: str | Path | None = None,
     work: str | Path | None = None,
+    image_cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> DumpReport:
     """Embed a store's samples out of fold and add them as a member.
@@ -87,25 +99,28 @@ def dump(
         partial: leave out samples without an image, instead of refusing them.
         failures: where images that gave no vector are listed; by default `<name>.failures.csv`.
         work: a folder for what is embedded so far; by default `.<store>.<name>.dump` beside the
-            store. It is removed when the member is in the store.
+            store. What this dump keeps there is removed when the member is in the store.
+        image_cache: a folder to keep resized images in; None keeps those that several checkpoints
+            of a fold share, and only while they run, in the work folder.
         progress: called after every batch.
 
     Returns:
         What was stored.
 
     Raises:
-        InputError: images are missing, another run is at work, the work folder holds another
-            dump's, the disk is full, or not a single image gave a vector.
+        InputError: images are missing, another run is at work, the work folder holds something
+            else, the disk is full, or not a single image gave a vector.
         PredictorError: the definition or a checkpoint cannot be used.
         StoreError: the name is taken or no name, or the store cannot be written.
     """
     opened = Store.open(store)
     check_new_name(opened, name)
-    listed = writable_file(failures or f"{name}.failures.csv")
+    report = writable_file(failures or f"{name}.failures.csv")
     definition = load_definition(predictor)
     check_installed(definition.adapter, find_adapter(definition.adapter))
     found = find_sample_images(opened.samples.id, images, partial=partial)
-    with working_in(default_work(opened.path, name) if work is None else Path(work)) as held:
+    place = default_work(opened.path, name) if work is None else Path(work)
+    with open_work(place) as held, shared_images(image_cache, place / RESIZED) as shared:
         job = make_job(
             definition,
             Path(predictor).parent,
@@ -114,45 +129,55 @@ def dump(
             device=device,
             batch=batch,
             precision=precision,
+            workers=workers,
             progress=bound(progress, "learning") if progress else None,
         )
-        plan = make_plan(job.checkpoints, opened.samples.fold, found.present)
-        held.begin(job.key(opened), len(opened.samples))
-        resumed = held.done.images
-        embed_all(
+        plan = make_plan(job.checkpoints, opened.samples.fold[found.positions])
+        made_from, listed = job.key(opened), plan.listed(file_identities(found.files.paths))
+        begun = held.find(made_from, listed)
+        resumed = 0
+        if begun is not None:
+            _try_again(begun, found)
+            resumed = plan.total - plan.left(begun, batch)
+        entry = embed_all(
             plan,
             job,
-            held,
+            begun,
+            bound(held.entry, made_from, listed),
             dim=opened.manifest.dim,
-            workers=workers,
+            shared=shared,
             progress=bound(progress, "embedding") if progress else None,
         )
-        whole = assemble(plan, held)
-        reasons = _failures(plan, held, whole)
-        if reasons or listed.exists():  # an earlier run's list must not stay
-            write_failures(listed, found.files, found.failures(reasons))
-        if not len(whole.rows):
-            raise InputError(f"none of {len(reasons)} images gave a vector; {listed} says why")
-        texts = held.done.captions
+        whole = assemble(plan, entry)
+        reasons = lost_images(entry, whole, plan.images)
+        if reasons or report.exists():  # an earlier run's list must not stay
+            failed = [Failure(position, why) for position, why in reasons.items()]
+            write_failures(report, found.files, failed)
+        if not len(whole.images):
+            raise InputError(f"none of {len(reasons)} images gave a vector; {report} says why")
         member = add_vectors(
             opened.path,
             name,
             whole.vectors,
-            rows=whole.rows,
+            rows=found.positions[whole.images],
             at=whole.at,
             dtype=dtype,
-            captions=[texts[row] for row in whole.rows.tolist()] if texts else None,
-            origin=_origin(job, held, whole),
+            captions=joined_captions(entry, whole, plan.images),
+            origin=record_origin(job, entry, whole),
         )
-        held.remove()
+        if work is None:
+            shutil.rmtree(place)  # with what other versions of the member have left there
+        else:
+            held.remove(entry)
     return DumpReport(
         member=member,
         samples=len(opened.samples),
-        failures={str(opened.samples.id[row]): why for row, why in reasons.items()},
-        failures_file=listed if reasons else None,
+        failures={str(found.files.ids[position]): why for position, why in reasons.items()},
+        failures_file=report if reasons else None,
         missing=len(opened.samples) - len(found.files),
         uncovered=plan.uncovered,
         resumed=resumed,
+        cache_fault=shared.fault,
     )
 
 
@@ -162,25 +187,11 @@ def default_work(store: Path, name: str) -> Path:
     return whole.with_name(f".{whole.name}.{name}.dump")
 
 
-def _failures(plan: Plan, work: Work, whole: Assembled) -> dict[int, str]:
-    """Positions of the samples without a vector from any checkpoint → why."""
-    reasons: dict[int, str] = {}
-    for number in range(len(plan.passes)):
-        reasons |= work.done.failures[number]
-    stored = set(whole.rows.tolist())
-    return {row: why for row, why in sorted(reasons.items()) if row not in stored}
-
-
-def _origin(job: Job, work: Work, whole: Assembled) -> Origin:
-    made = work.done.made
-    assert made is not None  # noqa: S101 - it has rows, so a predictor was loaded
-    return Origin(
-        predictor=job.adapter,
-        config=dict(job.config),
-        checkpoints=job.checkpoints,
-        preprocessing=made.preprocessing,
-        seconds_per_image=work.done.seconds_per_image,
-        mean_norm=whole.mean_norm,
-        device=job.device,
-        encoder=made.encoder,
-    )
+def _try_again(entry: Entry, found: SampleImages) -> None:
+    made = entry.known(MADE)
+    if made is None:
+        return
+    preprocess = Preprocess.model_validate(made["preprocessing"], strict=False)
+    paths = found.files.paths
+    readable = cache(lambda image: can_be_read(paths[image], preprocess))
+    entry.try_again(lambda row: readable(row % len(paths)))

@@ -31,6 +31,7 @@ class Job:
         device: as torch names it.
         batch: images embedded at once.
         precision: of the arithmetic.
+        workers: threads that decode.
     """
 
     adapter: str
@@ -41,16 +42,16 @@ class Job:
     device: str
     batch: int
     precision: Precision
+    workers: int
 
     def key(self, store: Store) -> dict[str, Any]:
-        """Plain data by which unfinished work is known again."""
+        """Plain data that decides a vector's bytes, beside its image."""
         return {
             "adapter": self.adapter,
             "code": code_versions(self.adapter),
             "config": dict(self.config),
             "checkpoints": [one.model_dump(mode="json") for one in self.checkpoints],
             "samples": store.manifest.samples.sha256,
-            "images": self.images.digest(),
             "device": self.device,
             "batch": self.batch,
             "precision": self.precision,
@@ -66,6 +67,7 @@ def make_job(
     device: str,
     batch: int,
     precision: Precision,
+    workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Job:
     """Make what a definition needs, where it learns from the store, and hash all its files.
@@ -78,6 +80,7 @@ def make_job(
         device: as torch names it.
         batch: images embedded at once.
         precision: of the arithmetic.
+        workers: threads that decode.
         progress: called while something is learned.
 
     Raises:
@@ -108,4 +111,5 @@ def make_job(
         device=device,
         batch=batch,
         precision=precision,
+        workers=workers,
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ensembler.errors import InputError, first_few
 from ensembler.store.model import Checkpoint
+from ensembler.work.entry import PENDING, Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Pass:
         fold: of the samples; -1 for those in none.
         checkpoint: its place among the definition's.
         layer: how many checkpoints of the same fold come before it.
-        positions: (k,) int64 of the samples that have an image, ascending.
+        positions: (k,) int64 among the images, ascending.
     """
 
     fold: int
@@ -33,12 +34,16 @@ class Pass:
 class Plan:
     """All passes of a dump.
 
+    A dump's vectors are those of every layer, one layer after another, each of all images.
+
     Attributes:
         passes: those of one checkpoint follow each other.
+        images: how many there are, of all folds.
         uncovered: fold → samples with an image that no checkpoint may embed.
     """
 
     passes: tuple[Pass, ...]
+    images: int
     uncovered: Mapping[int, int]
 
     @property
@@ -47,15 +52,34 @@ class Plan:
         return 1 + max(one.layer for one in self.passes)
 
     @property
-    def images(self) -> int:
-        """How many images are embedded in all, each as often as its fold has checkpoints."""
+    def total(self) -> int:
+        """Images to embed in all, each as often as its fold has checkpoints."""
         return sum(len(one.positions) for one in self.passes)
 
+    def done(self, entry: Entry) -> int:
+        """How many of these an entry has."""
+        state = entry.state()
+        return sum(int((state[self.rows(one)] != PENDING).sum()) for one in self.passes)
 
-def make_plan(
-    checkpoints: Sequence[Checkpoint], folds: NDArray[np.int64], present: NDArray[np.bool_]
-) -> Plan:
-    """Share the samples out.
+    def left(self, entry: Entry, batch: int) -> int:
+        """How many of these are in batches that an entry lacks."""
+        return sum(len(entry.pending(batch, self.rows(one))) for one in self.passes)
+
+    def rows(self, one: Pass) -> NDArray[np.int64]:
+        """Where among the dump's vectors those of a pass are, ascending."""
+        return one.layer * self.images + one.positions
+
+    def listed(self, images: Sequence[str]) -> list[str]:
+        """What each of the dump's vectors is of.
+
+        Args:
+            images: of each image, what changes when it does.
+        """
+        return [f"{layer} {image}" for layer in range(self.layers) for image in images]
+
+
+def make_plan(checkpoints: Sequence[Checkpoint], folds: NDArray[np.int64]) -> Plan:
+    """Share the images out.
 
     A checkpoint of fold k embeds the samples of fold k. Samples in no fold (-1) may have been
     trained on by every one of them and stay without a row. A predictor without fold checkpoints
@@ -63,14 +87,12 @@ def make_plan(
 
     Args:
         checkpoints: of the definition, in its order.
-        folds: (samples,) int64, -1 for none.
-        present: (samples,) bool, whether there is an image.
+        folds: (images,) int64, of the sample that each is of; -1 for none.
 
     Raises:
-        InputError: no sample with an image is in a fold that has a checkpoint.
+        InputError: no image's sample is in a fold that has a checkpoint.
     """
-    members = {int(fold): np.flatnonzero((folds == fold) & present) for fold in np.unique(folds)}
-    members = {fold: rows for fold, rows in members.items() if len(rows)}
+    members = {int(fold): np.flatnonzero(folds == fold) for fold in np.unique(folds)}
     passes: list[Pass] = []
     for number, checkpoint in enumerate(checkpoints):
         for fold in members if checkpoint.fold is None else [checkpoint.fold]:
@@ -88,4 +110,4 @@ def make_plan(
         )
     covered = {one.fold for one in passes}
     uncovered = {fold: len(rows) for fold, rows in members.items() if fold not in covered}
-    return Plan(passes=tuple(passes), uncovered=uncovered)
+    return Plan(passes=tuple(passes), images=len(folds), uncovered=uncovered)

@@ -1,70 +1,86 @@
-"""What a dump's work folder records: a line for the predictor, then one for each finished batch."""
+"""What a store keeps of a dumped member beside its vectors: captions, origin; and what was lost."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Final
 
-from ensembler.store.model import EncoderRecord, Frozen
+import numpy as np
 
+from ensembler.dumping.assembling import Assembled
+from ensembler.dumping.embedding import MADE
+from ensembler.dumping.job import Job
+from ensembler.errors import InputError
+from ensembler.store.model import EncoderRecord, Origin
+from ensembler.work.entry import NOT_FINITE, Entry
 
-class Made(Frozen):
-    """What a loaded predictor says of itself; every checkpoint of a dump says the same."""
-
-    dim: int
-    preprocessing: dict[str, Any]
-    encoder: EncoderRecord | None  # of a captioner's texts
-
-
-class Batch(Frozen):
-    """A finished batch; positions are those of samples."""
-
-    number: int  # of the pass
-    stop: int  # images of the pass that are settled with it
-    failures: dict[int, str]  # position → why it has no vector
-    captions: dict[int, str]  # position → text
-    seconds: float  # since the batch before
-    limit: int | None  # how many images the device took at once, where it refused more
+_BROKEN: Final = "its vector is NaN or infinite"
 
 
-class Record:
-    """What is done.
+def lost_images(entry: Entry, whole: Assembled, images: int) -> dict[int, str]:
+    """Images without a vector from any checkpoint → why, ascending.
 
-    Attributes:
-        made: None before the first checkpoint was loaded.
-        failures: pass → positions of samples without a vector → why.
-        captions: position → text; those of several checkpoints are joined by " | ".
-        limit: how many images the device took at once, where it refused more.
+    Args:
+        entry: of all layers.
+        whole: the member.
+        images: to a layer.
     """
+    broken = np.flatnonzero(entry.state() == NOT_FINITE).tolist()
+    reasons = dict.fromkeys(broken, _BROKEN) | entry.notes().unreadable
+    stored = set(whole.images.tolist())
+    by_image = {row % images: why for row, why in sorted(reasons.items())}
+    return {image: why for image, why in sorted(by_image.items()) if image not in stored}
 
-    def __init__(self) -> None:
-        self.made: Made | None = None
-        self.failures: defaultdict[int, dict[int, str]] = defaultdict(dict)
-        self.captions: dict[int, str] = {}
-        self.limit: int | None = None
-        self._stops: dict[int, int] = {}
-        self._seconds = 0.0
 
-    def add(self, batch: Batch) -> None:
-        """Take in a finished batch."""
-        self._stops[batch.number] = batch.stop
-        self.failures[batch.number] |= batch.failures
-        for position, text in batch.captions.items():
-            before = self.captions.get(position)
-            self.captions[position] = text if before is None else f"{before} | {text}"
-        self.limit = batch.limit
-        self._seconds += batch.seconds
+def joined_captions(entry: Entry, whole: Assembled, images: int) -> list[str] | None:
+    """The text of each of a member's rows; those of several checkpoints are joined by " | ".
 
-    def settled(self, number: int) -> int:
-        """Images of a pass that need not be embedded again."""
-        return self._stops.get(number, 0)
+    Args:
+        entry: of all layers.
+        whole: the member.
+        images: to a layer.
 
-    @property
-    def images(self) -> int:
-        """Images embedded, each as often as it went through a checkpoint."""
-        return sum(self._stops.values())
+    Returns:
+        (rows,) texts; None where the predictor gives none.
 
-    @property
-    def seconds_per_image(self) -> float:
-        """Of one checkpoint, decoding included where it was waited for; three digits."""
-        return float(f"{self._seconds / max(1, self.images):.3g}")
+    Raises:
+        InputError: the entry has lost texts.
+    """
+    texts: defaultdict[int, list[str]] = defaultdict(list)
+    for row, text in sorted(entry.notes().captions.items()):
+        texts[row % images].append(text)
+    if not texts:
+        return None
+    lacking = [image for image in whole.images.tolist() if image not in texts]
+    if lacking:
+        raise InputError(
+            f"{entry.folder} has lost the captions of {len(lacking)} images; delete it, and run the"
+            " same command again"
+        )
+    return [" | ".join(texts[image]) for image in whole.images.tolist()]
+
+
+def record_origin(job: Job, entry: Entry, whole: Assembled) -> Origin:
+    """What made a member.
+
+    Args:
+        job: with what its images were embedded.
+        entry: of all layers.
+        whole: the member, of one row at least.
+
+    Returns:
+        Its seconds per image are those of one checkpoint, decoding included where it was waited
+        for, in three digits.
+    """
+    made, note = entry.known(MADE), entry.notes()
+    encoder = made["encoder"]
+    return Origin(
+        predictor=job.adapter,
+        config=dict(job.config),
+        checkpoints=job.checkpoints,
+        preprocessing=made["preprocessing"],
+        seconds_per_image=float(f"{note.seconds / note.images:.3g}") if note.images else None,
+        mean_norm=whole.mean_norm,
+        device=job.device,
+        encoder=encoder and EncoderRecord.model_validate(encoder),
+    )

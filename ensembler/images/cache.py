@@ -65,7 +65,7 @@ class ImageCache:
         stat = path.stat()
         identity = [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
         name = f"{sha256_json(identity)[:32]}.rgb"
-        return self.folder / _folder_name(preprocess.geometry) / name
+        return geometry_folder(self.folder, preprocess) / name
 
     def _write(self, entry: Path, image: NDArray[np.uint8]) -> None:
         if self.fault is not None:
@@ -82,6 +82,11 @@ class ImageCache:
             self.fault = f"{self.folder} takes no more images: {error.strerror or error}"
             with suppress(OSError):
                 draft.unlink()
+
+
+def geometry_folder(folder: Path, preprocess: Preprocess) -> Path:
+    """Where a cache in a folder keeps the images of one geometry."""
+    return folder / _folder_name(preprocess.geometry)
 
 
 def _read(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

@@ -89,6 +89,15 @@ def load_image(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
     return resized(image, preprocess)
 
 
+def can_be_read(path: Path, preprocess: Preprocess) -> bool:
+    """Whether `load_image` gives an image."""
+    try:
+        load_image(path, preprocess)
+    except ImageError:
+        return False
+    return True
+
+
 class _Pending:
     """A batch whose images are on their way."""
 

@@ -1,4 +1,4 @@
-"""How much time there is, and how fast the members run here."""
+"""How much time there is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from ensembler.errors import InputError
@@ -60,48 +60,3 @@ class Deadline:
     def left(self) -> float:
         """Seconds that are left; negative once it has passed."""
         return self.at - self.clock() if self.at < math.inf else math.inf
-
-
-@dataclass(kw_only=True)
-class Speed:
-    """What an image costs here, learned from the members that have run.
-
-    A spec says what each member took where it was dumped; this machine is faster or slower by one
-    factor for all, which every member that runs measures again.
-
-    Attributes:
-        devices: how many share the images.
-    """
-
-    devices: int
-    _said: float = field(default=0.0, init=False)  # of what ran: seconds by the spec, and here
-    _took: float = field(default=0.0, init=False)
-    _unsaid: list[float] = field(default_factory=list, init=False)  # of what the spec is silent on
-
-    def expect(self, said: float | None, images: int) -> float:
-        """Seconds that images will take.
-
-        Args:
-            said: seconds per image by the spec, or None where it is silent: then as long as the
-                others that it is silent on took, at first nothing, so that one is tried.
-            images: how many, counted once for each checkpoint.
-        """
-        if said is None:
-            return images * (sum(self._unsaid) / len(self._unsaid) if self._unsaid else 0.0)
-        return images * said * (self._took / self._said if self._said else 1.0 / self.devices)
-
-    def learn(self, said: float | None, images: int, seconds: float) -> None:
-        """Take in what images took.
-
-        Args:
-            said: as for `expect`.
-            images: how many.
-            seconds: by the clock, with all devices at work.
-        """
-        if not images:
-            return
-        if said:
-            self._said += said * images
-            self._took += seconds
-        else:
-            self._unsaid.append(seconds / images)

@@ -12,23 +12,24 @@ import numpy as np
 
 from ensembler.errors import InputError
 from ensembler.files import writable_file
-from ensembler.images.decode import ImageError, check_pillow
+from ensembler.images.decode import check_pillow
 from ensembler.images.failures import Failure, write_failures
 from ensembler.images.find import ImageFiles, find_images
-from ensembler.images.stream import load_image
+from ensembler.images.sharing import SharedImages, shared_images
 from ensembler.inference.blend import blend_blocks
 from ensembler.inference.crew import Crew
 from ensembler.inference.deadline import Deadline
 from ensembler.inference.jobs import Job, find_members, make_jobs
+from ensembler.inference.missing import blend_of
 from ensembler.inference.order import Expectation
 from ensembler.inference.prediction import ImagePrediction, MemberRun
 from ensembler.inference.run import Progress, Run
 from ensembler.inference.settings import Settings, make_setups
 from ensembler.inference.submission import check_sample
-from ensembler.inference.work import UNREADABLE, open_work
 from ensembler.predicting.checkpoints import checkpoint_folders
 from ensembler.spec.model import EnsembleSpec
 from ensembler.store.reader import MANIFEST
+from ensembler.work.store import RESIZED, open_work
 
 WRITING_S: Final = 1e-6  # kept for blending and writing a number; measured .3e-6 on two cores
 
@@ -80,11 +81,15 @@ def predict_images(
     found = find_members(spec, checkpoint_folders(settings.checkpoints), strict=strict)
     setups = make_setups(settings, files)
     expectation = Expectation(spec)
-    with _work_folder(settings.work, out) as folder, open_work(folder) as work:
+    with (
+        _work_folder(settings.work, out) as folder,
+        open_work(folder) as work,
+        shared_images(settings.image_cache, folder / RESIZED) as shared,
+    ):
         jobs = make_jobs(spec, found.located, files, work, setups)
 
         def predict() -> ImagePrediction:
-            prediction = _blend(spec, expectation, files, run)
+            prediction = _blend(spec, expectation, files, run, shared)
             if out is not None:
                 prediction.to_submission(out, sample)
                 _write_failures(failures_path(out), files, prediction.failures)
@@ -94,6 +99,7 @@ def predict_images(
             run = Run(
                 jobs={job.name: job for job in jobs},
                 crew=crew,
+                images=shared,
                 deadline=deadline or Deadline(),
                 expectation=expectation,
                 batch=settings.batch,
@@ -102,8 +108,8 @@ def predict_images(
                 better=_unwritten if strict or out is None else predict,
                 reserve_s=0.0 if out is None else WRITING_S * len(files) * spec.dim,
                 runs=[
-                    MemberRun(m.name, len(m.origin.checkpoints), 0, 0.0, found.unusable[m.name])
-                    for m in spec.blend.members
+                    MemberRun(m.name, len(m.origin.checkpoints), 0, 0, 0.0, found.unusable[m.name])
+                    for m in spec.weighted.members
                     if m.name in found.unusable
                 ],
             )
@@ -127,43 +133,47 @@ def _find(folder: str | Path) -> ImageFiles:
 
 
 def _blend(
-    spec: EnsembleSpec, expectation: Expectation, files: ImageFiles, run: Run
+    spec: EnsembleSpec,
+    expectation: Expectation,
+    files: ImageFiles,
+    run: Run,
+    shared: SharedImages,
 ) -> ImagePrediction:
     """The blend of the members that have finished."""
-    blend = expectation.blend(run.finished)
-    members = [run.jobs[member.name] for member in blend.members]
+    blend = blend_of(spec, run.finished)
     plain = blend_blocks(
-        spec, blend, files.ids, lambda start, stop: (job.block(start, stop) for job in members)
+        spec,
+        blend,
+        files.ids,
+        lambda start, stop: {name: run.jobs[name].block(start, stop) for name in blend.members},
     )
     return ImagePrediction(
         **vars(plain),
         runs=tuple(run.runs),
-        failures=tuple(_failures(files, [run.jobs[name] for name in run.finished])),
+        failures=tuple(_failures([run.jobs[name] for name in run.finished])),
         expected_loss=expectation.loss(run.finished),
+        cache_fault=shared.fault,
     )
 
 
-def _failures(files: ImageFiles, jobs: Sequence[Job]) -> Iterator[Failure]:
-    """Images that failed in a member: unread, or given NaN; each once, with what is wrong."""
-    failed: dict[int, tuple[Job, bool]] = {}
+def _failures(jobs: Sequence[Job]) -> Iterator[Failure]:
+    """Images that failed in a member: unread, or given NaN; each once, with what is wrong.
+
+    Nothing is decoded here: this is the time that is kept for writing.
+    """
+    reasons: dict[int, str] = {}
     for job in jobs:
-        for entry in job.entries:
-            unread = entry.state() == UNREADABLE
+        for entry in job.whole():
+            reasons |= entry.notes().unreadable
+    for job in jobs:
+        for entry in job.whole():
             for position in np.flatnonzero(~entry.vectors.any(axis=1)).tolist():
-                failed.setdefault(position, (job, bool(unread[position])))
-    for position, (job, unread) in sorted(failed.items()):
-        reason = (
-            f"could not be read when member {job.name!r} ran, and can be now; run the same command"
-            " again"
-            if unread
-            else f"has no vector of member {job.name!r} but zeros or NaN; look at it, and replace"
-            " it if it is broken"
-        )
-        try:
-            load_image(files.paths[position], job.preprocess)
-            yield Failure(position, reason)
-        except ImageError as error:
-            yield Failure(position, error.reason)
+                reasons.setdefault(
+                    position,
+                    f"has no vector of member {job.name!r} but zeros or NaN; look at it, and"
+                    " replace it if it is broken",
+                )
+    return (Failure(position, reason) for position, reason in sorted(reasons.items()))
 
 
 @contextmanager

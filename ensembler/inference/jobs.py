@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,19 +14,20 @@ from pydantic import ValidationError
 
 from ensembler.errors import PredictorError
 from ensembler.faults import faults_of
-from ensembler.images.decode import ImageError
 from ensembler.images.find import ImageFiles
 from ensembler.images.identity import file_identities
 from ensembler.images.preprocess import Preprocess
-from ensembler.images.stream import load_image
+from ensembler.images.stream import can_be_read
 from ensembler.inference.messages import Setup
-from ensembler.inference.work import Entry, WorkStore
 from ensembler.predicting.averaging import averaged
 from ensembler.predicting.checkpoints import Located, locate_checkpoints
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import check_installed, find_adapter
 from ensembler.predicting.versions import code_versions
-from ensembler.spec.model import EnsembleSpec, MemberSpec
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.weighted import MemberSpec
+from ensembler.work.entry import Entry
+from ensembler.work.store import WorkStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +51,25 @@ class Job:
         """The member's name."""
         return self.member.name
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all its vectors are there."""
-        return all(entry.is_whole() for entry in self.entries)
+    def whole(self) -> list[Entry]:
+        """The checkpoints that all images went through, to some good."""
+        return [one for one in self.entries if one.is_whole() and not one.is_barren()]
 
-    def images_left(self) -> int:
-        """Images still to be embedded, counted once for each checkpoint."""
-        return sum(len(entry.pending(1)) for entry in self.entries)
+    def parts(self) -> list[int]:
+        """Images still to be embedded, of each checkpoint that is not whole."""
+        left = (len(entry.pending(1)) for entry in self.entries)
+        return [images for images in left if images]
 
     def block(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The member's rows of images start..stop-1.
+        """The member's rows of images start..stop-1, from the checkpoints that are whole.
 
-        Of several checkpoints, which have each seen all folds but one, the average direction at the
-        member's mean out-of-fold length; of a single one the vectors as they are.
+        Of several, which have each seen all folds but one, the average direction at the member's
+        mean out-of-fold length; of a single one the vectors as they are.
 
         Returns:
             (stop - start, d) float32; zero rows where an image has none.
         """
-        blocks = [entry.vectors[start:stop] for entry in self.entries]
+        blocks = [entry.vectors[start:stop] for entry in self.whole()]
         length = self.member.origin.mean_norm
         return (
             blocks[0] if len(blocks) == 1 or length is None else averaged(np.stack(blocks), length)
@@ -101,7 +102,7 @@ def find_members(spec: EnsembleSpec, folders: Sequence[Path], *, strict: bool) -
     """
     located: dict[str, tuple[Located, ...]] = {}
     unusable: dict[str, str] = {}
-    for member in spec.blend.members:
+    for member in spec.weighted.members:
         try:
             located[member.name] = _find(member, folders)
         except PredictorError as error:
@@ -133,9 +134,11 @@ def make_jobs(
         WorkError: the work store cannot be written.
     """
     images = file_identities(files.paths)
+    # Asked once, however many checkpoints could not read an image.
+    readable = cache(lambda position, as_: can_be_read(files.paths[position], as_))
     kinds = sorted({setup.device.partition(":")[0] for setup in setups})
     jobs = []
-    for member in spec.blend.members:
+    for member in spec.weighted.members:
         if member.name not in located:
             continue
         origin, preprocess = member.origin, _preprocess(member)
@@ -156,7 +159,7 @@ def make_jobs(
             for digests in checkpoints
         )
         for entry in entries:
-            entry.try_again(partial(_can_be_read, files, preprocess))
+            entry.try_again(partial(readable, as_=preprocess))
         jobs.append(
             Job(
                 member=member,
@@ -166,14 +169,6 @@ def make_jobs(
             )
         )
     return jobs
-
-
-def _can_be_read(files: ImageFiles, preprocess: Preprocess, position: int) -> bool:
-    try:
-        load_image(files.paths[position], preprocess)
-    except ImageError:
-        return False
-    return True
 
 
 def _find(member: MemberSpec, folders: Sequence[Path]) -> tuple[Located, ...]:

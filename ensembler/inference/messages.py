@@ -18,7 +18,6 @@ class Setup(Frozen):
     device: str
     precision: Precision
     threads: int  # that decode
-    cache: str | None  # folder of resized images
 
 
 class Load(Frozen):
@@ -47,6 +46,7 @@ class Embed(Frozen):
     positions: tuple[int, ...]
     batch: int
     limit: int | None = None  # images at once, where an earlier run found that no more fit
+    cache: str | None = None  # a folder to keep and find resized images in
 
 
 class Loaded(Frozen):
@@ -68,6 +68,7 @@ class Done(Frozen):
     kind: Literal["done"] = "done"
     images: int
     limit: int | None = None  # images that the device takes at once, where it refused more
+    cache_fault: str | None = None  # why resized images are not kept any more
 
 
 class Finished(Frozen):

@@ -1,4 +1,4 @@
-"""The blend of the members that are there, when others of the spec are not."""
+"""The blend of the members that are there: the spec's own, or plain weights where some are not."""
 
 from __future__ import annotations
 
@@ -6,23 +6,43 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from ensembler.spec.model import EnsembleSpec, WeightedBlend, decode_vector
+from ensembler.blends.contract import Blend
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import decode_vector
+from ensembler.spec.thaw import thaw, thaw_weighted
+from ensembler.spec.weighted import WeightedBlend
 
 
-def blend_without(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
-    """The blend of the members that are left.
+def blend_of(spec: EnsembleSpec, there: Collection[str]) -> Blend:
+    """The blend of the members that are there.
 
     Args:
         spec: the frozen blend.
-        missing: names of its members, not all of them.
+        there: names of members, some perhaps not the spec's.
+
+    Returns:
+        The spec's own blend where it lacks no member, else plain weights of those that are left.
+    """
+    missing = [member.name for member in spec.weighted.members if member.name not in there]
+    return thaw_weighted(blend_without(spec, missing)) if missing else thaw(spec)
+
+
+def blend_without(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
+    """Plain weights of the members that are left.
+
+    Args:
+        spec: the frozen blend; of a composed one, the weights that stand in for it.
+        missing: names of its members.
 
     Returns:
         The blend without them: its weights solved again where the study solved them, else those
-        of the spec, renormalised.
+        of the spec, renormalised; the prior alone where none is left.
     """
+    if len(missing) == len(spec.weighted.members):
+        return _reweighted(spec.weighted, 1.0, {})
     if solves_weights(spec):
         return resolve_blend(spec, missing)
-    blend = spec.blend
+    blend = spec.weighted
     left = [member for member in blend.members if member.name not in missing]
     total = abs(blend.prior.weight) + sum(abs(member.weight) for member in left)
     return _reweighted(
@@ -52,7 +72,7 @@ def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend
     """
     from ensembler.blending.resolve import resolve_weights
 
-    blend, coreset = spec.blend, spec.coreset
+    blend, coreset = spec.weighted, spec.coreset
     columns = 1 + len(blend.members)
     present = [member.name not in missing for member in blend.members]
     weights = resolve_weights(

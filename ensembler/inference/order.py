@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ensembler.blending.rules import CANCELLED
 from ensembler.inference.missing import blend_without
-from ensembler.spec.model import EnsembleSpec, WeightedBlend, decode_vector
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import decode_vector
+from ensembler.spec.weighted import WeightedBlend
 
 
 class _Statistics(NamedTuple):
@@ -26,24 +28,22 @@ class _Statistics(NamedTuple):
 class Expectation:
     """What blends of some of a spec's members score on its coreset.
 
+    A composed blend is judged by the plain weights that stand in for it: more the coreset cannot
+    tell.
+
     Args:
         spec: the frozen blend.
     """
 
     def __init__(self, spec: EnsembleSpec) -> None:
         self._spec = spec
-        self._names = frozenset(member.name for member in spec.blend.members)
+        self._names = frozenset(member.name for member in spec.weighted.members)
         self._scores: dict[frozenset[str], float] = {}
 
     def blend(self, members: Collection[str]) -> WeightedBlend:
-        """The blend of some members, weighted anew; the prior alone where there are none."""
+        """Plain weights of some members, solved anew; the prior alone where there are none."""
         missing = self._names.difference(members)
-        if not missing:
-            return self._spec.blend
-        if missing == self._names:
-            prior = self._spec.blend.prior.model_copy(update={"weight": 1.0})
-            return self._spec.blend.model_copy(update={"prior": prior, "members": ()})
-        return blend_without(self._spec, missing)
+        return blend_without(self._spec, missing) if missing else self._spec.weighted
 
     def score(self, members: Collection[str]) -> float:
         """The mean cosine of that blend over the coreset's rows."""
@@ -59,10 +59,10 @@ class Expectation:
     def _score(self, blend: WeightedBlend) -> float:
         """w·c / sqrt(w·G·w) with columns of length ‖x‖^(1 - alpha), averaged over the rows."""
         held = self._statistics
-        alphas = np.array([0.0, *(member.alpha for member in self._spec.blend.members)])
+        alphas = np.array([0.0, *(member.alpha for member in self._spec.weighted.members)])
         weights = {member.name: member.weight for member in blend.members}
         whole = [blend.prior.weight]
-        whole += [weights.get(member.name, 0.0) for member in self._spec.blend.members]
+        whole += [weights.get(member.name, 0.0) for member in self._spec.weighted.members]
         present = held.lengths > 0.0
         powered = np.power(
             held.lengths, 1.0 - alphas, out=np.zeros_like(held.lengths), where=present

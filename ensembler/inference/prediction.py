@@ -22,7 +22,7 @@ class Prediction:
         embeddings: (n, d) float32, rows of unit length.
         members: the members that were blended.
         missing_members: the spec's members that the store lacks, or that were dropped; the others
-            were weighted anew.
+            were weighted anew, also where the spec's blend is composed.
         prior_rows: rows that no member covers; they got the prior.
         cancelled_rows: rows whose members cancelled; they got the prior too.
     """
@@ -56,13 +56,15 @@ class MemberRun(NamedTuple):
     Attributes:
         name: the member's.
         checkpoints: how many it has.
+        blended: how many of them are in the blend; 0 where it was dropped.
         embedded: images embedded by this run, counted once for each checkpoint; the rest was there.
         seconds: that took.
-        dropped: why it is not in the blend; None where it is.
+        dropped: why it, or one of its checkpoints, is not in the blend; None where all are.
     """
 
     name: str
     checkpoints: int
+    blended: int
     embedded: int
     seconds: float
     dropped: str | None
@@ -77,14 +79,23 @@ class ImagePrediction(Prediction):
         failures: images that could not be read, or that a member gave no vector, by position among
             `ids`; they are blended from the members that have them, else they got the prior.
         expected_loss: what the blend is expected to score less than the whole spec's, on the
-            spec's coreset; 0 where no member was dropped.
+            spec's coreset; 0 where no member was dropped. Of a composed spec, what its plain
+            weights lose, which stand in for it then.
+        cache_fault: why images were decoded more often than need be, as a full disk; None without
+            a reason. The vectors are the same.
     """
 
     runs: tuple[MemberRun, ...]
     failures: tuple[Failure, ...]
     expected_loss: float
+    cache_fault: str | None
+
+    @property
+    def cut_short(self) -> tuple[MemberRun, ...]:
+        """The members that were blended without some of their checkpoints."""
+        return tuple(run for run in self.runs if 0 < run.blended < run.checkpoints)
 
     @property
     def is_degraded(self) -> bool:
-        """Whether members were dropped or images failed."""
-        return bool(self.missing_members or self.failures)
+        """Whether members were dropped or cut short, or images failed."""
+        return bool(self.missing_members or self.cut_short or self.failures)

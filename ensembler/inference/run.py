@@ -1,4 +1,10 @@
-"""The members of a spec embedding images, one after another, inside a deadline."""
+"""The members of a spec embedding images, one after another, inside a deadline.
+
+What is blended are whole checkpoints. A member cut short after some of them is blended from these:
+out of fold, too, each of its rows came from a single one, so the spec's weights hold as they are. A
+checkpoint cut short is not blended: some rows would have the member and some not, two blends with
+weights of their own in one submission. Its vectors stay in the work folder for a later run.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,15 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as VerifyingTooLong
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from ensembler.errors import PredictorError
+from ensembler.images.preprocess import Preprocess
+from ensembler.images.sharing import SharedImages
 from ensembler.inference.crew import Crew, WorkerDied
-from ensembler.inference.deadline import Deadline, Speed, spell_duration
+from ensembler.inference.deadline import Deadline, spell_duration
 from ensembler.inference.jobs import Job
 from ensembler.inference.messages import (
     Done,
@@ -29,11 +37,11 @@ from ensembler.inference.messages import (
     Stopped,
 )
 from ensembler.inference.order import Expectation, next_member
+from ensembler.inference.pace import Pace, Speed
 from ensembler.inference.prediction import MemberRun
-from ensembler.inference.work import Entry, WorkError
 from ensembler.predicting.checkpoints import Located, verifying
-
-TRUSTED: Final = 0.05  # share of a member's images after which its own pace decides if it fits
+from ensembler.work.disk import WorkError
+from ensembler.work.entry import Entry
 
 Progress = Callable[[str, int, int], None]  # (member, images done, images in all)
 _M = TypeVar("_M", Loaded, Probed)
@@ -44,34 +52,13 @@ class _DroppedError(Exception):
 
 
 @dataclass(kw_only=True)
-class _Pace:
-    """How a member advances.
-
-    Attributes:
-        total: images to embed, counted once for each checkpoint.
-        done: of these.
-        seconds: spent embedding.
-    """
-
-    total: int
-    done: int = 0
-    seconds: float = 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds that the rest will take; 0 until enough is done to tell."""
-        if self.done < TRUSTED * self.total:
-            return 0.0
-        return self.seconds / self.done * (self.total - self.done)
-
-
-@dataclass(kw_only=True)
 class Run:
     """One pass over the members; what finishes is in the work store and in `finished`.
 
     Attributes:
         jobs: by member.
         crew: the workers.
+        images: where they share resized images.
         deadline: by which all must be written.
         expectation: what blends are worth.
         batch: the size given, or None to take the recorded or probed one.
@@ -79,12 +66,13 @@ class Run:
         progress: told of every batch.
         better: called when another member has finished.
         reserve_s: seconds to keep for writing.
-        finished: members whose vectors are there, in the order they came.
+        finished: members that can be blended, in the order they came.
         runs: how each member fared, in the order they ran.
     """
 
     jobs: Mapping[str, Job]
     crew: Crew
+    images: SharedImages
     deadline: Deadline
     expectation: Expectation
     batch: int | None
@@ -104,63 +92,85 @@ class Run:
             WorkError: the work folder cannot be written.
         """
         for name, job in self.jobs.items():
-            if job.is_whole:
-                self._end(name, _Pace(total=0), None)
+            if not job.parts():
+                self._end(name, Pace(), None)
         waiting = [name for name in self.jobs if name not in self.finished]
         if self.finished and waiting:
             self.better()
         speed, measured = Speed(devices=len(self.crew)), False
         while waiting:
-            seconds = {name: self._expect(speed, name) for name in waiting}
             # Until one has run here, the spec's seconds are another machine's: they order the
             # members, and exclude none.
-            fitting = {n: s for n, s in seconds.items() if s <= self._seconds_left or not measured}
-            if not fitting or self._seconds_left <= 0.0:
+            left = self._seconds_left if measured else math.inf
+            seconds = {name: self._expect(speed, name) for name in waiting}
+            fitting = {n: s for n, s in seconds.items() if s <= left}
+            partly = {n: s for n, s in seconds.items() if self._expect(speed, n, 1) <= left}
+            if not partly or self._seconds_left <= 0.0:
                 break
-            name = next_member(self.expectation, self.finished, fitting)
+            name = next_member(self.expectation, self.finished, fitting or partly)
             waiting.remove(name)
-            pace = self._attempt(name, [other for other in fitting if other != name])
-            speed.learn(self._said(name), pace.done, pace.seconds)
+            others = [other for other in fitting if other != name]
+            pace = self._attempt(name, others, partly=not (measured and others))
+            speed.learn(self._said(name), pace)
             measured = measured or pace.done > 0
             if name in self.finished and waiting:
                 self.better()
         for name in waiting:
-            self._end(name, _Pace(total=0), self._too_long(self._expect(speed, name)))
+            self._end(name, Pace(), self._too_long(self._expect(speed, name)))
 
-    def _attempt(self, name: str, others: list[str]) -> _Pace:
-        """Run a member to its end, whatever end."""
+    def _attempt(self, name: str, others: list[str], *, partly: bool) -> Pace:
+        """Run a member to its end, whatever end.
+
+        Args:
+            name: the member's.
+            others: that fit too, one of which is next.
+            partly: whether it goes on while the checkpoint at work fits; else all must.
+        """
         job = self.jobs[name]
-        pace = _Pace(total=job.images_left())
+        pace = Pace(parts=job.parts())
         self._verify(name)
         if others:  # hashed while this one runs
             after = {other: self._said(other) or 0.0 for other in others}
             self._verify(next_member(self.expectation, [*self.finished, name], after))
         try:
-            self._embed(job, pace)
+            self._embed(job, pace, partly=partly)
             reason = None
         except _DroppedError as error:
             self.crew.dismiss()  # some may still be at it
             reason = str(error)
         self._end(name, pace, reason)
+        if not self._passes(job.preprocess):
+            self.images.release(job.preprocess)
         return pace
 
-    def _end(self, name: str, pace: _Pace, reason: str | None) -> None:
-        run = MemberRun(name, len(self.jobs[name].entries), pace.done, pace.seconds, reason)
-        self.runs.append(run)
-        if reason is None:
+    def _end(self, name: str, pace: Pace, reason: str | None) -> None:
+        job = self.jobs[name]
+        whole = len(job.whole())
+        self.runs.append(MemberRun(name, len(job.entries), whole, pace.done, pace.seconds, reason))
+        if whole:
             self.finished.append(name)
-        elif self.strict:
+        if reason is not None and self.strict:
             raise PredictorError(
                 f"member {name!r}: {reason}; without --strict it would be dropped and the others"
                 " weighted anew"
             )
 
-    def _embed(self, job: Job, pace: _Pace) -> None:
-        batch = self.batch
+    def _passes(self, preprocess: Preprocess) -> int:
+        """Passes over the images that may still come and want them resized so."""
+        ended = {run.name for run in self.runs}
+        return sum(
+            len(job.parts())
+            for name, job in self.jobs.items()
+            if name not in ended and job.preprocess.geometry == preprocess.geometry
+        )
+
+    def _embed(self, job: Job, pace: Pace, *, partly: bool) -> None:
+        batch, clock = self.batch, self.deadline.clock
         for located, entry in zip(job.located, job.entries, strict=True):
             if entry.is_whole():
-                batch = batch or entry.batch()
+                batch = batch or entry.known("batch")
                 continue
+            begun = clock()
             try:
                 self._load(job, located)
             except _DroppedError:
@@ -168,9 +178,10 @@ class Run:
                     self._check_digests(job.name)
                 raise
             self._wait_for_digests(job.name)
-            batch = batch or entry.batch() or self._probe()
+            batch = batch or entry.known("batch") or self._probe()
             entry.record(batch=batch)
-            self._share(job.name, entry, batch, pace)
+            pace.loaded, pace.loading = pace.loaded + 1, pace.loading + clock() - begun
+            self._share(job, entry, batch, pace, pace.loaded if partly else len(pace.parts))
 
     def _load(self, job: Job, located: Located) -> None:
         origin = job.member.origin
@@ -193,11 +204,17 @@ class Run:
             self.crew.give(worker, Probe())
         return min(self._answer(Probed).batch for _ in range(len(self.crew)))
 
-    def _share(self, name: str, entry: Entry, batch: int, pace: _Pace) -> None:
-        """Embed what is left, whole batches next to each other on each device."""
+    def _share(self, job: Job, entry: Entry, batch: int, pace: Pace, checkpoints: int) -> None:
+        """Embed what is left, whole batches next to each other on each device.
+
+        So many `checkpoints` of those that the member lacked must fit, or none goes on.
+        """
+        cache = self.images.place(
+            job.preprocess, images=entry.images, passes=self._passes(job.preprocess)
+        )
         pending = entry.pending(batch)
         numbers = np.arange(-(-len(pending) // batch))
-        busy, limit = 0, entry.limit()
+        busy, limit = 0, entry.known("limit")
         for worker, share in enumerate(np.array_split(numbers, len(self.crew))):
             if len(share):
                 positions = pending[share[0] * batch : (share[-1] + 1) * batch].tolist()
@@ -208,6 +225,7 @@ class Run:
                         positions=tuple(positions),
                         batch=batch,
                         limit=limit,
+                        cache=None if cache is None else str(cache.absolute()),
                     ),
                 )
                 busy += 1
@@ -220,12 +238,13 @@ class Run:
                 if message.limit is not None and message.limit < (limit or math.inf):
                     limit = message.limit
                     entry.record(limit=limit)
+                self.images.note(message.cache_fault)
                 pace.done += message.images
-                self.progress(name, min(pace.done, pace.total), pace.total)
+                self.progress(job.name, min(pace.done, pace.total), pace.total)
                 now = self.deadline.clock()
                 pace.seconds, since = pace.seconds + now - since, now
-                if pace.seconds_left > self._seconds_left:
-                    raise _DroppedError(self._too_long(pace.seconds_left))
+                if pace.seconds_left(checkpoints) > self._seconds_left:
+                    raise _DroppedError(self._too_long(pace.seconds_left(len(pace.parts))))
 
     def _receive(self) -> Message:
         try:
@@ -270,8 +289,8 @@ class Run:
     def _said(self, name: str) -> float | None:
         return self.jobs[name].member.origin.seconds_per_image
 
-    def _expect(self, speed: Speed, name: str) -> float:
-        return speed.expect(self._said(name), self.jobs[name].images_left())
+    def _expect(self, speed: Speed, name: str, checkpoints: int | None = None) -> float:
+        return speed.expect(self._said(name), self.jobs[name].parts()[:checkpoints])
 
     def _too_long(self, seconds: float) -> str:
         return (

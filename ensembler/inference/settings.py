@@ -30,7 +30,8 @@ class Settings:
         workers: threads for each device that decode; None takes the cores there are.
         work: the folder that vectors are kept in, so that a run goes on where another stopped; None
             takes one beside `out`, or a temporary one.
-        image_cache: a folder to keep resized images in; None keeps none.
+        image_cache: a folder to keep resized images in; None keeps those that several passes share,
+            and only while they run, in the work folder.
     """
 
     checkpoints: Sequence[str | Path] = ()
@@ -63,7 +64,6 @@ def make_setups(settings: Settings, files: ImageFiles) -> list[Setup]:
             device=device,
             precision=find_precision(settings.precision, devices),
             threads=settings.workers or min(MOST_THREADS, cores),
-            cache=None if settings.image_cache is None else str(settings.image_cache),
         )
         for device in devices
     ]

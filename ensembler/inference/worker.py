@@ -40,11 +40,13 @@ from ensembler.inference.messages import (
     Task,
 )
 from ensembler.inference.probe import CPU, probe_batch
-from ensembler.inference.work import BARREN, Entry, WorkError
 from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import EncodingCaptioner, Predictor
 from ensembler.store.model import EncoderRecord
+from ensembler.work.disk import WorkError
+from ensembler.work.entry import BARREN, Entry
+from ensembler.work.notes import Note
 
 
 class Worker:
@@ -61,7 +63,6 @@ class Worker:
     ) -> None:
         self._setup, self._send, self._clock = setup, send, clock
         self._paths = [Path(path) for path in setup.images]
-        self._cache = None if setup.cache is None else ImageCache(setup.cache)
         self._predictor: Predictor | None = None
 
     def take(self, task: Task) -> None:
@@ -124,22 +125,34 @@ class Worker:
         entry = Entry(folder=Path(task.folder), images=len(self._paths), dim=predictor.dim)
         positions = np.array(task.positions, dtype=np.int64)
         limit = BatchLimit(task.limit)
+        cache = None if task.cache is None else ImageCache(task.cache)
         stream = stream_images(
             [self._paths[position] for position in task.positions],
             predictor.preprocess,
             batch=task.batch,
             workers=self._setup.threads,
-            cache=self._cache,
+            cache=cache,
         )
         with closing(stream):
             for batch in stream:
-                unreadable = [int(positions[failure.position]) for failure in batch.failures]
+                unreadable = {int(positions[at]): reason for at, reason in batch.failures}
                 there, vectors = positions[batch.positions], np.empty((0, predictor.dim), "f4")
                 finite = np.ones(len(there), dtype=np.bool_)
                 if len(there):
                     vectors, _, finite = self._vectors_of(batch.images, limit)
-                entry.write(there[finite], vectors[finite], unreadable, there[~finite].tolist())
-                self._send(Done(images=len(there) + len(unreadable), limit=limit.images))
+                entry.write(
+                    there[finite],
+                    vectors[finite],
+                    not_finite=there[~finite].tolist(),
+                    note=Note(unreadable=unreadable),
+                )
+                self._send(
+                    Done(
+                        images=len(there) + len(unreadable),
+                        limit=limit.images,
+                        cache_fault=None if cache is None else cache.fault,
+                    )
+                )
                 if not finite.all() and entry.is_barren():
                     raise PredictorError(
                         f"{type(predictor).__name__} gives NaN or infinity for every one of at"

@@ -104,6 +104,33 @@ class FoldAware(Predictor, Protocol):
         """The predictor as if the fold's samples had never been there."""
 
 
+class Recalled(NamedTuple):
+    """What a predictor knows of some samples.
+
+    Attributes:
+        known: (n,) bool, of the samples asked for.
+        vectors: (k, dim) float32, of those that are known.
+    """
+
+    known: NDArray[np.bool_]
+    vectors: NDArray[np.float32]
+
+
+@runtime_checkable
+class Recalling(Predictor, Protocol):
+    """A predictor that needs no image of the samples that it learned from.
+
+    So a dump embeds no image twice that `Learner.learn` has embedded, and finds unchanged.
+    """
+
+    def recall(self, ids: Sequence[str]) -> Recalled:
+        """The vectors of samples; `embed` gives the same of their images, but for rounding.
+
+        Args:
+            ids: of the store's samples, in any order; the predictor may not know all of them.
+        """
+
+
 class Adapter(Protocol):
     """What a package registers: a class, or an instance, with these attributes.
 
@@ -152,7 +179,7 @@ class Learner(Protocol):
         """Make the files that do not exist yet; each appears whole or not at all.
 
         Those that exist are kept, once they are found to fit the store. Every dump calls this
-        first.
+        first. What takes long should go on where a killed call stopped (`ensembler.work`).
 
         Args:
             config: an instance of `Config`.

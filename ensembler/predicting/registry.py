@@ -20,7 +20,7 @@ def find_adapter(name: str) -> type[Adapter]:
     Raises:
         PredictorError: nobody registers the name, or what is registered is no adapter.
     """
-    found = load_plugin(PREDICTORS, name, "predictor")
+    found = load_plugin(PREDICTORS, name)
     lacking = [
         attribute
         for attribute in ("Config", "roles", "needs", "install", "load")

@@ -28,10 +28,10 @@ def toml_skeleton(name: str, adapter: type[Adapter]) -> str:
     Returns:
         The text, with a final newline.
     """
-    lines = [f"adapter = {_toml(name)}", "", "[config]", *_config(adapter), "", "[files]"]
+    lines = [f"adapter = {toml_value(name)}", "", "[config]", *_config(adapter), "", "[files]"]
     for role, of in adapter.roles.items():
         lines += _comment(of.what)
-        lines.append(f"{'' if of.required else '#'}{_key(role)} = {_toml(role)}")
+        lines.append(f"{'' if of.required else '#'}{toml_key(role)} = {toml_value(role)}")
     learner: object = adapter
     if not isinstance(learner, Learner):
         lines += [
@@ -40,7 +40,7 @@ def toml_skeleton(name: str, adapter: type[Adapter]) -> str:
         ]
         lines += ["#[[checkpoints]]", "#fold = 0"]
         needed = [role for role, of in adapter.roles.items() if of.required]
-        lines += [f"#{_key(role)} = {_toml(f'fold0/{role}')}" for role in needed[:1]]
+        lines += [f"#{toml_key(role)} = {toml_value(f'fold0/{role}')}" for role in needed[:1]]
     return "\n".join(lines) + "\n"
 
 
@@ -48,13 +48,13 @@ def _config(adapter: type[Adapter]) -> Iterator[str]:
     for key in config_keys(adapter.Config):
         about = f"; {key.about}" if key.about else ""
         if "." in key.name:  # of a table that was written whole
-            unset = "" if key.value is None else f", {_toml(key.value)} unless given"
+            unset = "" if key.value is None else f", {toml_value(key.value)} unless given"
             given = ", required" if key.required else unset
             yield from _comment(f"  {key.name}: {key.kind}{given}{about}")
             continue
         yield from _comment(f"{key.kind}{about}")
-        value = "" if key.value is None else f" {_toml(key.value)}"
-        yield f"{'' if key.required else '#'}{_key(key.name)} ={value}"
+        value = "" if key.value is None else f" {toml_value(key.value)}"
+        yield f"{'' if key.required else '#'}{toml_key(key.name)} ={value}"
 
 
 def _comment(text: str) -> list[str]:
@@ -66,15 +66,16 @@ def _comment(text: str) -> list[str]:
     )  # fmt: skip
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _toml(name)
+def toml_key(name: str) -> str:
+    """A key, in quotes where TOML wants them."""
+    return name if _BARE.fullmatch(name) else toml_value(name)
 
 
-def _toml(value: Any) -> str:  # noqa: ANN401 - plain data
+def toml_value(value: Any) -> str:  # noqa: ANN401 - plain data
     """A value in one line; what is None in a table is left out, since TOML has no word for it."""
     if isinstance(value, Mapping):
-        pairs = (f"{_key(key)} = {_toml(one)}" for key, one in value.items() if one is not None)
-        return f"{{{', '.join(pairs)}}}"
+        given = ((key, one) for key, one in value.items() if one is not None)
+        return f"{{{', '.join(f'{toml_key(key)} = {toml_value(one)}' for key, one in given)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False)

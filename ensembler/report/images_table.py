@@ -31,7 +31,7 @@ def images_table(prediction: ImagePrediction) -> RenderableType:
             f"{run.embedded}",
             f"{run.seconds:.1f}",
             f"{1000.0 * run.seconds / run.embedded:.1f}" if run.embedded else "–",
-            "blended" if run.dropped is None else "dropped",
+            _fate(run),
         )
     return Group(table, *_notes(prediction))
 
@@ -39,7 +39,9 @@ def images_table(prediction: ImagePrediction) -> RenderableType:
 def _notes(prediction: ImagePrediction) -> Iterator[str]:
     if any(_was_there(run) for run in prediction.runs):
         yield "embedded: by this run; the rest was in the work folder."
-    dropped = [run for run in prediction.runs if run.dropped is not None]
+    for run in prediction.cut_short:
+        yield f"{run.name}: {run.blended} of {run.checkpoints} checkpoints blended; {run.dropped}"
+    dropped = [run for run in prediction.runs if not run.blended]
     for run in dropped:
         yield f"dropped {run.name}: {run.dropped}"
     if dropped:
@@ -47,6 +49,12 @@ def _notes(prediction: ImagePrediction) -> Iterator[str]:
             f"Without {'it' if len(dropped) == 1 else 'them'} the blend is expected to score"
             f" {prediction.expected_loss:.4f} less (on the spec's coreset)."
         )
+
+
+def _fate(run: MemberRun) -> str:
+    if not run.blended:
+        return "dropped"
+    return "blended" if run.dropped is None else f"{run.blended} blended"
 
 
 def _was_there(run: MemberRun) -> bool:

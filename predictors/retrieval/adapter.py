@@ -6,7 +6,7 @@ adapter = "retrieval"
 neighbours = 32
 
 [files]
-features = "lite0"                     # a folder: predictor.toml, and the files that it names
+features = "lite0/predictor.toml"      # of another predictor, its paths relative to it
 reference = "lite0-train.safetensors"  # made by `ensembler dump` where it does not exist
 """
 
@@ -39,8 +39,8 @@ class Retrieval:
     Config: ClassVar[type[Frozen]] = RetrievalConfig
     roles: ClassVar[Mapping[str, Role]] = {
         "features": Role(
-            "the folder of a predictor without fold checkpoints, whose vectors are compared: its"
-            " definition, predictor.toml, and the files that it names"
+            "the definition (.toml) of a predictor without fold checkpoints, whose vectors are"
+            " compared; of what lies beside it, only the files that it names count"
         ),
         "reference": Role(
             "the images to compare with, as features and targets (.safetensors); `ensembler dump`"
@@ -90,21 +90,18 @@ class Retrieval:
         """Make the reference set from a store's samples; see `Learner.learn`.
 
         One that exists is kept, if it says of each of the store's samples what the store says:
-        the fold, lest a row be predicted from its own target, the target and the image.
+        the fold, lest a row be predicted from its own target, the target and the image. Interrupted
+        or killed, the same call goes on with the images that are left.
 
         Raises:
-            PredictorError: a role is not named under [files], the features cannot be loaded, or the
-                reference set that exists does not fit them or the store.
+            PredictorError: a role is not named under [files], the features cannot be loaded, no
+                image could be read, another run makes the set, the disk is full, or the reference
+                set that exists does not fit the features or the store.
             StoreError: the store has no targets.
         """
         from predictors.retrieval.checks import check_features, check_store
-        from predictors.retrieval.features import features_digest, image_features, load_features
-        from predictors.retrieval.references import (
-            check_suffix,
-            load_references,
-            make_references,
-            save_references,
-        )
+        from predictors.retrieval.learning import learn_references
+        from predictors.retrieval.references import check_suffix, load_references
 
         lacking = [role for role in cls.roles if role not in files]
         if lacking:
@@ -118,11 +115,5 @@ class Retrieval:
             check_features(references, files["features"])
             check_store(references, store, images)
         else:
-            targets = store.targets()  # first: a store may have none
-            if not place.parent.is_dir():
-                raise PredictorError(f"{place} cannot be made: there is no folder {place.parent}")
-            features = load_features(files["features"], device)
-            made_with = features_digest(files["features"])
-            found = image_features(features, images, device, progress)
-            save_references(make_references(place, store.samples, targets, found, made_with))
+            learn_references(place, files["features"], store, images, device, progress)
         return {"reference": place.relative_to(out_dir).as_posix()}

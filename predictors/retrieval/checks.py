@@ -10,27 +10,28 @@ import numpy as np
 
 from ensembler.errors import PredictorError, first_few
 from ensembler.store.reader import Store
-from predictors.retrieval.features import features_digest, image_digests
+from predictors.retrieval.features import features_digest
+from predictors.retrieval.learning import image_digests
 from predictors.retrieval.references import REMAKE, References
 
 SAME: Final = 1e-6  # between two targets' numbers: a store rebuilt elsewhere rounds otherwise
 
 
-def check_features(references: References, folder: Path) -> None:
+def check_features(references: References, features: Path) -> None:
     """Refuse references whose features another predictor made: distances would mean nothing.
 
     Args:
         references: to be searched.
-        folder: of the predictor that makes the images' features.
+        features: the definition of the predictor that makes the images' features.
 
     Raises:
         PredictorError: with both digests.
     """
-    digest = features_digest(folder)
+    digest = features_digest(features)
     if digest != references.features_sha256:
         raise PredictorError(
             f"{references.path} was made with features of the digest"
-            f" {references.features_sha256[:12]}, and {folder} has {digest[:12]}. {REMAKE}"
+            f" {references.features_sha256[:12]}, and {features} has {digest[:12]}. {REMAKE}"
         )
 
 

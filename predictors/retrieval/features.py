@@ -1,117 +1,77 @@
-"""The predictor whose vectors are compared, and what it makes of many images."""
+"""The predictor whose vectors are compared, by its definition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from ensembler.errors import PredictorError
 from ensembler.files import sha256_json
-from ensembler.images.stream import stream_images
-from ensembler.metrics import unit_rows
-from ensembler.predicting.batches import BatchLimit, embed_batch
 from ensembler.predicting.checkpoints import file_digest, load_predictor
 from ensembler.predicting.contract import Predictor
-from ensembler.predicting.definition import load_definition
-
-DEFINITION: Final = "predictor.toml"
-BATCH: Final = 16  # images at once
-WORKERS: Final = 4  # threads that decode or hash
+from ensembler.predicting.definition import PredictorDefinition, load_definition
+from ensembler.predicting.versions import code_versions
 
 
-class ImageFeatures(NamedTuple):
-    """What is kept of an image.
-
-    Attributes:
-        vector: (dim,) float16, of unit length.
-        sha256: 32 bytes, of its file.
-    """
-
-    vector: NDArray[np.float16]
-    sha256: bytes
-
-
-def load_features(folder: Path, device: str) -> Predictor:
-    """Load a predictor from a folder that holds its definition and all of its files.
+def load_features(place: Path, device: str) -> Predictor:
+    """Load the predictor that makes the features.
 
     Args:
-        folder: with predictor.toml, whose paths are relative to it.
+        place: its definition, a TOML file whose paths are relative to it.
         device: as torch names it.
 
     Raises:
-        PredictorError: there is no definition in it, it has a checkpoint for each fold, or the
-            predictor cannot be loaded.
+        PredictorError: it is no definition, it has a checkpoint for each fold, or the predictor
+            cannot be loaded.
     """
-    definition = load_definition(folder / DEFINITION)
-    if definition.checkpoints:
-        raise PredictorError(
-            f"{folder / DEFINITION} has checkpoints of folds, and features of different models"
-            " cannot be compared: name one model's files under [files]"
-        )
-    files = {role: folder / path for role, path in definition.files.items()}
+    definition = _definition(place)
+    files = {role: place.parent / path for role, path in definition.files.items()}
     return load_predictor(definition.adapter, definition.config, files, device)
 
 
-def features_digest(folder: Path) -> str:
+def features_digest(place: Path) -> str:
     """The sha256 of a predictor: its definition and the files it names, whatever lies beside them.
 
-    Args:
-        folder: with predictor.toml.
-
-    Raises:
-        PredictorError: one of the files cannot be read.
-    """
-    paths = [DEFINITION, *load_definition(folder / DEFINITION).files.values()]
-    return sha256_json({path: file_digest(folder / path) for path in paths})
-
-
-def image_digests(images: Mapping[str, Path]) -> dict[str, bytes]:
-    """Id → the 32 bytes of the sha256 of its image's file.
-
-    Raises:
-        PredictorError: one cannot be read.
-    """
-    with ThreadPoolExecutor(WORKERS) as threads:
-        hashed = threads.map(file_digest, images.values())
-        return {id_: bytes.fromhex(digest) for id_, digest in zip(images, hashed, strict=True)}
-
-
-def image_features(
-    features: Predictor,
-    images: Mapping[str, Path],
-    device: str,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, ImageFeatures]:
-    """The features of images by id; images that cannot be read are left out.
+    References keep it. A spec records the digests of the definition and of the references, and so
+    holds the files that the definition names to what the references were made with.
 
     Args:
-        features: what makes them.
-        images: id → file.
-        device: that `features` is on.
-        progress: called with (images done, images in all) after every batch.
+        place: its definition.
 
-    Returns:
-        Id → features.
+    Raises:
+        PredictorError: it is no definition, or a file that it names cannot be read.
     """
-    ids, limit = list(images), BatchLimit()
-    vectors: dict[str, NDArray[np.float16]] = {}
-    paths = list(images.values())
-    stream = stream_images(paths, features.preprocess, batch=BATCH, workers=WORKERS)
-    done = 0
-    with closing(stream) as batches:
-        for batch in batches:
-            embedded = embed_batch(features, batch.images, device=device, limit=limit)
-            unit = unit_rows(embedded.vectors[embedded.finite]).astype(np.float16)
-            positions = batch.positions[embedded.finite].tolist()
-            vectors |= {ids[position]: row for position, row in zip(positions, unit, strict=True)}
-            done += len(batch.positions) + len(batch.failures)
-            if progress is not None:
-                progress(done, len(ids))
-    digests = image_digests({id_: images[id_] for id_ in vectors})
-    return {id_: ImageFeatures(row, digests[id_]) for id_, row in vectors.items()}
+    paths = [place.name, *_definition(place).files.values()]
+    return sha256_json({path: file_digest(place.parent / path) for path in paths})
+
+
+def features_key(place: Path, device: str) -> dict[str, Any]:
+    """Plain data: all that an image's features depend on beside the image.
+
+    Args:
+        place: the predictor's definition.
+        device: that it is on.
+
+    Raises:
+        PredictorError: as `features_digest` does.
+    """
+    return {
+        "features": features_digest(place),
+        "code": code_versions(_definition(place).adapter),
+        "device": device,
+    }
+
+
+def _definition(place: Path) -> PredictorDefinition:
+    if place.is_dir():
+        raise PredictorError(
+            f"{place} is a folder: name the definition of the predictor whose features are"
+            f" compared, a TOML file, as in {place.name}/predictor.toml"
+        )
+    definition = load_definition(place)
+    if definition.checkpoints:
+        raise PredictorError(
+            f"{place} has checkpoints of folds, and features of different models cannot be"
+            " compared: name one model's files under [files]"
+        )
+    return definition

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from ensembler.errors import PredictorError, first_few
 from ensembler.files import atomic_write
 from ensembler.store.reader import Samples
-from predictors.retrieval.features import ImageFeatures
 from predictors.shared.weights import load_state
 
 SUFFIX: Final = ".safetensors"
@@ -31,6 +30,18 @@ TENSORS: Final = {
     "fold": ("int64", 1),
     "image_sha256": ("uint8", 2),
 }
+
+
+class ImageFeatures(NamedTuple):
+    """What is kept of an image.
+
+    Attributes:
+        vector: (dim,) float16, of unit length.
+        sha256: 32 bytes, of its file.
+    """
+
+    vector: NDArray[np.float16]
+    sha256: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +92,10 @@ def make_references(
         path: where it is to be saved.
         samples: of the store.
         targets: (samples, d) float32, theirs.
-        found: sample id → its image's features; samples without are left out.
+        found: sample id → its image's features, at least one; samples without are left out.
         features_sha256: of the predictor that made them.
-
-    Raises:
-        PredictorError: no sample has features.
     """
     rows = np.flatnonzero(np.isin(samples.id, list(found)))
-    if not len(rows):
-        raise PredictorError(f"{path} cannot be made: not a single image could be read")
     ids = samples.id[rows]
     of_rows = [found[id_] for id_ in ids.tolist()]
     return References(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import faiss
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
 from ensembler.metrics import unit_rows
-from ensembler.predicting.contract import Predictor
+from ensembler.predicting.contract import Predictor, Recalled
 from predictors.retrieval.references import References
 
 BLOCK: Final = 1 << 12  # references centred at once; bounds memory
+RECALLED: Final = 1 << 8  # images looked for at once, each with its neighbours' features; likewise
 EQUAL: Final = 1e-6  # cosines no farther apart are equal: float32 rounds them by about as much
 
 
@@ -31,13 +33,20 @@ class NeighbourSearch:
         preprocess: of the features.
     """
 
-    def __init__(self, features: Predictor, references: References, neighbours: int) -> None:
+    def __init__(
+        self,
+        features: Predictor,
+        references: References,
+        neighbours: int,
+        known: References | None = None,
+    ) -> None:
         """Make ready to search.
 
         Args:
             features: what makes an image's features.
             references: made with the same.
             neighbours: k.
+            known: whose features need not be made again; None stands for the references.
 
         Raises:
             PredictorError: there are no more than k references.
@@ -52,6 +61,7 @@ class NeighbourSearch:
         self._features = features
         self._references = references
         self._neighbours = neighbours
+        self._known = references if known is None else known
         self._centre = references.features.mean(axis=0, dtype=np.float64)
         self._rows = np.empty(references.features.shape, np.float32)
         for start in range(0, len(self._rows), BLOCK):
@@ -62,7 +72,30 @@ class NeighbourSearch:
         """The neighbours' mean targets; see `Predictor.embed`."""
         if not len(images):
             return np.zeros((0, self.dim), np.float32)
-        queries = unit_rows(unit_rows(self._features.embed(images)) - self._centre)
+        return self._mean_targets(self._features.embed(images))
+
+    def recall(self, ids: Sequence[str]) -> Recalled:
+        """The neighbours' mean targets of images among the references; see `Recalling`.
+
+        A fold that the search goes without is still known: its images look for the others.
+        """
+        place = {id_: row for row, id_ in enumerate(self._known.ids.tolist())}
+        known = np.array([id_ in place for id_ in ids], np.bool_)
+        rows = [place[id_] for id_ in ids if id_ in place]
+        vectors = np.zeros((len(rows), self.dim), np.float32)
+        for start in range(0, len(rows), RECALLED):
+            block = slice(start, start + RECALLED)
+            vectors[block] = self._mean_targets(self._known.features[rows[block]])
+        return Recalled(known, vectors)
+
+    def without_fold(self, fold: int) -> NeighbourSearch:
+        """The search without a fold's references; see `FoldAware`."""
+        kept = self._references.without_fold(fold)
+        return NeighbourSearch(self._features, kept, self._neighbours, self._known)
+
+    def _mean_targets(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of images by their features: (n, features) of any length → (n, dim) float32."""
+        queries = unit_rows(unit_rows(features) - self._centre)
         _, near = faiss.knn(
             queries.astype(np.float32),
             self._rows,
@@ -80,11 +113,6 @@ class NeighbourSearch:
             vectors[query] = self._mean_of_nearest(queries[query])
         narrow: NDArray[np.float32] = vectors.astype(np.float32)
         return narrow
-
-    def without_fold(self, fold: int) -> NeighbourSearch:
-        """The search without a fold's references; see `FoldAware`."""
-        kept = self._references.without_fold(fold)
-        return NeighbourSearch(self._features, kept, self._neighbours)
 
     def _mean_of_nearest(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where k + 1 references are equally near, as twins are, all of their kind count alike."""

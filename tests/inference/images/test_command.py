@@ -75,6 +75,37 @@ def test_json_is_one_object_on_stdout(world: Any, ensembler: Run) -> None:  # no
     assert result["digest"] == world.spec.digest
 
 
+def test_a_cache_that_is_full_is_told_and_costs_nothing_but_time(
+    world: Any,  # noqa: ANN401
+    ensembler: Run,
+) -> None:
+    (world.folder / "file").touch()
+    given = ("predict", "images", "--device", "cpu", "--image-cache", "file")
+    ran = ensembler(*given)
+    assert ran.code == 0
+    assert ran.err.startswith("Images were decoded more often than need be: ")
+    assert ran.err.endswith("/file takes no more images: Not a directory\n")
+
+
+def test_a_member_cut_short_is_told_with_what_is_left_of_it(
+    world: Any,  # noqa: ANN401
+    ensembler: Run,
+) -> None:
+    def stop(member: str, done: int, total: int) -> None:  # noqa: ARG001
+        if member == "a" and done > 10:  # the first of its checkpoints is whole
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.predict(progress=stop)
+    world.fault(a={"exit_at": 0})
+    ran = ensembler("predict", "images", "--device", "cpu")
+    assert ran.code == 4
+    why = "its process ended with code 7: without a word"
+    assert f"a: 1 of 2 checkpoints blended; {why}\n" in ran.out
+    assert f"Warning: a was blended from 1 of its 2 checkpoints: {why}.\n" in ran.err
+    assert "blended from a, b." in ran.out
+
+
 def test_strict_exits_2(world: Any, ensembler: Run) -> None:  # noqa: ANN401
     world.fault(a={"exit_at": 0})
     ran = ensembler("predict", "images", "--device", "cpu", "--strict")

@@ -26,7 +26,7 @@ def test_a_config_that_went_through_a_spec_is_the_same(
     adapter = find_adapter(name)
     config = adapter.Config.model_validate(GIVEN.get(name, {}), strict=False)
     spec = make_world({"a": {}}, images=1).spec
-    (member,) = spec.blend.members
+    (member,) = spec.weighted.members
     origin = member.origin.model_copy(
         update={"predictor": name, "config": config.model_dump(mode="json")}
     )
@@ -39,5 +39,5 @@ def test_a_config_that_went_through_a_spec_is_the_same(
         provenance=spec.provenance,
         coreset=spec.coreset,
     ).save(tmp_path / "spec.json")
-    (read,) = load_spec(tmp_path / "spec.json").blend.members
+    (read,) = load_spec(tmp_path / "spec.json").weighted.members
     assert adapter.Config.model_validate(read.origin.config, strict=False) == config

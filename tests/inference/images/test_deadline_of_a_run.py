@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ensembler.errors import InputError, PredictorError
-from ensembler.inference.deadline import Deadline, Speed, seconds_of, spell_duration
+from ensembler.inference.crew import Crew
+from ensembler.inference.deadline import Deadline, seconds_of, spell_duration
+from ensembler.inference.messages import Load, Task
+from ensembler.inference.missing import blend_without
+from ensembler.inference.pace import Pace, Speed
 
 MakeWorld = Callable[..., Any]
 
@@ -108,12 +112,68 @@ def test_a_member_that_hangs_is_ended_at_the_deadline(make_world: MakeWorld) -> 
 
 def test_what_a_deadline_cut_short_is_finished_by_the_next_run(make_world: MakeWorld) -> None:
     world = make_world({"a": {"folds": 2}}, images=30)
-    cut = Moved({"a": 10.0}).run(world, 100.0)
+    cut = Moved({"a": 10.0}).run(world, 90.0)
     assert cut.members == ()
     (run,) = world.predict().runs
     assert run.embedded < 60
     whole = world.predict(work=world.folder / "fresh")
     np.testing.assert_array_equal(world.predict().embeddings, whole.embeddings)
+
+
+def test_a_member_cut_short_is_blended_from_the_checkpoints_that_are_whole(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"a": {"folds": 3}, "b": {"noise": 0.5, "seconds": 99.0}}, images=30)
+    clock = Moved({"a": 10.0})
+    prediction = clock.run(world, 250.0)
+    assert clock.seen == ["a"] * 21  # ten for each; then 40 s are left, and it takes another 90
+    assert (prediction.members, prediction.missing_members) == (("a",), ("b",))
+    (run,) = prediction.cut_short
+    assert (run.name, run.blended, run.checkpoints) == ("a", 2, 3)
+    assert run.dropped is not None
+    assert prediction.is_degraded
+    matrices = {**world.matrices, "a": world.matrices["a"][:2]}
+    expected = replace(world, matrices=matrices).naive(blend_without(world.spec, ["b"]))
+    np.testing.assert_allclose(prediction.embeddings, expected, atol=1e-5)
+
+
+def test_a_member_of_which_only_a_checkpoint_fits_gives_way_to_one_that_fits(
+    make_world: MakeWorld,
+) -> None:
+    members = {"a": {"seconds": 1.0}, "b": {"seconds": 1.0}, "c": {"folds": 5, "seconds": 1.0}}
+    world = make_world(members, images=30)
+    clock = Moved(dict.fromkeys("abc", 1.0))
+    prediction = clock.run(world, 37.0)
+    assert sorted(set(clock.seen[:20])) == ["a", "b"]
+    runs = {run.name: run for run in prediction.runs}
+    assert (runs["c"].blended, prediction.members) == (1, ("a", "b", "c"))
+
+
+def test_the_time_to_load_a_member_is_part_of_what_it_takes(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world({name: {"seconds": 1.0} for name in "ab"}, images=30)
+    clock, give = Moved({"a": 1.0, "b": 1.0}), Crew.give
+
+    def slow(crew: Crew, worker: int, task: Task) -> None:
+        clock.now += 40.0 if isinstance(task, Load) else 0.0
+        give(crew, worker, task)
+
+    monkeypatch.setattr(Crew, "give", slow)
+    prediction = clock.run(world, 95.0)
+    first, second = prediction.runs
+    assert first.dropped is None
+    assert second.dropped == "it would take another 50s, and 45s are left"
+    assert set(clock.seen) == {first.name}
+
+
+def test_nothing_is_decoded_in_the_time_that_is_kept_for_writing(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world({"a": {}, "b": {}}, images=12)
+    (world.images / "i005.png").write_bytes(b"")
+    monkeypatch.setattr("ensembler.images.stream.load_image", pytest.fail)  # not in the workers
+    assert world.predict().failures == ((5, "is empty"),)
 
 
 def test_a_strict_run_ends_where_a_member_does_not_fit(make_world: MakeWorld) -> None:
@@ -154,10 +214,26 @@ def test_durations_are_said_as_people_read_them(seconds: float, text: str) -> No
 
 def test_speed_is_the_specs_until_a_member_has_run_and_then_what_was_measured() -> None:
     speed = Speed(devices=2)
-    assert speed.expect(3.0, 10) == 15.0
-    assert speed.expect(None, 10) == 0.0
-    speed.learn(2.0, 10, 5.0)  # four times as fast as the spec says
-    speed.learn(None, 10, 7.0)
-    speed.learn(2.0, 0, 9.0)
-    assert speed.expect(3.0, 10) == pytest.approx(7.5)
-    assert speed.expect(None, 20) == pytest.approx(14.0)
+    assert speed.expect(3.0, [10]) == 15.0
+    assert speed.expect(None, [10]) == 0.0
+    speed.learn(2.0, Pace(done=10, seconds=5.0))  # four times as fast as the spec says
+    speed.learn(None, Pace(done=10, seconds=7.0))
+    speed.learn(2.0, Pace(done=0, seconds=9.0))
+    assert speed.expect(3.0, [4, 6]) == pytest.approx(7.5)
+    assert speed.expect(None, [20]) == pytest.approx(14.0)
+
+
+def test_every_checkpoint_costs_what_the_others_took_until_their_first_batch() -> None:
+    speed = Speed(devices=1)
+    speed.learn(1.0, Pace(done=10, seconds=10.0, loaded=2, loading=60.0))
+    speed.learn(1.0, Pace(loaded=1, loading=90.0))  # died before its first batch
+    assert speed.expect(1.0, [5, 5]) == pytest.approx(10.0 + 2 * 50.0)
+    assert speed.expect(1.0, []) == 0.0
+
+
+def test_what_is_left_of_a_member_counts_the_checkpoints_to_be_loaded() -> None:
+    pace = Pace(parts=[20, 20, 20], done=10, seconds=5.0, loaded=1, loading=30.0)
+    assert pace.seconds_left(1) == pytest.approx(5.0)
+    assert pace.seconds_left(3) == pytest.approx(25.0 + 2 * 30.0)
+    assert Pace(parts=[100], done=4, seconds=400.0, loaded=1).seconds_left(1) == 0.0
+    assert Pace(parts=[3], done=4, seconds=4.0, loaded=1).seconds_left(1) == 0.0  # done again

@@ -54,3 +54,4 @@ def test_kills_in_a_row_change_no_byte(make_world: Callable[..., Any], share: in
     assert command(world, out) == 0
     assert out.read_bytes() == (world.folder / "whole.csv").read_bytes()
     assert len(whole) == IMAGES
+    assert not (world.folder / ".killed.csv.work" / "resized").exists()

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ensembler.errors import InputError, PredictorError
 from ensembler.inference.missing import blend_without
-from ensembler.inference.work import WorkError
 from ensembler.spec.model import EnsembleSpec
 from ensembler.store.model import Origin
+from ensembler.work.disk import WorkError
 
 PAIR = {"a": {"noise": 0.1}, "b": {"noise": 0.2}}
 MakeWorld = Callable[..., Any]
@@ -26,7 +26,7 @@ def with_origin(spec: EnsembleSpec, name: str, **changes: Any) -> EnsembleSpec: 
         member.model_copy(update={"origin": member.origin.model_copy(update=changes)})
         if member.name == name
         else member
-        for member in spec.blend.members
+        for member in spec.weighted.members
     )
     return spec.model_copy(update={"blend": spec.blend.model_copy(update={"members": members})})
 
@@ -185,7 +185,7 @@ def test_a_swapped_checkpoint_is_named_with_both_digests(make_world: MakeWorld) 
     file = world.folder / "checkpoints" / "a-0.npy"
     np.save(file, np.load(file)[::-1])
     (dropped,) = [run for run in world.predict().runs if run.dropped is not None]
-    recorded = world.spec.blend.members[0].origin.checkpoints[0].sha256
+    recorded = world.spec.weighted.members[0].origin.checkpoints[0].sha256
     assert f"{file}, has the sha256" in dropped.dropped
     assert recorded in dropped.dropped
 
@@ -279,7 +279,7 @@ def test_a_member_that_cannot_be_made_here_is_dropped_like_one_that_fails(
 
 def test_a_member_imported_from_files_cannot_be_made_from_images(make_world: MakeWorld) -> None:
     world = make_world(PAIR)
-    members = tuple(m.model_copy(update={"origin": Origin()}) for m in world.spec.blend.members)
+    members = tuple(m.model_copy(update={"origin": Origin()}) for m in world.spec.weighted.members)
     blend = world.spec.blend.model_copy(update={"members": members})
     said = refusal(world, spec=world.spec.model_copy(update={"blend": blend}))
     assert "member 'a' was imported from files, and no predictor is recorded" in said

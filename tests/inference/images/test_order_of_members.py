@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from ensembler.inference.order import Expectation, next_member
-from ensembler.spec.model import Coreset, WeightedBlend, decode_vector, encode_vector
+from ensembler.spec.model import Coreset
+from ensembler.spec.numbers import decode_vector, encode_vector
+from ensembler.spec.weighted import WeightedBlend
 
 MakeWorld = Callable[..., Any]
 

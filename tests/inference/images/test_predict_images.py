@@ -14,7 +14,7 @@ import pytest
 
 from ensembler.inference import jobs
 from ensembler.metrics import unit_rows
-from ensembler.spec.model import decode_vector
+from ensembler.spec.numbers import decode_vector
 
 THREE = {"a": {"folds": 3, "noise": 0.1}, "b": {"noise": 0.4}, "c": {"noise": 0.5}}
 
@@ -88,7 +88,7 @@ def test_images_that_cannot_be_read_get_the_prior_and_are_listed(
     prediction = world.predict()
     assert prediction.is_degraded
     assert [prediction.ids[failure.position] for failure in prediction.failures] == ["i003", "i007"]
-    prior = unit_rows(decode_vector(world.spec.blend.prior.vector)[None])[0]
+    prior = unit_rows(decode_vector(world.spec.weighted.prior.vector)[None])[0]
     np.testing.assert_allclose(prediction.embeddings[[3, 7]], [prior, prior], atol=1e-7)
     assert prediction.prior_rows == 2
     header, *lines = (world.folder / "submission.failures.csv").read_text().splitlines()
@@ -184,6 +184,48 @@ def test_an_image_cache_is_shared_by_members_of_one_size(make_world: Callable[..
     cached = world.predict(work=world.folder / "other", image_cache=world.folder / "cache")
     assert len(list((world.folder / "cache").rglob("*.rgb"))) == 10
     np.testing.assert_array_equal(cached.embeddings, plain.embeddings)
+
+
+def test_members_that_want_images_alike_decode_them_once(make_world: Callable[..., Any]) -> None:
+    world = make_world({"a": {}, "b": {"folds": 2}})
+    plain = world.predict(out=None)
+    resized = world.out.with_name(".submission.csv.work") / "resized"
+    kept: list[int] = []
+
+    def spoil(member: str, done: int, total: int) -> None:  # noqa: ARG001
+        kept.append(len(list(resized.rglob("*.rgb"))))
+        if done == total and len(set(kept)) > 1:  # nobody can decode them any more
+            for path in world.images.iterdir():
+                stat = path.stat()
+                path.write_bytes(bytes(stat.st_size))
+                os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    shared = world.predict(progress=spoil)
+    assert max(kept) == 10
+    assert not shared.is_degraded
+    assert shared.cache_fault is None
+    np.testing.assert_array_equal(shared.embeddings, plain.embeddings)
+    assert not resized.exists()
+
+
+def test_a_single_pass_over_the_images_keeps_none(make_world: Callable[..., Any]) -> None:
+    world = make_world({"a": {}})
+    resized = world.out.with_name(".submission.csv.work") / "resized"
+    seen: list[bool] = []
+    world.predict(progress=lambda *_: seen.append(resized.exists()))
+    assert seen == [False] * 4
+
+
+def test_images_that_cannot_be_kept_are_decoded_for_each_member_and_told(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world({"a": {}, "b": {}})
+    plain = world.predict(out=None)
+    (world.folder / "file").touch()
+    full = world.predict(image_cache=world.folder / "file")
+    assert full.cache_fault == f"{world.folder}/file takes no more images: Not a directory"
+    assert not full.is_degraded
+    np.testing.assert_array_equal(full.embeddings, plain.embeddings)
 
 
 def test_a_spec_of_the_prior_alone_needs_no_worker(make_world: Callable[..., Any]) -> None:

@@ -45,6 +45,7 @@ def test_json_tells_what_was_stored(make_studio: MakeStudio, ensembler: Run) -> 
         "failures": None,
         "uncovered": {"-1": 1},
         "resumed": 0,
+        "cache_fault": None,
     }
     assert list(Path.cwd().iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""A tiny tower as features, in a folder with its definition, and references of random targets."""
+"""A tiny tower as features, by its definition, and references of random targets."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def tower(write_tower: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a predictor without a head: predictor.toml and its weights."""
+    """The definition of a predictor without a head, in a folder with its weights."""
     from predictors.shared.tower_config import TowerConfig
 
     config: dict[str, Any] = {"model": "vit_mini_patch4_clip_16.laion", "head": {"kind": "none"}}
     folder = tmp_path_factory.mktemp("features") / "tower"
     folder.mkdir()
     shutil.copy(write_tower(TowerConfig.model_validate(config)), folder / "tower.safetensors")
-    (folder / "predictor.toml").write_text(
+    definition = folder / "predictor.toml"
+    definition.write_text(
         'adapter = "tower"\n'
         '[config]\nmodel = "vit_mini_patch4_clip_16.laion"\nhead = {kind = "none"}\n'
         '[files]\nweights = "tower.safetensors"\n'
     )
-    return folder
+    return definition
 
 
 @pytest.fixture(scope="session")

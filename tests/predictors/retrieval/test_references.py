@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -13,15 +16,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ensembler.errors import PredictorError, StoreError
+from ensembler.predicting.checkpoints import checkpoint_digests
 from ensembler.predicting.contract import Learner, Predictor
+from ensembler.predicting.definition import PredictorDefinition
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
+from predictors.retrieval import learning
 from predictors.retrieval.adapter import Retrieval, RetrievalConfig
 from predictors.retrieval.features import features_digest
 from predictors.retrieval.references import load_references, save_references
 
 Write = Callable[..., Path]
 Noise = Callable[..., NDArray[np.uint8]]
+Progress = Callable[[int, int], None]
 
 IDS = ["92e911621", "1e5", "007", "b", "a", "zebra"]
 GROUPS = ["twin", "twin", "g", "h", "i", "j"]
@@ -50,13 +57,24 @@ def images(tmp_path: Path, noise: Noise) -> dict[str, Path]:
     return {id_: folder / f"{id_}.png" for id_ in sorted(IDS)}
 
 
+def copy_of(tower: Path, folder: Path) -> Path:
+    """The tower's definition, copied with all beside it."""
+    shutil.copytree(tower.parent, folder / "tower")
+    return folder / "tower" / tower.name
+
+
+def never(done: int, total: int) -> None:
+    """A report of progress that must not come."""
+    pytest.fail(f"embedded {done} of {total}")
+
+
 def learn(
     tower: Path,
     folder: Path,
     store: Store,
     images: dict[str, Path],
     place: str = "sets/six.safetensors",
-    **more: object,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
     assert isinstance(Retrieval, Learner)
     (folder / "sets").mkdir(exist_ok=True)
@@ -67,7 +85,7 @@ def learn(
         images=images,
         device="cpu",
         out_dir=folder,
-        **more,  # type: ignore[arg-type]  # progress, in one test
+        progress=progress,
     )
 
 
@@ -98,6 +116,80 @@ def test_the_same_store_and_images_make_the_same_bytes(
         made = learn(tower, tmp_path / name, store, images)
         contents.append((tmp_path / name / made["reference"]).read_bytes())
     assert contents[0] == contents[1]
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images go in by twos, so that six make three batches."""
+    monkeypatch.setattr(learning, "BATCH", 2)
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_an_interrupted_reference_set_goes_on_to_the_same_bytes(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], batches: int
+) -> None:
+    def interrupted(done: int, _: int) -> None:
+        if done == 2 * batches:
+            raise KeyboardInterrupt
+
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    expected = whole / learn(tower, whole, store, images)["reference"]
+    with pytest.raises(KeyboardInterrupt):
+        learn(tower, tmp_path, store, images, progress=interrupted)
+    assert not (tmp_path / "sets" / "six.safetensors").exists()
+    told: list[int] = []
+    made = learn(tower, tmp_path, store, images, progress=lambda done, _: told.append(done))
+    assert told == list(range(2 * batches + 2, 7, 2))
+    assert (tmp_path / made["reference"]).read_bytes() == expected.read_bytes()
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["six.safetensors"]
+
+
+@pytest.mark.usefixtures("pairs")
+def test_an_image_that_changed_since_the_interruption_is_embedded_again(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], noise: Noise
+) -> None:
+    def interrupted(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(tower, tmp_path, store, images, progress=interrupted)
+    Image.fromarray(noise(9)[8]).save(images["1e5"])  # of the first batch
+    found = load_references(tmp_path / learn(tower, tmp_path, store, images)["reference"])
+    (tmp_path / "anew").mkdir()
+    anew = load_references(
+        tmp_path / "anew" / learn(tower, tmp_path / "anew", store, images)["reference"]
+    )
+    np.testing.assert_array_equal(found.features, anew.features)
+    np.testing.assert_array_equal(found.image_sha256, anew.image_sha256)
+
+
+def test_two_runs_that_make_one_reference_set_at_once_are_refused(
+    tower: Path, tmp_path: Path, store: Store, images: dict[str, Path]
+) -> None:
+    def meet(*_: int) -> None:
+        with pytest.raises(PredictorError, match=r"six\.safetensors\.work is another run's: wait"):
+            learn(tower, tmp_path, store, images)
+
+    assert learn(tower, tmp_path, store, images, progress=meet)
+
+
+def test_a_full_disk_is_told_with_the_set_and_keeps_what_was_embedded(
+    tower: Path,
+    tmp_path: Path,
+    store: Store,
+    images: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ensembler.work.entry.write_all", full)
+        with pytest.raises(PredictorError, match=r"six\.safetensors cannot be made: .*No space"):
+            learn(tower, tmp_path, store, images)
+    assert learn(tower, tmp_path, store, images)
 
 
 def test_without_a_fold_neither_a_row_nor_its_twin_is_among_the_references(
@@ -179,7 +271,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_embedded(
     tower: Path, tmp_path: Path, store: Store, images: dict[str, Path], place: str, fault: str
 ) -> None:
     with pytest.raises(PredictorError, match=fault):
-        learn(tower, tmp_path, store, images, place=place, progress=pytest.fail)
+        learn(tower, tmp_path, store, images, place=place, progress=never)
 
 
 def test_a_reference_set_named_for_a_fold_is_refused(
@@ -196,15 +288,40 @@ def test_a_reference_set_named_for_a_fold_is_refused(
         )
 
 
-def test_a_file_beside_the_features_changes_nothing(tower: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "tower"
-    shutil.copytree(tower, folder)
-    before = features_digest(folder)
-    (folder / "notes.txt").write_text("trained in spring")
-    assert features_digest(folder) == before
-    with (folder / "tower.safetensors").open("ab") as weights:
-        weights.write(b" ")
-    assert features_digest(folder) != before
+def test_a_file_beside_the_features_changes_nothing(
+    tower: Path, tmp_path: Path, write_references: Write, noise: Noise
+) -> None:
+    copied = copy_of(tower, tmp_path)
+    shutil.copy(write_references(noise(6)), tmp_path / "six.safetensors")
+    files = {"features": "tower/predictor.toml", "reference": "six.safetensors"}
+    definition = PredictorDefinition(adapter="retrieval", files=files)
+    before = features_digest(copied), checkpoint_digests(definition, tmp_path)
+    (copied.parent / "notes.txt").write_text("trained in spring")
+    assert (features_digest(copied), checkpoint_digests(definition, tmp_path)) == before
+
+
+def test_other_weights_under_the_same_definition_are_refused(
+    tower: Path, tmp_path: Path, write_references: Write, noise: Noise
+) -> None:
+    """A spec has the definition's digest and the references'; these have that of the weights."""
+    copied, reference = copy_of(tower, tmp_path), write_references(noise(6))
+    from safetensors.numpy import load_file, save_file
+
+    weights = copied.with_name("tower.safetensors")
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(PredictorError, match="was made with features of the digest"):
+        Retrieval.load(
+            RetrievalConfig(neighbours=1),
+            {"features": copied, "reference": reference},
+            device="cpu",
+        )
+
+
+def test_a_folder_instead_of_the_features_definition_is_answered_with_what_to_name(
+    tower: Path,
+) -> None:
+    with pytest.raises(PredictorError, match=r"tower is a folder: .* as in tower/predictor\.toml"):
+        Retrieval.load(RetrievalConfig(), {"features": tower.parent}, device="cpu")
 
 
 def test_a_reference_set_without_the_digests_of_its_images_is_to_be_made_again(
@@ -222,7 +339,7 @@ def test_a_store_without_targets_is_refused_before_anything_is_embedded(
 ) -> None:
     bare = create_store(tmp_path / "bare", tmp_path / "samples.csv")
     with pytest.raises(StoreError, match="has no targets"):
-        learn(tower, tmp_path, bare, images, progress=pytest.fail)
+        learn(tower, tmp_path, bare, images, progress=never)
     assert store.names == ()
 
 
@@ -248,13 +365,12 @@ def test_features_of_another_model_are_refused(
 
 
 def test_features_of_several_folds_models_are_refused(tower: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "tower"
-    shutil.copytree(tower, folder)
-    definition = (folder / "predictor.toml").read_text().partition("[files]")[0]
+    copied = copy_of(tower, tmp_path)
+    definition = copied.read_text().partition("[files]")[0]
     checkpoint = '[[checkpoints]]\nfold = 0\nweights = "tower.safetensors"\n'
-    (folder / "predictor.toml").write_text(definition + checkpoint)
+    copied.write_text(definition + checkpoint)
     with pytest.raises(PredictorError, match="features of different models cannot be compared"):
-        Retrieval.load(RetrievalConfig(), {"features": folder}, device="cpu")
+        Retrieval.load(RetrievalConfig(), {"features": copied}, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
-from ensembler.predicting.contract import FoldAware, Predictor
+from ensembler.predicting.contract import FoldAware, Predictor, Recalling
 from ensembler.testing.predictors import Loadable, PredictorConformance
 from predictors.retrieval.adapter import Retrieval, RetrievalConfig
 from predictors.retrieval.references import References, load_references
@@ -32,7 +32,7 @@ class TestRetrieval(PredictorConformance):
             Retrieval,
             {"neighbours": K},
             {"features": tower, "reference": write_references(noise(12))},
-            tensors={"features": "tower.patch_embed.proj.weight", "reference": "targets"},
+            tensors={"reference": "targets"},
         )
 
 
@@ -91,6 +91,30 @@ def test_without_a_fold_the_search_is_as_if_its_rows_had_never_been_there(
     found = whole.without_fold(fold).embed(images)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert np.abs(found - whole.embed(images)).max() > 0.1
+
+
+@pytest.mark.parametrize("fold", [None, 0, 2])
+def test_references_are_recalled_as_their_images_are_embedded(
+    tower: Path, reference: Path, noise: Noise, fold: int | None
+) -> None:
+    """Their features are kept in half precision, hence the tolerance."""
+    whole = search(tower, reference)
+    searched = whole if fold is None else whole.without_fold(fold)
+    assert isinstance(searched, Recalling)
+    order = np.random.default_rng(0).permutation(20)
+    recalled = searched.recall([f"r{row}" for row in order])
+    assert recalled.known.all()
+    assert recalled.vectors.dtype == np.float32
+    np.testing.assert_allclose(recalled.vectors, searched.embed(noise(20))[order], atol=2e-3)
+
+
+def test_what_is_not_among_the_references_is_not_recalled(tower: Path, reference: Path) -> None:
+    whole = search(tower, reference)
+    some, none = whole.recall(["r3", "stranger", "r0"]), whole.recall(["stranger"])
+    assert some.known.tolist() == [True, False, True]
+    np.testing.assert_array_equal(some.vectors, whole.recall(["r3", "r0"]).vectors)
+    assert none.known.tolist() == [False]
+    assert none.vectors.shape == (0, whole.dim)
 
 
 def test_an_image_of_the_reference_set_draws_on_its_own_target_most(

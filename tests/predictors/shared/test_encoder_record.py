@@ -59,7 +59,7 @@ def member(
 def loading(models: Path, member: MemberRecord, encoder: EncoderRecord | None) -> Message:
     """What a worker answers when it shall load the member's predictor."""
     said: list[Message] = []
-    setup = Setup(images=(), device="cpu", precision="float32", threads=1, cache=None)
+    setup = Setup(images=(), device="cpu", precision="float32", threads=1)
     Worker(setup, said.append).take(
         Load(
             predictor="blip",

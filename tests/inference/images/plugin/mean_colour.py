@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.images.preprocess import Preprocess
-from ensembler.inference import work
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
+from ensembler.work import entry, notes
 
 
 class MeanColourConfig(Frozen):
@@ -102,7 +102,7 @@ def features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _kill_at_write(number: int) -> None:
     """SIGKILL this process and its parent at a write of the work store, before it is done."""
-    write_all, count = work._write_all, itertools.count()
+    write_all, count = vars(entry)["write_all"], itertools.count()
 
     def counted(descriptor: int, content: bytes) -> None:
         if next(count) == number:
@@ -110,7 +110,8 @@ def _kill_at_write(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         write_all(descriptor, content)
 
-    work._write_all = counted
+    for module in (entry, notes):
+        vars(module)["write_all"] = counted
 
 
 def _fill_disk(size: int) -> None:
