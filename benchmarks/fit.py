@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from benchmarks.answers import check
 from benchmarks.contestants import CONTESTANTS, Found
 from benchmarks.data import SHAPES, TOY, Shape, fresh_cache, generated_store
-from benchmarks.statistics import build
+from benchmarks.statistics import build, evaluated
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
 from ensembler.blending.build import default_kernel
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
-from ensembler.fitting.searching import search
 from ensembler.search.candidate import Candidate
 from ensembler.search.record import in_memory
 from ensembler.search.run import Outcome
 from ensembler.search.scoring import Scorer
+from ensembler.search.searching import search
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
@@ -50,7 +50,7 @@ def _compare(shape: Shape, evaluations: int) -> Result:
     with generated_store(TOY) as store:  # warms up: imports, thread pools, compiled kernels
         _fit(store)
         with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
-            build(store, Path(folder), default_kernel(shape.rows, "float32"))
+            build(store, evaluated(store), Path(folder), default_kernel(shape.rows, "float32"))
         members, targets = _arrays(store)
         for contestant in CONTESTANTS:
             if contestant.installed:

@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.data import Shape, make_members, make_targets
-from benchmarks.statistics import build, check_rows
+from benchmarks.statistics import build, check_rows, evaluated
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
 from ensembler.store.create import create_store
@@ -92,11 +92,14 @@ def _in_a_child(store: Store) -> tuple[float, float | None]:
 
 def _build_once(store: Store) -> tuple[float, float | None]:
     """The build of a child process: warmed up, timed, watched and checked."""
+    fold = evaluated(store)
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
-        first = build(store, Path(folder))  # warms up: the pages of the store, compiled kernels
+        first = build(
+            store, fold, Path(folder)
+        )  # warms up: the pages of the store, compiled kernels
         check_rows(store, first)
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder, _watched() as peak:
-        seconds, _ = timed(lambda: build(store, Path(folder)))
+        seconds, _ = timed(lambda: build(store, fold, Path(folder)))
     return seconds, peak()
 
 

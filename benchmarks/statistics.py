@@ -1,13 +1,15 @@
 """Statistics: what building them costs beside one pass that only sums the same bytes.
 
-With the compiled kernel and without; the sum and every build run on members that are mapped anew,
-so that each pays for its pages.
+With the compiled kernel and without, in turns; the sum and every build run on members that are
+mapped anew, so that each pays for its pages. The folds are dealt before.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -18,11 +20,10 @@ from benchmarks.answers import check
 from benchmarks.data import SHAPES, Shape, generated_store
 from benchmarks.environment import installed
 from benchmarks.table import Line, Result
-from benchmarks.timing import best_of
+from benchmarks.timing import fastest, timed
 from ensembler.blending.build import Kernel, build_statistics, default_kernel
 from ensembler.blending.statistics import Statistics
 from ensembler.folds import evaluation_folds
-from ensembler.store.model import Dtype
 from ensembler.store.reader import Store
 
 RUNS = {"toy": 1, "small": 3, "full": 5}
@@ -36,61 +37,77 @@ def run(size: str) -> list[Result]:
 
 
 def _compare(shape: Shape, runs: int) -> Result:
-    lines: list[Line] = []
-    dtypes: tuple[Dtype, ...] = ("float32", "float16")
-    for dtype in dtypes:
-        with generated_store(shape, dtype) as store:
-            if dtype == "float32":
-                _sum(store)  # warms up: the pages of the store
-                seconds, total = best_of(runs, partial(_sum, store))
-                check(np.isfinite(total), f"the members sum to {total}")
-                lines.append(Line(name="one float32 sum pass", seconds=seconds))
-            for kernel in get_args(Kernel):
-                lines += _builds(store, dtype, kernel, runs)
+    with (
+        generated_store(shape, "float32") as single,
+        generated_store(shape, "float16") as half,
+    ):
+        _sum(single)  # warms up: the pages of the store
+        works: dict[str, Callable[[], float]] = {"one float32 sum pass": partial(_sum, single)}
+        names = [*works]
+        for store, kernel, jobs in product((single, half), get_args(Kernel), (1, 2)):
+            threads = ("one thread", "two threads")[jobs - 1]
+            names.append(f"{kernel}, {store.manifest.members[0].dtype}, {threads}")
+            if installed(kernel):
+                work = partial(_build_anew, store, evaluated(store), kernel, jobs)
+                work(check_rows)  # warms up: compiled code
+                works[names[-1]] = work
+        seconds = fastest(runs, works)
+    lines = (
+        Line(name=name, seconds=seconds.get(name), absent="" if name in works else "not installed")
+        for name in names
+    )
     return Result(title=f"statistics, {shape}", lines=tuple(lines))
 
 
-def _builds(store: Store, dtype: Dtype, kernel: Kernel, runs: int) -> list[Line]:
-    """The lines of one kernel, by threads."""
-    lines = []
-    for jobs, threads in ((1, "one thread"), (2, "two threads")):
-        name = f"{kernel}, {dtype}, {threads}"
-        if not installed(kernel):
-            lines.append(Line(name=name, absent="not installed"))
-            continue
-        work = partial(_build_anew, store, kernel, jobs)
-        check_rows(store, work())  # warms up: compiled code
-        seconds, _ = best_of(runs, work)
-        lines.append(Line(name=name, seconds=seconds))
-    return lines
-
-
 def _sum(store: Store) -> float:
-    return float(sum(m.embeddings.sum(dtype=np.float32) for m in store.members(store.names)))
+    members = store.members(store.names)
+    seconds, total = timed(lambda: sum(m.embeddings.sum(dtype=np.float32) for m in members))
+    check(np.isfinite(total), f"the members sum to {total}")
+    return seconds
 
 
-def _build_anew(store: Store, kernel: Kernel, jobs: int) -> Statistics:
+def _build_anew(
+    store: Store,
+    fold: NDArray[np.int64],
+    kernel: Kernel,
+    jobs: int,
+    look: Callable[[Store, Statistics], None] = lambda *_: None,
+) -> float:
+    """Seconds of a build, after which somebody may look at it."""
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
-        return build(store, Path(folder), kernel, jobs)
+        seconds, built = timed(partial(build, store, fold, Path(folder), kernel, jobs))
+        look(store, built)
+    return seconds
 
 
-def build(store: Store, folder: Path, kernel: Kernel | None = None, jobs: int = 1) -> Statistics:
+def evaluated(store: Store) -> NDArray[np.int64]:
+    """The evaluation folds of a store's rows."""
+    return evaluation_folds(store.samples.fold, store.samples.group)
+
+
+def build(
+    store: Store,
+    fold: NDArray[np.int64],
+    folder: Path,
+    kernel: Kernel | None = None,
+    jobs: int = 1,
+) -> Statistics:
     """The statistics of all members of a store, built in an empty folder.
 
     Args:
         store: with targets.
+        fold: (rows,) int64, from `evaluated`.
         folder: where the arrays go.
         kernel: what computes; by default what a fit would take.
         jobs: threads.
     """
-    samples = store.samples
     return build_statistics(
         folder,
         store.members(store.names),
         store.targets(),
-        evaluation_folds(samples.fold, samples.group),
-        samples.weight,
-        kernel=kernel or default_kernel(len(samples), "float32"),
+        fold,
+        store.samples.weight,
+        kernel=kernel or default_kernel(len(fold), "float32"),
         jobs=jobs,
     )
 

@@ -1,4 +1,4 @@
-"""Timing work that was warmed up: the best of a few runs, or the median of interleaved ones."""
+"""Timing work that was warmed up: the fastest or the median of runs taken in turns."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
     return time.perf_counter() - begun, answer
 
 
-def best_of(runs: int, work: Callable[[], Answer]) -> tuple[float, Answer]:
-    """Seconds of the fastest of some runs, and the last answer.
+def fastest(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Seconds of each work's fastest run, taken in turns, so that a busy moment hits them alike.
 
     What else the machine does can only add to a run, so the fastest is the nearest to the work.
 
     Args:
-        runs: how many; at least one.
-        work: what is timed; each run must do all of it.
+        runs: how many turns; at least one.
+        works: by name; each returns the seconds of what it does that counts.
     """
-    seconds, answer = timed(work)
-    for _ in range(runs - 1):
-        again, answer = timed(work)
-        seconds = min(seconds, again)
-    return seconds, answer
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(runs):
+        for name, work in works.items():
+            seconds[name].append(work())
+    return {name: min(values) for name, values in seconds.items()}
 
 
 def medians(runs: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:

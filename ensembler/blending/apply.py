@@ -56,7 +56,10 @@ class _Part(NamedTuple):
 
 
 def blend_rows(
-    blend: WeightedSum, prior: NDArray[np.floating], blocks: Iterable[NDArray[np.float32]]
+    blend: WeightedSum,
+    prior: NDArray[np.floating],
+    blocks: Iterable[NDArray[np.float32]],
+    gates: NDArray[np.float64] | None = None,
 ) -> BlendedRows:
     """Blend the same rows of all members.
 
@@ -65,6 +68,7 @@ def blend_rows(
         prior: (n, d), the prior of each row; one for all rows is `np.broadcast_to(prior, (n, d))`.
         blocks: M arrays (n, d) of finite float32, zero rows where a member has none; taken one at
             a time.
+        gates: (M, n), what each row's weights are multiplied by; None: nothing.
 
     Returns:
         The rows. Lengths between 1e-30 and 1e30 are safe with any alpha in -4..4.
@@ -78,11 +82,12 @@ def blend_rows(
         if weight == 0.0:
             continue
         part = _part(block, None if blend.means is None else blend.means[m])
-        present = part.lengths > 0.0
-        factor = np.power(part.lengths, -alpha, out=np.zeros_like(parts), where=present)
-        total += (weight * factor)[:, None] * part.vectors
+        factor = _norm_factors(part.lengths, alpha)
+        if gates is not None:
+            factor *= gates[m]
+        total += np.multiply(part.vectors, (weight * factor)[:, None], out=part.vectors)
         parts += abs(weight) * factor * part.lengths
-        absent &= ~present
+        absent &= part.lengths == 0.0
     vectors = unit_rows(total)
     cancelled = ~absent & (np.einsum("id,id->i", vectors, total) <= CANCELLED * parts)
     vectors[cancelled] = 0.0
@@ -90,16 +95,40 @@ def blend_rows(
     return BlendedRows(vectors, absent, cancelled)
 
 
+def scaled_rows(
+    block: NDArray[np.float32], mean: NDArray[np.float32] | None, alpha: float
+) -> NDArray[np.float64]:
+    """A member's rows as a blend adds them up: `x · ‖x‖^-alpha`.
+
+    Args:
+        block: (n, d) finite float32, zero rows where the member has none.
+        mean: (d,) what is taken off first, or None.
+        alpha: the exponent.
+
+    Returns:
+        (n, d) float64, zero where absent.
+    """
+    part = _part(block, mean)
+    return _norm_factors(part.lengths, alpha)[:, None] * part.vectors
+
+
+def _norm_factors(lengths: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
+    """(n,) ‖x‖^-alpha, zero where absent."""
+    return np.power(lengths, -alpha, out=np.zeros_like(lengths), where=lengths > 0.0)
+
+
 def _part(block: NDArray[np.float32], mean: NDArray[np.float32] | None) -> _Part:
     """A member's rows less its mean; absent, besides zero rows, where centring leaves rounding."""
-    whole = block.astype(np.float64)
+    vectors = block.astype(np.float64)
+    stored = _lengths(vectors)
     if mean is None:
-        return _Part(whole, _lengths(whole))
+        return _Part(vectors, stored)
     centre = mean.astype(np.float64)
-    left = whole - centre
-    stored, lengths = _lengths(whole), _lengths(left)
-    present = (stored > 0.0) & (lengths > CANCELLED * (stored + np.linalg.norm(centre)))
-    return _Part(np.where(present[:, None], left, 0.0), np.where(present, lengths, 0.0))
+    vectors -= centre
+    lengths = _lengths(vectors)
+    absent = (stored == 0.0) | (lengths <= CANCELLED * (stored + np.linalg.norm(centre)))
+    vectors[absent], lengths[absent] = 0.0, 0.0
+    return _Part(vectors, lengths)
 
 
 def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -112,10 +112,14 @@ def build_statistics(
     save_array(folder / "means.npy", means.members)
     save_array(folder / "fold_sums.npy", done.sums.targets)
 
+    spare = [_block(shapes, len(chunks[0])) for _ in range(jobs)]
+
     def fill(chunk: range) -> None:
-        block = {name: np.empty((len(chunk), *s[1:]), dtype) for name, (s, dtype) in shapes.items()}
+        memory = spare.pop()
+        block = {name: array[: len(chunk)] for name, array in memory.items()}
         engine.fill(chunk, means, block)
         _write(folder, chunk.start, rows, block)
+        spare.append(memory)
 
     for _ in in_order(fill, chunks[done.filled :], jobs):
         done.filled += 1
@@ -183,6 +187,11 @@ def _ticking(
 
     tick()
     return tick
+
+
+def _block(shapes: Layout, rows: int) -> Block:
+    """Memory for the statistics of some rows, of which each job uses the same all along."""
+    return {name: np.empty((rows, *shape[1:]), dtype) for name, (shape, dtype) in shapes.items()}
 
 
 def _means(sums: Sums, members: Sequence[Member]) -> NDArray[np.float32]:

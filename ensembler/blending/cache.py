@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,23 @@ OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
 MAY_CANCEL = "may_cancel.npy"  # the answer, worked out once
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Wanted:
+    """What statistics are of."""
+
+    store: Store
+    names: Sequence[str]
+    fold: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    precision: Precision
+
+
 def cached_statistics(
     store: Store,
     names: Sequence[str],
     fold: NDArray[np.int64],
     *,
+    weight: NDArray[np.float64] | None = None,
     precision: Precision = "float32",
     jobs: int = 1,
     progress: Callable[[int], Progress] | None = None,
@@ -59,6 +72,7 @@ def cached_statistics(
         store: with targets.
         names: the members, in order.
         fold: (rows,) int64, the evaluation folds.
+        weight: (rows,) float64, instead of the store's row weights.
         precision: of the cosines between members.
         jobs: threads when they must be built.
         progress: called with the number of rows to come when they must be built; returns what is
@@ -71,31 +85,28 @@ def cached_statistics(
         StoreError: a member or the targets are broken, or are not what the manifest says; or the
             disk of the cache is full.
     """
+    own = store.samples.weight if weight is None else weight
+    wanted = _Wanted(store=store, names=names, fold=fold, weight=own, precision=precision)
     kernel = default_kernel(len(fold), precision)
     try:
-        entry = _entry(store, names, fold, precision, kernel, jobs, progress)
+        entry = _entry(wanted, kernel, jobs, progress)
     except ImportError:  # numba is there, but does not work here
-        entry = _entry(store, names, fold, precision, "numpy", jobs, progress)
+        entry = _entry(wanted, "numpy", jobs, progress)
     if precision == "float32" and np.load(entry / MAY_CANCEL):
         return cached_statistics(
-            store, names, fold, precision="float64", jobs=jobs, progress=progress
+            store, names, fold, weight=own, precision="float64", jobs=jobs, progress=progress
         )
-    return load_statistics(entry, names, fold, store.samples.weight)
+    return load_statistics(entry, names, fold, own)
 
 
 def _entry(
-    store: Store,
-    names: Sequence[str],
-    fold: NDArray[np.int64],
-    precision: Precision,
-    kernel: Kernel,
-    jobs: int,
-    progress: Callable[[int], Progress] | None,
+    wanted: _Wanted, kernel: Kernel, jobs: int, progress: Callable[[int], Progress] | None
 ) -> Path:
     """The folder of the statistics, built where it is missing or broken."""
-    members, targets, weight = store.members(names), store.targets(), store.samples.weight
-    entry = cache_folder() / _key(store, members, fold, precision, kernel)
-    expected = layout(len(fold), len(names), int(fold.max()) + 1, precision)
+    store, fold = wanted.store, wanted.fold
+    members, targets = store.members(wanted.names), store.targets()
+    entry = cache_folder() / _key(wanted, members, kernel)
+    expected = layout(len(fold), len(members), int(fold.max()) + 1, wanted.precision)
     if not _is_sound(entry, expected):
         with _full_disk_told(entry.parent, len(fold) * row_bytes(expected)), making(entry):
             if not _is_sound(entry, expected):  # nobody built it while we waited
@@ -105,8 +116,8 @@ def _entry(
                 tick = progress(2 * len(fold)) if progress else None
                 with atomic_folder(entry, resumed=True) as folder:
                     built = build_statistics(
-                        folder, members, targets, fold, weight,
-                        precision=precision, kernel=kernel, jobs=jobs, progress=tick,
+                        folder, members, targets, fold, wanted.weight,
+                        precision=wanted.precision, kernel=kernel, jobs=jobs, progress=tick,
                     )  # fmt: skip
                     _check_digests(store, members, jobs)  # after what NaN says of itself
                     save_array(folder / MAY_CANCEL, np.array(_may_cancel(built)))
@@ -167,23 +178,18 @@ def _may_cancel(statistics: Statistics) -> bool:
     return False
 
 
-def _key(
-    store: Store,
-    members: Sequence[Member],
-    fold: NDArray[np.int64],
-    precision: Precision,
-    kernel: Kernel,
-) -> str:
+def _key(wanted: _Wanted, members: Sequence[Member], kernel: Kernel) -> str:
+    store = wanted.store
     targets = store.manifest.targets
     paths = [m.path / name for m in members for name in ("rows.npy", "embeddings.npy")]
     files = [path.stat() for path in (store.path / TARGETS, *paths)]
     return sha256_json(
         {
             "ensembler": __version__,  # another release may lay them out, or round them, otherwise
-            "precision": precision,
+            "precision": wanted.precision,
             "kernel": kernel,  # the last digits may differ
             "targets": targets.sha256 if targets else None,
-            "rows": sha256_arrays(fold, store.samples.weight),
+            "rows": sha256_arrays(wanted.fold, wanted.weight),
             "members": [m.record.sha256 for m in members],
             "files": [[stat.st_size, stat.st_mtime_ns] for stat in files],
         }

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blending import kernels
-from ensembler.blending.kernels import ABSENT, TILE
+from ensembler.blending.instructions import COLUMNS, LANES
 from ensembler.blending.plain import BLOCK, PlainEngine
+from ensembler.blending.reading import ABSENT
 from ensembler.blending.sources import Block, Means, Sources, Sums
 from ensembler.blending.statistics import GEOMETRY
-
-LANES = 16  # float32 in the widest vector: rows are padded to it and begin at a multiple of it
 
 
 class CompiledEngine:
@@ -25,17 +24,18 @@ class CompiledEngine:
         self._plain = PlainEngine(sources, "float32")
         self._targets = np.ascontiguousarray(sources.targets)
         self._addresses = np.array([m.embeddings.ctypes.data for m in sources.members])
-        self._halves = np.array([m.embeddings.dtype == np.float16 for m in sources.members])
+        self._sizes = np.array([m.embeddings.itemsize for m in sources.members])
 
     def sums(self, rows: range) -> Sums:
         """The first pass over some rows."""
         sources = self._sources
         dim = sources.targets.shape[1]
         sums = Sums.zeros(len(sources.members), sources.folds, dim)
-        row = np.empty(dim, dtype=np.float32)
-        for m, place in enumerate(self._place(rows)):
+        places = self._place(rows)
+        places[:, sources.weight[rows.start : rows.stop] == 0.0] = ABSENT
+        for m, place in enumerate(places):
             sums.present[m] = kernels.sum_rows(
-                self._addresses[m], self._halves[m], place, row, row.view(np.uint32), sums.total[m]
+                self._addresses[m], self._sizes[m], place, sums.total[m]
             )
         kernels.sum_targets(
             self._targets.ctypes.data,
@@ -51,11 +51,11 @@ class CompiledEngine:
         """The second pass: write the statistics of some rows into a block of theirs."""
         members, dim = means.members.shape
         columns = members + 1 + len(means.directions)
-        vectors = _aligned_zeros(-(-columns // TILE) * TILE, -(-dim // LANES) * LANES)
+        vectors = _aligned_zeros(-(-columns // COLUMNS) * COLUMNS, -(-dim // LANES) * LANES)
         unsafe = np.zeros(len(rows), dtype=np.bool_)
         kernels.fill_rows(
             self._addresses,
-            self._halves,
+            self._sizes,
             self._place(rows),
             self._targets.ctypes.data,
             rows.start,
@@ -63,7 +63,6 @@ class CompiledEngine:
             np.linalg.norm(means.members.astype(np.float64), axis=1),
             means.directions,
             vectors,
-            vectors.view(np.uint32),
             np.empty((len(vectors), len(vectors)), dtype=np.float32),
             tuple(block[f"raw.{name}"] for name in GEOMETRY),
             tuple(block[f"centred.{name}"] for name in GEOMETRY),
@@ -80,7 +79,10 @@ class CompiledEngine:
         place = np.full((len(self._sources.members), len(rows)), ABSENT)
         for m, member in enumerate(self._sources.members):
             first, last = np.searchsorted(member.rows, (rows.start, rows.stop))
-            place[m, member.rows[first:last] - rows.start] = np.arange(first, last)
+            if last - first == len(rows):  # no need to look where
+                place[m] = np.arange(first, last)
+            else:
+                place[m, member.rows[first:last] - rows.start] = np.arange(first, last)
         return place
 
 

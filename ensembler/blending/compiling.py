@@ -14,6 +14,9 @@ from typing import TypeVar, cast
 from numba import njit
 from numba.core.caching import FunctionCache
 
+# When a file of kernels, which call one another, was last changed.
+CHANGED = max((file.stat().st_mtime_ns for file in Path(__file__).parent.glob("*.py")), default=0)
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -27,7 +30,16 @@ def compiled(function: Function) -> Function:
 
 
 class MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
-    """The machine code of one function on disk, as long as there is room."""
+    """The machine code of one function on disk, as long as there is room.
+
+    It holds that of the functions it calls, from other files too. Numba would look only at its own
+    file for changes; here a change of any file makes it anew.
+    """
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__(function)
+        index = self._cache_file
+        index._source_stamp = (index._source_stamp, CHANGED)  # noqa: SLF001 - there is no other way
 
     def save_overload(self, sig: object, data: object) -> None:
         """Keep what was compiled, or nothing: a new index could name the code of before."""

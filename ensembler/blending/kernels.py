@@ -1,142 +1,62 @@
 """The inner loops of building statistics, compiled by numba (the extra `fast`).
 
-Imported only by a build that wants them. Members are read by address where they are mapped: the
-caller keeps them alive and vouches for every position.
+Imported only by a build that wants them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numba import carray, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ensembler.blending.compiling import compiled
+from ensembler.blending.instructions import COLUMNS, ROWS, multiply_tile
+from ensembler.blending.reading import (
+    ABSENT,
+    address_of,
+    any_number,
+    fetch,
+    row_at,
+    unit_target,
+    vector_at,
+)
 from ensembler.blending.rules import CANCELLED
 from ensembler.blending.statistics import SAFE_SQUARES
 
-if TYPE_CHECKING:
-    from llvmlite.ir import IRBuilder, Value
-
-TILE = 3  # members times columns whose products are taken at once: nine sums stay in registers
-ABSENT = -1  # the position of a row that a member lacks
+SHORT = 64  # rows added up in float32
 
 Outputs = tuple[NDArray[Any], ...]  # of one centring: the arrays of GEOMETRY, in order
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba has no types
-def _pointer(_context: object, address: Value) -> tuple[object, Callable[..., Value]]:
-    """What lies at an address, for `carray` to make an array of."""
-
-    def generate(
-        _context: object, builder: IRBuilder, _signature: object, arguments: Sequence[Value]
-    ) -> Value:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
-
-
 @compiled
-def read_row(
-    address: int, half: bool, position: int, out: NDArray[np.float32], bits: NDArray[np.uint32]
-) -> None:
-    """Read one row of a member as float32, exactly; NaN in float16 is read as infinity.
+def sum_rows(address: int, size: int, place: NDArray[np.int64], total: NDArray[np.float64]) -> int:
+    """Add a member's rows to `total`, (d,), in short float32 sums.
 
     Args:
         address: of the member's first number.
-        half: whether it is kept in float16, else in float32.
-        position: of the row in the member; zeros are read where it is ABSENT.
-        out: (d,) where the row goes.
-        bits: (d,) the same memory.
+        size: bytes of each of its numbers.
+        place: (n,) the rows' positions in the member, or ABSENT.
+        total: (d,) float64.
+
+    Returns:
+        How many rows are not all zeros.
     """
-    dim = len(out)
-    if position == ABSENT:
-        out[:] = 0.0
-    elif half:
-        halves = carray(_pointer(address + 2 * dim * position), (dim,), np.uint16)
-        for k in range(dim):
-            half_bits = np.uint32(halves[k])
-            sign = (half_bits & np.uint32(0x8000)) << np.uint32(16)
-            bits[k] = sign | ((half_bits & np.uint32(0x7FFF)) << np.uint32(13))
-        for k in range(dim):
-            value = out[k] * np.float32(2.0**112)  # the exponents' biases: 127 and 15
-            out[k] = value if abs(value) <= np.float32(65504.0) else np.float32(np.inf)
-    else:
-        values = carray(_pointer(address + 4 * dim * position), (dim,), np.float32)
-        for k in range(dim):
-            out[k] = values[k]
-
-
-@compiled
-def sum_rows(
-    address: int,
-    half: bool,
-    place: NDArray[np.int64],
-    row: NDArray[np.float32],
-    bits: NDArray[np.uint32],
-    total: NDArray[np.float64],
-) -> int:
-    """Add a member's rows to `total`, (d,), and count those that are not all zeros."""
     dim = len(total)
+    spare, part = np.empty(dim, np.float32), np.empty(dim, np.float32)
     present = 0
-    for position in place:
-        if position == ABSENT:
-            continue
-        if half:
-            read_row(address, half, position, row, bits)
-            values = row
-        else:  # where it lies
-            values = carray(_pointer(address + 4 * dim * position), (dim,), np.float32)
+    for low in range(0, len(place), SHORT):
+        part[:] = np.float32(0.0)
+        for position in place[low : low + SHORT]:
+            if position != ABSENT:
+                row = row_at(address, size, position, dim, address_of(spare))
+                values = vector_at(row, dim)
+                for k in range(dim):
+                    part[k] += values[k]
+                present += any_number(row, dim)
         for k in range(dim):
-            total[k] += values[k]
-        present += any_number(values)
+            total[k] += part[k]
     return present
-
-
-@compiled
-def any_number(values: NDArray[np.float32]) -> bool:
-    """Whether a row is not all zeros; of most rows the first number tells."""
-    for value in values:  # noqa: SIM110 - numba compiles loops
-        if value != 0.0:
-            return True
-    return False
-
-
-@compiled
-def subtract(mean: NDArray[np.float32], row: NDArray[np.float32]) -> None:
-    """Centre a row, which may be padded."""
-    for k in range(len(mean)):
-        row[k] -= mean[k]
-
-
-@compiled
-def unit_target(address: int, position: int, out: NDArray[np.float64]) -> None:
-    """Read one target and scale it to length 1; float64 cannot overflow on float32 squares."""
-    dim = len(out)
-    values = carray(_pointer(address + 4 * dim * position), (dim,), np.float32)
-    square = 0.0
-    for k in range(dim):
-        out[k] = values[k]
-        square += out[k] * out[k]
-    inverse = 1.0 / np.sqrt(square) if square > 0.0 else 0.0
-    for k in range(dim):
-        out[k] *= inverse
-
-
-@compiled
-def project(
-    unit: NDArray[np.float64], directions: NDArray[np.float64], out: NDArray[np.float64]
-) -> None:
-    """Write a vector's products with each direction."""
-    for f in range(len(directions)):
-        along = 0.0
-        for k in range(len(unit)):
-            along += unit[k] * directions[f, k]
-        out[f] = along
 
 
 @compiled
@@ -156,33 +76,56 @@ def sum_targets(
 
 
 @compiled
-def multiply(vectors: NDArray[np.float32], members: int, gram: NDArray[np.float32]) -> None:
+def project(
+    unit: NDArray[np.float64], directions: NDArray[np.float64], out: NDArray[np.float64], i: int
+) -> None:
+    """Write a vector's products with each direction, row i of `out`."""
+    for f in range(len(directions)):
+        along = 0.0
+        for k in range(len(unit)):
+            along += unit[k] * directions[f, k]
+        out[i, f] = along
+
+
+@compiled
+def centre(row: int, mean: int, dim: int, out: int) -> None:
+    """Write a row less its mean, all by address; `out` may be the row itself, but not overlap."""
+    values, means, centred = vector_at(row, dim), vector_at(mean, dim), vector_at(out, dim)
+    if row == out:  # vectors serve only where the compiler sees that nothing overlaps
+        for k in range(dim):
+            centred[k] -= means[k]
+    else:
+        for k in range(dim):
+            centred[k] = values[k] - means[k]
+
+
+@compiled
+def multiply(
+    columns: NDArray[np.int64],
+    width: int,
+    members: int,
+    ahead: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    gram: NDArray[np.float32],
+) -> None:
     """The members' products with one another (the upper triangle) and with all other columns.
 
     Args:
-        vectors: (K, d) float32, members first; K a multiple of TILE.
-        members: how many.
+        columns: (K,) addresses of (width,) float32 each, members first; K a multiple of COLUMNS.
+        width: a multiple of LANES.
+        members: how many, at most K.
+        ahead: (M,) addresses of what is fetched meanwhile.
+        wanted: (M,) bytes of it.
         gram: (K, K) float32, written from the diagonal's tile on in each member's row.
     """
-    count, dim = vectors.shape
-    for i in range(0, members, TILE):
-        a, b, c = vectors[i], vectors[i + 1], vectors[i + 2]
-        for j in range(i, count, TILE):
-            x, y, z = vectors[j], vectors[j + 1], vectors[j + 2]
-            ax = ay = az = bx = by = bz = cx = cy = cz = np.float32(0.0)
-            for k in range(dim):
-                ax += a[k] * x[k]
-                ay += a[k] * y[k]
-                az += a[k] * z[k]
-                bx += b[k] * x[k]
-                by += b[k] * y[k]
-                bz += b[k] * z[k]
-                cx += c[k] * x[k]
-                cy += c[k] * y[k]
-                cz += c[k] * z[k]
-            gram[i, j], gram[i, j + 1], gram[i, j + 2] = ax, ay, az
-            gram[i + 1, j], gram[i + 1, j + 1], gram[i + 1, j + 2] = bx, by, bz
-            gram[i + 2, j], gram[i + 2, j + 1], gram[i + 2, j + 2] = cx, cy, cz
+    count = len(columns)
+    table, out = address_of(columns), address_of(gram)
+    for i in range(0, members, ROWS):
+        for m in range(i, min(i + ROWS, members)):
+            fetch(ahead[m], wanted[m])
+        for j in range(i - i % COLUMNS, count, COLUMNS):
+            place = out + 4 * (i * count + j)
+            multiply_tile(table + 8 * i, table + 8 * j, width, place, 4 * count)
 
 
 @compiled
@@ -215,20 +158,26 @@ def scale(
         reciprocal = 1.0 / length if present else 0.0
         inverse[m] = reciprocal
         cross[i, m] = gram[m, members] * reciprocal
-    pair = -1  # less m + 1: where the pairs of m begin
+    pairs = address_of(cosines) + 4 * i * cosines.shape[1]
     for m in range(members):
-        for n in range(m + 1, members):
-            cosines[i, pair + n] = gram[m, n] * (inverse[m] * inverse[n])
-        pair += members - m - 2
+        products = address_of(gram) + 4 * m * len(gram)
+        later = members - m - 1
+        product = vector_at(products + 4 * (m + 1), later)
+        others = vector_at(address_of(inverse) + 4 * (m + 1), later)
+        cosine = vector_at(pairs, later)
+        for n in range(later):
+            cosine[n] = product[n] * (inverse[m] * others[n])
+        pairs += 4 * later
+        along = vector_at(products + 4 * (members + 1), folds)
         for f in range(folds):
-            fold_cosines[i, m, f] = gram[m, members + 1 + f] * inverse[m]
+            fold_cosines[i, m, f] = along[f] * inverse[m]
     return True
 
 
 @compiled
 def fill_rows(
     addresses: NDArray[np.int64],
-    halves: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
     place: NDArray[np.int64],
     targets: int,
     start: int,
@@ -236,7 +185,6 @@ def fill_rows(
     mean_lengths: NDArray[np.float64],
     directions: NDArray[np.float64],
     vectors: NDArray[np.float32],
-    bits: NDArray[np.uint32],
     gram: NDArray[np.float32],
     raw: Outputs,
     centred: Outputs,
@@ -247,15 +195,15 @@ def fill_rows(
 
     Args:
         addresses: (M,) of the members' first numbers.
-        halves: (M,) whether a member is kept in float16.
+        sizes: (M,) bytes of each number of a member.
         place: (M, n) each row's position in each member, or ABSENT.
         targets: address of the targets.
         start: the first row.
         means: (M, d) float32, the members' means.
         mean_lengths: (M,) float64, their lengths.
         directions: (F, d) float64, the folds' mean-target directions.
-        vectors: (K, at least d) zeros, working memory: K is M + 1 + F up to a multiple of TILE.
-        bits: the same memory.
+        vectors: (K, width) zeros, working memory: K is M + 1 + F up to a multiple of COLUMNS, width
+            is d up to a multiple of LANES.
         gram: (K, K), working memory.
         raw: where the statistics go.
         centred: where those of the centred members go.
@@ -263,28 +211,37 @@ def fill_rows(
         unsafe: (n,) set where float32 under- or overflowed and nothing of use was written.
     """
     members, dim = means.shape
-    folds = len(directions)
+    count, width = vectors.shape
     unit = np.empty(dim)
     shortest = np.empty(members)
     inverse = np.empty(members, np.float32)
-    for f in range(folds):
-        vectors[members + 1 + f, :dim] = directions[f]
-    for i in range(place.shape[1]):
+    own = address_of(vectors) + 4 * width * np.arange(count)
+    columns = own.copy()
+    ahead = np.empty(members, np.int64)
+    half_row = (
+        sizes * dim // 2
+    )  # one half of the next row is fetched while each centring multiplies
+    vectors[members + 1 : members + 1 + len(directions), :dim] = directions
+    rows = place.shape[1]
+    for i in range(rows):
         unit_target(targets, start + i, unit)
-        project(unit, directions, target_cosines[i])
+        project(unit, directions, target_cosines, i)
         for k in range(dim):
             vectors[members, k] = unit[k]
         for m in range(members):
-            read_row(addresses[m], halves[m], place[m, i], vectors[m, :dim], bits[m, :dim])
+            columns[m] = row_at(addresses[m], sizes[m], place[m, i], dim, own[m])
+            ahead[m] = addresses[m] + sizes[m] * dim * place[m, min(i + 1, rows - 1)]
             # An absent row is not longer than infinity, any other is longer than -1.
-            shortest[m] = -1.0 if any_number(vectors[m, :dim]) else np.inf
-        multiply(vectors, members, gram)
+            shortest[m] = -1.0 if any_number(columns[m], dim) else np.inf
+        multiply(columns, width, members, ahead, half_row, gram)
         unsafe[i] = not scale(gram, shortest, inverse, raw, i)
         if unsafe[i]:
             continue
         for m in range(members):
+            ahead[m] += half_row[m]
             if raw[2][i, m] > 0.0:
                 shortest[m] = CANCELLED * (raw[2][i, m] + mean_lengths[m])
-                subtract(means[m], vectors[m])
-        multiply(vectors, members, gram)
+                centre(columns[m], address_of(means) + 4 * dim * m, dim, own[m])
+                columns[m] = own[m]
+        multiply(columns, width, members, ahead, half_row, gram)
         unsafe[i] = not scale(gram, shortest, inverse, centred, i)

@@ -35,8 +35,10 @@ class PlainEngine:
         for m, member in enumerate(sources.members):
             first, last = np.searchsorted(member.rows, (rows.start, rows.stop))
             for low in range(first, last, BLOCK):  # short float32 sums, added up in float64
-                values = np.asarray(member.embeddings[low : min(low + BLOCK, last)])
-                values = values.astype(np.float32, copy=False)
+                high = min(low + BLOCK, last)
+                values = np.asarray(member.embeddings[low:high]).astype(np.float32, copy=False)
+                counts = sources.weight[member.rows[low:high]] > 0.0
+                values = values if counts.all() else values[counts]
                 with np.errstate(over="ignore", invalid="ignore"):  # told when all is summed
                     sums.total[m] += values.sum(axis=0)
                 begun = values[:, 0] != 0.0  # most rows need no look at their other numbers

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.statistics import Statistics
+from ensembler.blending.statistics import HeldOut, Statistics
 
 BLOCK = 4096  # rows of one matrix product; fixed, so that sums do not depend on the machine
 HELD_BYTES = 1 << 27  # what is no larger is kept in memory, anything larger made anew at each pass
@@ -36,6 +36,20 @@ class Columns(NamedTuple):
     """
 
     cosines: NDArray[np.floating]
+    cross: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+
+class Prior(NamedTuple):
+    """The prior of n rows, which their targets' folds decide; M members.
+
+    Attributes:
+        cosines: (M, n) float64, with the members.
+        cross: (n,) float64, cosines with the target.
+        lengths: (n,) float64, 1, or 0 where no fold is left to make a prior of.
+    """
+
+    cosines: NDArray[np.float64]
     cross: NDArray[np.float64]
     lengths: NDArray[np.float64]
 
@@ -80,13 +94,13 @@ class Selection:
     Attributes:
         statistics: of all rows and members.
         rows: (n,) int64, ascending: the rows to score.
-        held_out: the fold whose targets no prior may know, or None.
+        held_out: the folds whose targets no prior may know; None for none.
         centred: whether members stand less their means.
     """
 
     statistics: Statistics
     rows: NDArray[np.int64]
-    held_out: int | None
+    held_out: HeldOut
     centred: bool
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
@@ -100,9 +114,23 @@ class Selection:
     @property
     def is_small(self) -> bool:
         """Whether Gram matrices of all rows may be kept in memory."""
+        return self.gram_bytes <= HELD_BYTES
+
+    @property
+    def gram_bytes(self) -> int:
+        """What the Gram matrices of all rows take."""
         columns = len(self.statistics.names) + 1
         numbers = len(self.rows) * columns * (columns + 1) // 2
-        return numbers * self.statistics.raw.cosines.itemsize <= HELD_BYTES
+        return numbers * self.statistics.raw.cosines.itemsize
+
+    @cached_property
+    def covered(self) -> NDArray[np.bool_]:
+        """(K,) the columns with any of the rows; what no row has tested should have no weight."""
+        lengths = self.statistics.geometry(self.centred).lengths
+        found = np.zeros(lengths.shape[1], dtype=bool)
+        for start in range(0, len(self.rows), BLOCK):
+            found |= (lengths[self.rows[start : start + BLOCK]] > 0.0).any(axis=0)
+        return np.concatenate([[True], found])
 
     def _read(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
         for start in range(0, len(self.rows), BLOCK):
@@ -130,25 +158,18 @@ class Problem:
     @cached_property
     def scale(self) -> NDArray[np.float64]:
         """(K,) mean length of each column over the rows it covers; 1 for the prior."""
-        total, count = self._totals
-        mean = np.divide(total, count, out=np.ones_like(total), where=total > 0.0)
-        return np.concatenate([[1.0], mean[1:]])
-
-    @property
-    def covered(self) -> NDArray[np.bool_]:
-        """(K,) the columns with any of the rows; what no row has tested should have no weight."""
-        _, count = self._totals
-        return np.concatenate([[True], count[1:] > 0.0])
-
-    @cached_property
-    def _totals(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(K,) summed lengths and (K,) numbers of rows of the columns."""
         total, count = np.zeros(self.columns), np.zeros(self.columns)
         for _, columns in self.selection.blocks():
             powered = self._powered(columns.lengths)
             total += powered.sum(axis=1)
             count += np.count_nonzero(powered, axis=1)
-        return total, count
+        mean = np.divide(total, count, out=np.ones_like(total), where=total > 0.0)
+        return np.concatenate([[1.0], mean[1:]])
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """(K,) the columns with any of the rows."""
+        return self.selection.covered
 
     def blocks(self) -> Iterator[Block]:
         """The rows in order, in blocks of fixed boundaries."""
@@ -183,29 +204,47 @@ class Problem:
 
 
 def columns_of(
-    statistics: Statistics, rows: NDArray[np.int64], held_out: int | None, *, centred: bool
+    statistics: Statistics, rows: NDArray[np.int64], held_out: HeldOut, *, centred: bool
 ) -> Columns:
     """The statistics of some rows with the prior as their first column.
 
     Args:
         statistics: of all rows.
         rows: (n,) int64.
-        held_out: the fold whose targets no prior may know, or None.
+        held_out: the folds whose targets no prior may know; None for none.
         centred: whether members stand less their means.
     """
     geometry = statistics.geometry(centred)
-    parts = statistics.prior_parts(held_out)[statistics.fold[rows]]
-    with_prior = np.einsum("imf,if->mi", geometry.fold_cosines[rows], parts)
+    prior = prior_of(statistics, rows, held_out, centred=centred)
     between = geometry.cosines[rows].T
     return Columns(
-        cosines=np.concatenate([with_prior.astype(between.dtype), between]),
-        cross=np.vstack(
-            [np.einsum("if,if->i", statistics.target_cosines[rows], parts), geometry.cross[rows].T]
-        ),
-        lengths=np.vstack([parts.any(axis=1), geometry.lengths[rows].T]),
+        cosines=np.concatenate([prior.cosines.astype(between.dtype), between]),
+        cross=np.vstack([prior.cross, geometry.cross[rows].T]),
+        lengths=np.vstack([prior.lengths, geometry.lengths[rows].T]),
     )
 
 
+def prior_of(
+    statistics: Statistics, rows: NDArray[np.int64], held_out: HeldOut, *, centred: bool
+) -> Prior:
+    """The prior of some rows; the arguments are those of `columns_of`."""
+    parts = statistics.prior_parts(held_out)[statistics.fold[rows]]
+    return Prior(
+        cosines=np.einsum("imf,if->mi", statistics.geometry(centred).fold_cosines[rows], parts),
+        cross=prior_cosines(statistics, rows, held_out),
+        lengths=np.where(parts.any(axis=1), 1.0, 0.0),
+    )
+
+
+def prior_cosines(
+    statistics: Statistics, rows: NDArray[np.int64], held_out: HeldOut
+) -> NDArray[np.float64]:
+    """(n,) what rows score with their priors; the arguments are those of `columns_of`."""
+    parts = statistics.prior_parts(held_out)[statistics.fold[rows]]
+    return np.asarray(np.einsum("if,if->i", statistics.target_cosines[rows], parts))
+
+
+@cache
 def packed_pairs(columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The columns of each packed pair: the K pairs of a column with itself, then j < k by row."""
     first, second = np.triu_indices(columns, 1)

@@ -77,6 +77,7 @@ def solve(
     bounds: Bounds = "simplex",
     seed: int = 0,
     warm: NDArray[np.float64] | None = None,
+    trust: float = 0.0,
 ) -> Solution:
     """Maximise the mean cosine over the weights of some columns.
 
@@ -92,6 +93,8 @@ def solve(
         seed: of the random starts.
         warm: (K,) weights of a similar problem, in units of the columns' scale: the ascent starts
             there and nowhere else.
+        trust: a step from `warm` that promises less is the last, and is taken without looking
+            where it led; what is left undone is of second order.
 
     Returns:
         The best found; of those that tie, the one with the fewest columns.
@@ -103,7 +106,7 @@ def solve(
         raise ValueError("at least one column must be allowed")
     start = None if warm is None else np.where(columns, warm, 0.0)
     if start is not None and start.any():
-        ascents = [_ascend(problem, start / np.abs(start).sum(), columns, bounds)]
+        ascents = [_ascend(problem, start / np.abs(start).sum(), columns, bounds, trust)]
     else:
         ascents = _from_all_starts(problem, columns, bounds, seed)
     best = max(a.value for a in ascents)
@@ -196,7 +199,11 @@ def _opposed(problem: Rows, columns: NDArray[np.bool_]) -> bool:
 
 
 def _ascend(
-    problem: Rows, start: NDArray[np.float64], columns: NDArray[np.bool_], bounds: Bounds
+    problem: Rows,
+    start: NDArray[np.float64],
+    columns: NDArray[np.bool_],
+    bounds: Bounds,
+    trust: float = 0.0,
 ) -> _Ascent:
     """Sequential quadratic steps from one start."""
     here, at = start, expand(problem, start)
@@ -206,8 +213,11 @@ def _ascend(
             status = Status.NON_FINITE
             break
         target, promise = _model_maximum(at.gradient, at.hessian, here, columns, bounds)
-        if promise <= GAIN:
+        if promise <= max(GAIN, trust):
             status = Status.CONVERGED
+            if promise <= trust:
+                at = at._replace(value=at.value + promise)
+                here = target / np.abs(target).sum()
             break
         step, moved = 1.0, False
         while step >= SHORTEST_STEP and not moved:

@@ -37,7 +37,7 @@ class Sums(NamedTuple):
     """What the first pass adds up over rows.
 
     Attributes:
-        total: (M, d) float64, each member's rows; not finite where a member is not.
+        total: (M, d) float64, each member's rows of any weight; not finite where a member is not.
         present: (M,) int64, how many of them are not all zeros.
         targets: (F, d) float64, each fold's weighted unit targets.
     """
@@ -64,7 +64,7 @@ class Means(NamedTuple):
     """What the second pass needs of the first.
 
     Attributes:
-        members: (M, d) float32, each member's mean over the rows it covers.
+        members: (M, d) float32, each member's mean over the rows of any weight that it covers.
         directions: (F, d) float64, each fold's sum of targets at unit length.
     """
 

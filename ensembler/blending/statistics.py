@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ensembler.files import BROKEN
 
 Precision = Literal["float32", "float64"]
+HeldOut = int | frozenset[int] | None  # folds whose targets nothing fitted may know
 Layout = dict[str, tuple[tuple[int, ...], str]]  # shapes and types of arrays, by name
 
 SAFE_SQUARES = (1e-20, 1e20)  # squared lengths between which float32 neither under- nor overflows
@@ -66,7 +67,8 @@ class Statistics:
         names: the M members, in order.
         weight: (rows,) float64, the row weights.
         fold: (rows,) int64, the evaluation fold of each row, in 0..F-1.
-        means: (M, d) float32, each member's mean embedding over the rows it covers.
+        means: (M, d) float32, each member's mean embedding over the rows of any weight that it
+            covers.
         fold_sums: (F, d) float64, each fold's weighted sum of unit targets.
         target_cosines: (rows, F) float64, each target with each fold's mean-target direction.
         raw: the members as they are.
@@ -94,14 +96,14 @@ class Statistics:
         """The statistics under one centring."""
         return self.centred if centred else self.raw
 
-    def prior_parts(self, held_out: int | None) -> NDArray[np.float64]:
+    def prior_parts(self, held_out: HeldOut) -> NDArray[np.float64]:
         """How each fold's rows compose their prior from the folds' mean-target directions.
 
         The prior of a row is the unit-length sum of all targets but those of its own fold and of
-        the held-out one, so that nothing scores a row that saw its fold.
+        the held-out ones, so that nothing scores a row that saw its fold.
 
         Args:
-            held_out: the fold that a nested estimate keeps aside; None for the fit on all rows.
+            held_out: the folds that a nested estimate keeps aside; none for the fit on all rows.
 
         Returns:
             (F, F) float64: row j holds the coefficients of the F directions for rows of fold j;
@@ -110,8 +112,8 @@ class Statistics:
         lengths = np.linalg.norm(self.fold_sums, axis=1)
         gram = self.fold_sums @ self.fold_sums.T
         allowed = ~np.eye(self.folds, dtype=bool)
-        if held_out is not None:
-            allowed[:, held_out] = False
+        aside = () if held_out is None else (held_out,) if isinstance(held_out, int) else held_out
+        allowed[:, list(aside)] = False
         squares = np.einsum("jf,fg,jg->j", allowed, gram, allowed)
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = allowed * lengths / np.sqrt(squares)[:, None]

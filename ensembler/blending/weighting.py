@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.objective import row_cosines
 from ensembler.blending.problem import Problem, Selection
-from ensembler.blending.statistics import Statistics
+from ensembler.blending.statistics import HeldOut, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def weighting_problem(
     statistics: Statistics,
     weighting: Weighting,
     rows: NDArray[np.int64],
-    held_out: int | None,
+    held_out: HeldOut,
 ) -> Problem:
     """The problem whose weights a blend solves: its centring and norms on some rows.
 
@@ -39,7 +39,7 @@ def weighting_problem(
         statistics: of all rows.
         weighting: for the statistics' members.
         rows: (n,) int64, ascending.
-        held_out: the fold whose targets no prior may know, or None.
+        held_out: the folds whose targets no prior may know; None for none.
     """
     selection = Selection(
         statistics=statistics, rows=rows, held_out=held_out, centred=weighting.centred
@@ -51,7 +51,7 @@ def weighting_cosines(
     statistics: Statistics,
     weighting: Weighting,
     rows: NDArray[np.int64],
-    held_out: int | None,
+    held_out: HeldOut,
 ) -> NDArray[np.float64]:
     """The cosine of each row with its target under a weighted blend.
 
@@ -59,7 +59,7 @@ def weighting_cosines(
         statistics: of all rows.
         weighting: for the statistics' members.
         rows: (n,) int64, ascending.
-        held_out: the fold whose targets no prior may know, or None.
+        held_out: the folds whose targets no prior may know; None for none.
 
     Returns:
         (n,) float64, in the order of `rows`.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.build import Kernel, build_statistics
 from ensembler.blending.problem import Problem, Selection
-from ensembler.blending.statistics import Precision, Statistics
+from ensembler.blending.statistics import HeldOut, Precision, Statistics
 from ensembler.store.model import MemberRecord
 from ensembler.store.reader import Member
 
@@ -93,11 +93,12 @@ def _unit(vector: Vector) -> Vector:
     return vector / length if length > 0.0 else vector
 
 
-def naive_prior(world: World, row: int, held_out: int | None) -> Vector:
-    """The unit-length sum of the targets of all rows of other folds, the held-out one left out."""
+def naive_prior(world: World, row: int, held_out: HeldOut) -> Vector:
+    """The unit-length sum of the targets of all rows of other folds, those held out left out."""
+    aside = held_out if isinstance(held_out, frozenset) else {held_out}
     total = np.zeros(world.targets.shape[1])
     for other in range(len(world.fold)):
-        if world.fold[other] not in (world.fold[row], held_out):
+        if world.fold[other] not in {world.fold[row], *aside}:
             total += world.weight[other] * _unit(world.targets[other].astype(np.float64))
     return _unit(total)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numba
 import numpy as np
@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from numba.core.caching import IndexDataCacheFile
 from numpy.typing import NDArray
 
-from ensembler.blending import compiling, kernels
+from ensembler.blending import compiling, kernels, reading
 from ensembler.blending.build import COMPILED_FROM, Kernel, default_kernel
 from ensembler.blending.compiling import compiled
+from ensembler.blending.instructions import LANES
+from ensembler.blending.reading import ABSENT
 from ensembler.blending.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -146,9 +148,39 @@ def test_every_half_is_read_exactly() -> None:
     halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
     halves = halves[np.isfinite(halves)]
     out = np.empty(len(halves), dtype=np.float32)
-    kernels.read_row(halves.ctypes.data, True, 0, out, out.view(np.uint32))
+    reading.read_halves(halves.ctypes.data, len(halves), out.ctypes.data)
     expected = halves.astype(np.float32)
     assert out.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("stored", [np.float16, np.float32])
+@pytest.mark.parametrize("dim", [LANES, 2 * LANES, LANES + 1])
+@pytest.mark.parametrize("position", [0, 1, ABSENT])
+def test_a_row_is_read_where_it_lies_only_if_whole_vectors_can_be(
+    stored: type[np.floating], dim: int, position: int
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(2, dim)).astype(stored)
+    spare = np.full(dim, np.nan, dtype=np.float32)
+    start, size = rows.ctypes.data, rows.itemsize
+    at = reading.row_at(start, size, position, dim, spare.ctypes.data)
+    in_place = stored == np.float32 and dim % LANES == 0 and position != ABSENT
+    assert at == (start + position * rows.strides[0] if in_place else spare.ctypes.data)
+    expected = np.zeros(dim) if position == ABSENT else rows[position].astype(np.float32)
+    np.testing.assert_array_equal(rows[position] if in_place else spare, expected)
+
+
+@pytest.mark.parametrize(("members", "count"), [(1, 4), (5, 8), (6, 12), (18, 24)])
+def test_members_are_multiplied_with_all_columns_from_their_own_on(
+    members: int, count: int
+) -> None:
+    vectors = np.random.default_rng(members).normal(size=(count, 3 * LANES)).astype(np.float32)
+    columns = vectors.ctypes.data + vectors.strides[0] * np.arange(count)
+    gram = np.full((count, count), np.nan, dtype=np.float32)
+    kernels.multiply(columns, 3 * LANES, members, columns, np.full(members, 64), gram)
+    for i in range(members):
+        for j in range(i, count):
+            product = sum(float(a) * float(b) for a, b in zip(vectors[i], vectors[j], strict=True))
+            assert gram[i, j] == pytest.approx(product, rel=0, abs=2e-5)
 
 
 def test_the_compiled_kernel_is_taken_where_it_pays() -> None:
@@ -182,6 +214,19 @@ def test_machine_code_is_kept_for_the_next_process(
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     assert compiled(twice)(np.array([0.0, 2.0], dtype=np.float32)) == 4.0
     assert {file.suffix for file in tmp_path.rglob("*.nb?")} == {".nbi", ".nbc"}
+
+
+def test_machine_code_is_made_anew_once_another_file_of_kernels_has_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    taken = []
+    for changed in (1, 1, 2):
+        monkeypatch.setattr(compiling, "CHANGED", changed)
+        kernel: Any = compiled(twice)
+        kernel(np.array([0.0, 2.0], dtype=np.float32))
+        taken.append(len(kernel.stats.cache_hits))
+    assert taken == [0, 1, 0]
 
 
 @pytest.mark.parametrize("full", ["_save_index", "_save_data"])

@@ -113,6 +113,16 @@ def drafts(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.endswith(".partial")]
 
 
+def killed_draft(store: Store, folder: Path, moment: str, kernel: Kernel = "numpy") -> Path:
+    """What a build leaves in a cache when its process is killed at a moment."""
+    died = subprocess.run(
+        [sys.executable, "-c", DYING, store.path, kernel, moment], check=False, cwd=ROOT
+    )
+    assert died.returncode == -signal.SIGKILL
+    (draft,) = drafts(folder)
+    return draft
+
+
 @pytest.mark.parametrize(("kernel", "moment"), MOMENTS)
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     store: Store,
@@ -125,11 +135,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     whole = use_cache("whole")
     statistics(store)
     killed = use_cache("killed")
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, store.path, kernel, moment], check=False, cwd=ROOT
-    )
-    assert died.returncode == -signal.SIGKILL
-    assert len(drafts(killed)) == 1
+    killed_draft(store, killed, moment, kernel)
     told: list[int] = []
     statistics(store, told)
     done = CHUNKS + 3 if moment == "writing" else int(moment.removeprefix("chunk-"))
@@ -167,9 +173,7 @@ def test_a_broken_checkpoint_begins_the_build_anew(
     whole = use_cache("whole")
     statistics(store)
     folder = use_cache("damaged")
-    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-9"], check=False)
-    (draft,) = drafts(folder)
-    (draft / checkpoint.FILE).write_bytes(damage)
+    (killed_draft(store, folder, "chunk-9") / checkpoint.FILE).write_bytes(damage)
     told: list[int] = []
     statistics(store, told)
     assert told[0] == CHUNK
@@ -259,9 +263,7 @@ def test_a_draft_whose_arrays_are_not_as_laid_out_is_begun_anew(
     whole = use_cache("whole")
     statistics(store)
     folder = use_cache("damaged")
-    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-12"], check=False)
-    (draft,) = drafts(folder)
-    damage(draft / "raw.fold_cosines.npy")
+    damage(killed_draft(store, folder, "chunk-12") / "raw.fold_cosines.npy")
     told: list[int] = []
     statistics(store, told)
     assert told[0] == CHUNK
@@ -274,9 +276,7 @@ def test_a_checkpoint_does_not_outlive_the_arrays_it_vouches_for(
     whole = use_cache("whole")
     statistics(store)
     folder = use_cache("damaged")
-    subprocess.run([sys.executable, "-c", DYING, store.path, "numpy", "chunk-12"], check=False)
-    (draft,) = drafts(folder)
-    lose(draft / "raw.cosines.npy")
+    lose(killed_draft(store, folder, "chunk-12") / "raw.cosines.npy")
     monkeypatch.setattr(build, "CHECKPOINT_S", 1e9)  # the arrays are made anew, then comes the end
 
     def interrupted(_: int) -> None:

@@ -286,6 +286,21 @@ def test_a_warm_start_reaches_the_same_maximum(make_world: Callable[..., World])
     assert warm.evaluations < cold.evaluations
 
 
+def test_a_last_step_on_trust_spares_a_pass_and_lands_where_looking_does(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(7, rows=40, members=4)
+    problem = world.problem(ALPHAS, centred=True)
+    start = solve(problem, ALL).scaled * [1.0, 0.8, 1.2, 1.0, 0.9]
+    looked = solve(problem, ALL, warm=start)
+    trusted = solve(problem, ALL, warm=start, trust=1e-6)
+    assert trusted.evaluations < looked.evaluations
+    assert trusted.status is Status.CONVERGED
+    assert trusted.value == pytest.approx(looked.value, rel=0, abs=TIE)
+    assert scores(problem, trusted.scaled[None])[0] == pytest.approx(looked.value, rel=0, abs=TIE)
+    assert np.abs(trusted.scaled).sum() == pytest.approx(1.0)
+
+
 def test_one_seed_one_solution(make_world: Callable[..., World]) -> None:
     problem = opposed_world(make_world, 11).problem()
     columns = np.ones(4, dtype=bool)
