@@ -6,7 +6,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ensembler.api import FitResult, Prediction, fit, predict
+    from ensembler.api import (
+        DumpReport,
+        EvaluationResult,
+        FitResult,
+        Prediction,
+        dump,
+        evaluate,
+        fit,
+        predict,
+    )
     from ensembler.errors import (
         EnsemblerError,
         InputError,
@@ -23,8 +32,10 @@ __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import ensembler` loads nothing heavy.
 _HOMES = {
+    "DumpReport": "ensembler.api",
     "EnsembleSpec": "ensembler.spec.model",
     "EnsemblerError": "ensembler.errors",
+    "EvaluationResult": "ensembler.api",
     "FitResult": "ensembler.api",
     "ImagePrediction": "ensembler.inference.prediction",
     "InputError": "ensembler.errors",
@@ -34,13 +45,17 @@ _HOMES = {
     "Store": "ensembler.store.reader",
     "StoreError": "ensembler.errors",
     "StudyError": "ensembler.errors",
+    "dump": "ensembler.api",
+    "evaluate": "ensembler.api",
     "fit": "ensembler.api",
     "predict": "ensembler.api",
 }
 
 __all__ = [
+    "DumpReport",
     "EnsembleSpec",
     "EnsemblerError",
+    "EvaluationResult",
     "FitResult",
     "ImagePrediction",
     "InputError",
@@ -50,6 +65,8 @@ __all__ = [
     "Store",
     "StoreError",
     "StudyError",
+    "dump",
+    "evaluate",
     "fit",
     "predict",
 ]

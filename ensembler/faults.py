@@ -36,27 +36,41 @@ def faults_of(
 
 
 def _fault(kind: str, place: Place, message: str, model: type[BaseModel]) -> str:
-    if kind != "extra_forbidden":
-        message = message.removeprefix("Value error, ")
-        return f"{_spelt(place)}: {message}" if place else message
-    sentence = unknown_name("key", str(place[-1]), _keys_at(place[:-1], model))
-    return f"{_spelt(place[:-1])}: {sentence}" if place[:-1] else sentence
+    unknown = kind == "extra_forbidden"
+    spelt, keys = _walk(place[:-1] if unknown else place, model)
+    if unknown:
+        sentence = unknown_name("key", str(place[-1]), keys)
+    else:
+        sentence = message.removeprefix("Value error, ")
+    return f"{spelt}: {sentence}" if spelt else sentence
 
 
-def _spelt(place: Place) -> str:
-    return ".".join(map(str, place))
+def _walk(place: Place, model: type[BaseModel]) -> tuple[str, list[str]]:
+    """A place as the document spells it, and the keys that are known there.
+
+    Numbers and keys of mappings lead no deeper. Of models told apart by their `kind`, pydantic
+    takes a step that is in no document: the kind.
+    """
+    spelt: list[str] = []
+    models = [model]
+    for step in map(str, place):
+        kinds = {_kind(found): found for found in models}
+        if len(models) > 1 and step in kinds:
+            models = [kinds[step]]
+            continue
+        spelt.append(step)
+        field = models[0].model_fields.get(step)
+        models = (_models_within(field.annotation) if field else []) or models
+    return ".".join(spelt), list(models[0].model_fields)
 
 
-def _keys_at(place: Place, model: type[BaseModel]) -> list[str]:
-    """The keys that are known at a place; numbers and keys of mappings lead no deeper."""
-    for step in place:
-        field = model.model_fields.get(str(step))
-        model = (_model_within(field.annotation) if field else None) or model
-    return list(model.model_fields)
+def _kind(model: type[BaseModel]) -> object:
+    field = model.model_fields.get("kind")
+    return field and field.default
 
 
-def _model_within(annotation: object) -> type[BaseModel] | None:
-    """The model that `X`, `X | None`, `tuple[X, ...]` or `dict[str, X]` is about."""
+def _models_within(annotation: object) -> list[type[BaseModel]]:
+    """The models that `X`, `X | Y`, `X | None`, `tuple[X, ...]` or `dict[str, X]` is about."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_within, get_args(annotation))), None)
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_within(part)]

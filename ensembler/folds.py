@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,30 @@ def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
     rows_in = np.zeros(max(1, min(folds, len(names))), dtype=np.int64)
     fold_of = np.zeros(len(names), dtype=np.int64)
     for group in np.argsort(sizes, kind="stable")[::-1]:
+        fold_of[group] = rows_in.argmin()
+        rows_in[fold_of[group]] += sizes[group]
+    return fold_of[code]
+
+
+def drawn_folds(groups: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal whole groups to folds in an order drawn by their names and a seed.
+
+    Each goes to the fold with the fewest rows. The order of rows does not matter, and another seed
+    deals otherwise, which `group_folds` does not.
+
+    Args:
+        groups: (rows,) text, the group of each row.
+        folds: how many folds; with fewer groups than that, each group is a fold.
+        seed: of the order.
+
+    Returns:
+        (rows,) int64 in 0..folds-1.
+    """
+    names, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    rows_in = np.zeros(max(1, min(folds, len(names))), dtype=np.int64)
+    fold_of = np.zeros(len(names), dtype=np.int64)
+    drawn = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in names]
+    for group in sorted(range(len(names)), key=drawn.__getitem__):
         fold_of[group] = rows_in.argmin()
         rows_in[fold_of[group]] += sizes[group]
     return fold_of[code]

@@ -8,55 +8,70 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Final, NamedTuple
 
-from ensembler.errors import PredictorError, unknown_name
+from ensembler.errors import EnsemblerError, InputError, PredictorError, unknown_name
 
 PREDICTORS: Final = "ensembler.predictors"
+BLENDERS: Final = "ensembler.blenders"
+
+
+class _Kind(NamedTuple):
+    """How messages speak of what a group holds."""
+
+    noun: str
+    error: type[EnsemblerError]
+    hint: str  # where to look when a name is unknown
+
+
+_KINDS: Final = {
+    PREDICTORS: _Kind(
+        "predictor", PredictorError, "; `ensembler predictors list` shows what is installed"
+    ),
+    BLENDERS: _Kind("blender", InputError, ""),
+}
 
 
 def registered(group: str) -> Mapping[str, EntryPoint]:
     """The plug-ins of a group, by name, in alphabetical order.
 
     Args:
-        group: an entry-point group.
+        group: PREDICTORS or BLENDERS.
 
     Raises:
-        PredictorError: two packages register different things under one name.
+        PredictorError: two packages register different predictors under one name.
+        InputError: the same of blenders.
     """
     found: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
-            raise PredictorError(
+            raise _KINDS[group].error(
                 f"{entry.name!r} is registered twice under {group}: by {package_of(other)} as"
                 f" {other.value} and by {package_of(entry)} as {entry.value}; uninstall one of them"
             )
     return found
 
 
-def load_plugin(group: str, name: str, kind: str) -> object:
+def load_plugin(group: str, name: str) -> object:
     """Import what is registered under a name.
 
     Args:
-        group: an entry-point group.
+        group: PREDICTORS or BLENDERS.
         name: as registered.
-        kind: what a message calls it, as in "predictor".
 
     Raises:
         PredictorError: nobody registers the name, or its package cannot be imported.
+        InputError: the same of blenders.
     """
-    found = registered(group)
+    found, kind = registered(group), _KINDS[group]
     if name not in found:
-        raise PredictorError(
-            f"{unknown_name(kind, name, found)}; `ensembler predictors list` shows what is"
-            " installed"
-        )
+        raise kind.error(f"{unknown_name(kind.noun, name, found)}{kind.hint}")
     try:
         return found[name].load()
     except (ImportError, AttributeError) as error:
-        raise PredictorError(
-            f"{kind} {name!r} of {package_of(found[name])} cannot be imported: {error}"
+        raise kind.error(
+            f"{kind.noun} {name!r} of {package_of(found[name])} cannot be imported: {error}"
         ) from error
 
 

@@ -13,7 +13,8 @@ import ensembler as en
 from ensembler.metrics import unit_rows
 from ensembler.search.definition import StudyDefinition
 from ensembler.spec.loading import load_spec
-from ensembler.spec.model import EnsembleSpec, decode_vector
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import decode_vector
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -32,12 +33,12 @@ def naive_in_sample(spec: EnsembleSpec, store: Store, naive_cosines: Make) -> fl
     targets, fold, weight = store.targets(), store.samples.fold, store.samples.weight
     units = unit_rows(targets) * weight[:, None]
     priors = np.stack([unit_rows(units[fold != own].sum(axis=0, keepdims=True))[0] for own in fold])
-    members = spec.blend.members
+    members = spec.weighted.members
     cosines = naive_cosines(
         [store.member(member.name).block(0, len(fold)) for member in members],
         targets,
         priors,
-        weights=[spec.blend.prior.weight, *(member.weight for member in members)],
+        weights=[spec.weighted.prior.weight, *(member.weight for member in members)],
         alphas=[member.alpha for member in members],
         means=[decode_vector(m.mean) for m in members if m.mean is not None] or None,
     )
@@ -50,7 +51,7 @@ def test_the_committed_store_reaches_585_held_out(fitted_oof: Fitted) -> None:
     assert result.held_out.score >= 0.585
     assert result.held_out.interval[0] < result.held_out.score < result.held_out.interval[1]
     assert all(lead.interval[0] > 0.0 for lead in result.held_out.versus.values())
-    assert result.spec.blend.centred
+    assert result.spec.weighted.centred
     assert result.warnings == ()
     assert len(result.study.trials) == result.spec.provenance.trials
 
@@ -76,7 +77,9 @@ def test_a_result_is_short_where_it_is_printed_unasked(fitted_oof: Fitted) -> No
         f" members=10, digest={result.spec.digest[:12]!r})"
     )
     assert repr(result.spec) == spec
-    assert repr(result).startswith(f"FitResult(spec={spec}, status='CONVERGED', warnings=(), ")
+    assert repr(result).startswith(
+        f"FitResult(spec={spec}, blender='weighted', status='CONVERGED', "
+    )
     assert len(repr(result)) < 200
 
 
@@ -120,10 +123,10 @@ def test_a_member_that_equals_its_targets_is_taken_alone_with_a_warning(
 ) -> None:
     targets = np.random.default_rng(0).normal(size=(7, 16)).astype(np.float32)
     result = en.fit(write_store(targets, {"leaked": targets}))
-    (member,) = result.spec.blend.members
+    (member,) = result.spec.weighted.members
     assert (member.weight, member.norm) == (1.0, "none")
-    assert result.spec.blend.prior.weight == 0.0
-    assert not result.spec.blend.centred
+    assert result.spec.weighted.prior.weight == 0.0
+    assert not result.spec.weighted.centred
     assert result.score == pytest.approx(1.0, abs=1e-12)
     leak, few_rows = result.warnings
     assert leak.startswith("member 'leaked' equals its target in 7 of 7 rows: a leak?")
@@ -136,7 +139,7 @@ def test_members_of_weight_0_are_scored_but_not_in_the_blend(
     data = generate("noise", rows=120, members=2)
     members = {**data.members, "opposite": -data.targets}
     result = en.fit(write_store(data.targets, members, groups=data.groups), trials=20)
-    assert "opposite" not in {member.name for member in result.spec.blend.members}
+    assert "opposite" not in {member.name for member in result.spec.weighted.members}
     assert result.spec.scores.members["opposite"].loss_without == 0.0
     assert "opposite" in str(result)
 
@@ -148,10 +151,10 @@ def test_a_member_alone_and_a_blend_of_the_prior_alone_can_be_frozen(
     members = {"good": data.members["m0"], "opposite": -data.targets}
     store = write_store(data.targets, members, groups=data.groups)
     alone = en.fit(store, members=["good"], trials=12, spec=tmp_path / "alone.json")
-    assert len(alone.spec.blend.members) == 1
+    assert len(alone.spec.weighted.members) == 1
     prior = en.fit(store, members=["opposite"], trials=12, spec=tmp_path / "prior.json")
-    assert prior.spec.blend.members == ()
-    assert load_spec(tmp_path / "prior.json").blend.prior.weight == 1.0
+    assert prior.spec.weighted.members == ()
+    assert load_spec(tmp_path / "prior.json").weighted.prior.weight == 1.0
 
 
 def test_free_weights_may_be_negative_and_score_as_frozen(
@@ -163,7 +166,7 @@ def test_free_weights_may_be_negative_and_score_as_frozen(
     members = {"seer": data.targets + mistake, "mistake": mistake + 0.1 * own}
     store = write_store(data.targets, members, groups=data.groups, folds=folds)
     result = en.fit(store, study=QUICK.model_copy(update={"bounds": "free"}))
-    weights = {member.name: member.weight for member in result.spec.blend.members}
+    weights = {member.name: member.weight for member in result.spec.weighted.members}
     assert weights["mistake"] < 0.0 < weights["seer"]
     expected = naive_in_sample(result.spec, store, naive_cosines)
     assert result.score == pytest.approx(expected, abs=1e-12)

@@ -14,31 +14,30 @@ from typing import TYPE_CHECKING
 import click
 
 from ensembler.cli.main import INTERRUPTED
+from ensembler.cli.options import corpus_option, members_option, target_mix_option
 from ensembler.cli.progress import stages
 
 if TYPE_CHECKING:
     from ensembler.api import FitResult
-    from ensembler.fitting.inputs import Progress
+    from ensembler.search.searching import Progress
     from ensembler.spec.model import EnsembleSpec
-
-
-def _names(_: click.Context, __: click.Parameter, listed: str | None) -> list[str] | None:
-    """The names between the commas; None where the option is not given."""
-    if listed is None:
-        return None
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    if not names:
-        raise click.BadParameter("none is named; name some, or leave the option out for all")
-    return names
 
 
 @click.command()
 @click.argument("oof")
+@click.option(
+    "--blender",
+    default="weighted",
+    show_default=True,
+    metavar="NAME",
+    help="A blender, a chain like a+b, or auto.",
+)
 @click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
 @click.option("--spec", default="ensemble.json", show_default=True, help="The spec to write.")
-@click.option(
-    "--members", callback=_names, metavar="A,B*", help="Only these members; patterns are welcome."
-)
+@members_option
+@corpus_option
+@target_mix_option
+@click.option("--budget", metavar="TIME", help="What members may take an image, as in 1.2s.")
 @click.option("--trials", type=click.IntRange(min=1), help="In all; the baselines always run.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
@@ -49,9 +48,13 @@ def _names(_: click.Context, __: click.Parameter, listed: str | None) -> list[st
 def fit(
     *,
     oof: str,
+    blender: str,
     study: str,
     spec: str,
     members: list[str] | None,
+    corpus: str | None,
+    target_mix: dict[str, float] | None,
+    budget: str | None,
     trials: int | None,
     seed: int | None,
     jobs: int,
@@ -71,8 +74,11 @@ def fit(
     with _told_on_stderr(), _resumable() as progress:
         result = api.fit(
             oof,
+            blender=blender if budget is None else _within(blender, budget),
             study=study,
             members=members,
+            corpus=corpus,
+            target_mix=target_mix,
             trials=trials,
             seed=seed,
             jobs=jobs,
@@ -88,6 +94,15 @@ def fit(
         click.echo(json.dumps(_summary(result, spec)))
     else:
         click.echo(f"{result}\n\nwrote {spec} (digest {result.spec.digest[:12]})")
+
+
+def _within(blender: str, budget: str) -> str:
+    """The weighted blender that keeps a budget."""
+    from ensembler.inference.deadline import seconds_of
+
+    if blender != "weighted":
+        raise click.UsageError(f"--budget is for plain weights, not for --blender {blender}")
+    return f"weighted:budget={seconds_of(budget):g}"
 
 
 @contextmanager
@@ -146,13 +161,14 @@ def _summary(result: FitResult, path: str) -> dict[str, object]:
     spec, scores = result.spec, result.spec.scores
     return {
         "score": scores.in_sample,
+        "blender": result.blender,
         "status": result.status,
         "held_out": scores.held_out and scores.held_out.model_dump(),
         "baselines": scores.baselines and scores.baselines.model_dump(),
         "members": {name: _member(spec, name) for name in scores.members},
-        "prior": spec.blend.prior.weight,
+        "prior": spec.weighted.prior.weight,
         "prior_share": scores.prior_share,
-        "centred": spec.blend.centred,
+        "centred": spec.weighted.centred,
         "rows": scores.rows,
         "groups": scores.groups,
         "folds": scores.folds,
@@ -166,7 +182,7 @@ def _summary(result: FitResult, path: str) -> dict[str, object]:
 
 
 def _member(spec: EnsembleSpec, name: str) -> dict[str, object]:
-    member = next((member for member in spec.blend.members if member.name == name), None)
+    member = next((member for member in spec.weighted.members if member.name == name), None)
     found: dict[str, object] = {"weight": 0.0, "norm": None}
     if member is not None:
         found = {"weight": member.weight, "norm": member.norm}

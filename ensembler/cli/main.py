@@ -17,8 +17,10 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "fit": ("ensembler.cli.fit:fit", "Tune a blend on a store; print its scores, write its spec."),
+    "evaluate": ("ensembler.cli.evaluate:evaluate", "Compare blends by rows they never saw."),
     "predict": ("ensembler.cli.predict:predict", "Blend images or embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
+    "data": ("ensembler.cli.data:data", "Turn a list of prompts into a corpus for a fit."),
     "dump": (
         "ensembler.cli.dump:dump",
         "Embed a store's images: a predictor's out-of-fold member.",

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.objective import scores
+from ensembler.blending.problem import prior_cosines
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting, weighting_problem
+from ensembler.blending.weighting import Weighting
 from ensembler.evaluation.nested import Fit
 
 
@@ -32,9 +32,11 @@ def baseline_fits(statistics: Statistics) -> Mapping[str, Fit]:
         return _plain(np.r_[0.0, np.full(members, 1.0 / members)])
 
     def single_best(rows: NDArray[np.int64], held_out: int | None) -> Weighting:
-        alone = np.eye(members + 1)[1:]
-        problem = weighting_problem(statistics, _plain(alone[0]), rows, held_out)
-        return _plain(alone[int(scores(problem, alone).argmax())])
+        present = statistics.raw.lengths[rows] > 0.0
+        prior = prior_cosines(statistics, rows, held_out)
+        cosines = np.where(present, statistics.raw.cross[rows], prior[:, None])
+        best = int((statistics.weight[rows] @ cosines).argmax())
+        return _plain(np.eye(members + 1)[1 + best])
 
     return {"prior": prior, "uniform": uniform, "single_best": single_best}
 

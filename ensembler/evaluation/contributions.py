@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blending.objective import row_cosines
 from ensembler.blending.problem import Problem
 from ensembler.blending.statistics import Statistics
-from ensembler.blending.weighting import Weighting, weighting_cosines, weighting_problem
+from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.nested import Nested
 
 # A blend without one member: (weighting, its problem on the rows to solve on, member).
@@ -49,9 +50,10 @@ def losses_without(statistics: Statistics, nested: Nested, without: Without) -> 
     for fold, weighting in enumerate(nested.weightings):
         aside = statistics.fold == fold
         test = np.flatnonzero(aside)
-        problem = weighting_problem(statistics, weighting, np.flatnonzero(~aside), fold)
+        train = weighting_problem(statistics, weighting, np.flatnonzero(~aside), fold)
+        unseen = weighting_problem(statistics, weighting, test, fold)
         for member in np.flatnonzero(np.array(weighting.weights[1:])):
-            again = without(weighting, problem, int(member))
-            cosines = weighting_cosines(statistics, again, test, fold)
+            again = without(weighting, train, int(member))
+            cosines = row_cosines(unseen, np.array(again.weights) * unseen.scale)
             losses[member] += weight[test] @ (nested.cosines[test] - cosines)
     return losses

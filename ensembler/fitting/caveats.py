@@ -8,7 +8,7 @@ import numpy as np
 
 from ensembler.blending.solver import Status
 from ensembler.blending.statistics import Statistics
-from ensembler.fitting.searching import HeldOutSearch
+from ensembler.fitting.held_out import HeldOutSearch
 from ensembler.folds import why_dealt_anew
 from ensembler.store.audit.finding import SAME
 from ensembler.store.audit.leak import LEAK_SHARE

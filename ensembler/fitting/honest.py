@@ -13,8 +13,8 @@ from ensembler.evaluation.baselines import baseline_fits
 from ensembler.evaluation.contributions import alone, losses_without
 from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.evaluation.nested import Nested, nested_cosines
-from ensembler.fitting.searching import without_member
 from ensembler.folds import why_dealt_anew
+from ensembler.search.searching import without_member
 from ensembler.search.space import Space
 from ensembler.spec.model import Baselines, Difference, HeldOut, MemberScore, Scores
 from ensembler.store.reader import Samples
@@ -27,6 +27,7 @@ def honest_scores(
     weighting: Weighting,
     in_sample: float,
     nested: Nested | None,
+    cosines: NDArray[np.float64] | None = None,
 ) -> Scores:
     """All scores of a spec.
 
@@ -37,9 +38,11 @@ def honest_scores(
         weighting: what the search on all rows found.
         in_sample: the frozen blend's score on the rows that chose it.
         nested: the search repeated without each fold, or None.
+        cosines: (rows,) held out, of a blend that is no plain search's: `weighting` and `nested`,
+            if any, are then of the weights that stand in for it.
 
     Returns:
-        The scores; without `nested` none is held out.
+        The scores; without `nested` and `cosines` none is held out.
     """
     rows, means = alone(statistics)
     shares = _shares(statistics, weighting)
@@ -47,7 +50,9 @@ def honest_scores(
     held_out = baselines = None
     if nested is not None:
         losses = list(losses_without(statistics, nested, partial(without_member, space)))
-        held_out, baselines = _versus(statistics, samples.group, nested, space.definition.seed)
+        cosines = nested.cosines if cosines is None else cosines
+    if cosines is not None:
+        held_out, baselines = _versus(statistics, samples.group, cosines, space.definition.seed)
     return Scores(
         in_sample=in_sample,
         held_out=held_out,
@@ -80,20 +85,18 @@ def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]
 
 
 def _versus(
-    statistics: Statistics, groups: NDArray[np.str_], nested: Nested, seed: int
+    statistics: Statistics, groups: NDArray[np.str_], held_out: NDArray[np.float64], seed: int
 ) -> tuple[HeldOut, Baselines]:
     bootstrap = GroupBootstrap(groups, statistics.weight, seed)
     scores, versus = {}, {}
     for name, fit in baseline_fits(statistics).items():
         cosines = nested_cosines(statistics, fit).cosines
-        lead = nested.cosines - cosines
+        lead = held_out - cosines
         scores[name] = bootstrap.mean(cosines)
         versus[name] = Difference(
             difference=bootstrap.mean(lead), interval=bootstrap.interval(lead)
         )
-    held_out = HeldOut(
-        score=bootstrap.mean(nested.cosines),
-        interval=bootstrap.interval(nested.cosines),
-        versus=versus,
+    held = HeldOut(
+        score=bootstrap.mean(held_out), interval=bootstrap.interval(held_out), versus=versus
     )
-    return held_out, Baselines(**scores)
+    return held, Baselines(**scores)

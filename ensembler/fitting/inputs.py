@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensembler.blending.cache import cached_statistics
 from ensembler.blending.statistics import Statistics
@@ -14,10 +15,9 @@ from ensembler.files import sha256_json
 from ensembler.folds import evaluation_folds
 from ensembler.search.definition import StudyDefinition, load_study, parse_study, select_members
 from ensembler.search.samplers import check_sampler
+from ensembler.search.searching import Progress
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
-
-Progress = Callable[[str, int, int], None]  # stage, done so far, of how many
 
 # Raised when equal inputs come to propose or score other trials: the order of a run, the sample of
 # the rows and when it rules a trial out, the seeding of a sampler.
@@ -76,7 +76,9 @@ def make_space(definition: StudyDefinition, store: Store) -> Space:
     return space
 
 
-def study_identity(store: Store, space: Space) -> str:
+def study_identity(
+    store: Store, space: Space, target_mix: Mapping[str, float] | None = None
+) -> str:
     """The digest of all that decides the sequence of trials."""
     records = {record.name: record.sha256 for record in store.manifest.members}
     targets = store.manifest.targets
@@ -88,25 +90,37 @@ def study_identity(store: Store, space: Space) -> str:
             "members": [[name, records[name]] for name in space.names],
             "groups": {group: list(names) for group, names in space.groups.items()},
             "definition": space.definition.model_dump(mode="json", exclude=LASTING),
+            **({} if target_mix is None else {"target_mix": dict(target_mix)}),
         }
     )
 
 
 def fit_statistics(
-    store: Store, space: Space, *, jobs: int, progress: Progress | None
+    store: Store,
+    space: Space,
+    *,
+    jobs: int,
+    progress: Progress | None,
+    fold: NDArray[np.int64] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> Statistics:
     """The Gram statistics of the study's members, in double precision where they may cancel.
+
+    Args:
+        store: with targets.
+        space: the study on it.
+        jobs: threads.
+        progress: told of rows, where the statistics must be built.
+        fold: (rows,) int64 in 0..F-1, instead of `evaluation_folds`; no group may be split.
+        weight: (rows,) float64, instead of the store's row weights.
 
     Raises:
         StoreError: a file is broken, the groups are too few, a fold has no weight, or no row has
             two members.
     """
-    samples = store.samples
-    try:
-        fold = evaluation_folds(samples.fold, samples.group)
-    except ValueError as error:
-        raise StoreError(f"{store.path}: {error}; add samples of other groups") from error
-    weightless = np.flatnonzero(np.bincount(fold, samples.weight) == 0.0)
+    own = store.samples.weight if weight is None else weight
+    folds = store_folds(store) if fold is None else fold
+    weightless = np.flatnonzero(np.bincount(folds, own) == 0.0)
     if len(weightless):
         raise StoreError(
             f"{store.path}: the rows of fold {first_few(weightless)} have no weight, so that"
@@ -115,7 +129,8 @@ def fit_statistics(
     statistics = cached_statistics(
         store,
         space.names,
-        fold,
+        folds,
+        weight=own,
         precision="float64" if space.definition.bounds == "free" else "float32",
         jobs=jobs,
         progress=None if progress is None else _counted(progress),
@@ -127,6 +142,18 @@ def fit_statistics(
             " nothing to blend; were they dumped for different samples?"
         )
     return statistics
+
+
+def store_folds(store: Store) -> NDArray[np.int64]:
+    """(rows,) int64: the folds of a fit's nested estimate and of its priors.
+
+    Raises:
+        StoreError: the groups are too few.
+    """
+    try:
+        return evaluation_folds(store.samples.fold, store.samples.group)
+    except ValueError as error:
+        raise StoreError(f"{store.path}: {error}; add samples of other groups") from error
 
 
 def _counted(progress: Progress) -> Callable[[int], Callable[[int], None]]:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ensembler.report.tables import new_table
-from ensembler.spec.model import EnsembleSpec, HeldOut, MemberSpec, Scores
+from ensembler.report.tree_lines import tree_lines
+from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.model import EnsembleSpec, HeldOut, Scores
+from ensembler.spec.weighted import MemberSpec
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,12 +32,12 @@ def spec_table(spec: EnsembleSpec) -> RenderableType:
     """
     from rich.console import Group
 
-    return Group(_members(spec), "", _scores(spec), "", *_notes(spec))
+    return Group(_members(spec), "", *_tree(spec), _scores(spec), "", *_notes(spec))
 
 
 def _members(spec: EnsembleSpec) -> Table:
     table = new_table("member", "share", "norm", "rows", "alone", "loss without")
-    blended = {member.name: member for member in spec.blend.members}
+    blended = {member.name: member for member in spec.weighted.members}
     for name, score in sorted(spec.scores.members.items(), key=lambda item: -abs(item[1].share)):
         member = blended.get(name)
         table.add_row(
@@ -45,7 +48,7 @@ def _members(spec: EnsembleSpec) -> Table:
             f"{score.alone:{PLACES}}",
             "–" if score.loss_without is None else f"{score.loss_without:+{PLACES}}",
         )
-    if spec.blend.prior.weight != 0.0:
+    if spec.weighted.prior.weight != 0.0:
         table.add_row("prior (constant)", f"{spec.scores.prior_share:{PLACES}}", "", "", "", "")
     return table
 
@@ -54,13 +57,20 @@ def _norm(member: MemberSpec) -> str:
     return f"‖x‖^-{member.alpha:.3g}" if member.norm == "power" else member.norm
 
 
+def _tree(spec: EnsembleSpec) -> Iterator[str]:
+    if isinstance(spec.blend, ComposedBlend):
+        yield "the blend, whose parts stand indented below it:"
+        yield from tree_lines(spec.blend.tree, "  ")
+        yield ""
+
+
 def _scores(spec: EnsembleSpec) -> Table:
     held_out, baselines = spec.scores.held_out, spec.scores.baselines
     table = new_table("mean cosine", "score", "95 % interval", "lead", "95 % interval")
     table.add_row("blend, in-sample", f"{spec.scores.in_sample:{PLACES}}", "", "", "")
     if held_out is None or baselines is None:
         return table
-    interval = _interval(held_out.interval)
+    interval = interval_text(held_out.interval)
     table.add_row("blend, held out", f"{held_out.score:{PLACES}}", interval, "", "")
     for name, score in sorted(baselines.model_dump().items(), key=lambda item: -item[1]):
         lead = held_out.versus[name]
@@ -69,22 +79,28 @@ def _scores(spec: EnsembleSpec) -> Table:
             f"{score:{PLACES}}",
             "",
             f"{lead.difference:+{PLACES}}",
-            _interval(lead.interval, "+"),
+            interval_text(lead.interval, "+"),
         )
     return table
 
 
-def _interval(interval: tuple[float, float], sign: str = "") -> str:
+def interval_text(interval: tuple[float, float], sign: str = "") -> str:
+    """Both ends of an interval; `sign` "+" for one of differences."""
     low, high = interval
     return f"{low:{sign}{PLACES}} … {high:{sign}{PLACES}}"
 
 
 def _notes(spec: EnsembleSpec) -> Iterator[str]:
     scores, study = spec.scores, spec.provenance.study
-    centring = "centred (less its mean)" if spec.blend.centred else "as it is"
+    centring = "centred (less its mean)" if spec.weighted.centred else "as it is"
     yield f"{scores.rows} rows in {scores.groups} groups; each member {centring};"
     yield f"{spec.provenance.trials} trials of study {study['name']!r}."
+    if "blender" in study:
+        yield f"blender: {study['blender']}."
     yield "share: weight times mean length under the norm; magnitudes sum to 1."
+    if isinstance(spec.blend, ComposedBlend):
+        yield "(share, norm, centring, loss without: of the plain weights that stand in"
+        yield "for the blend when a member is missing.)"
     yield "alone: over the rows a member covers."
     if scores.held_out is None:
         yield "No held-out score: the study's validation is none."

@@ -16,7 +16,7 @@ from ensembler.blending.solver import Bounds
 from ensembler.errors import StudyError, first_few, unknown_name
 from ensembler.faults import faults_of
 from ensembler.search.samplers import SamplerName
-from ensembler.spec.model import Norm
+from ensembler.spec.numbers import Norm
 from ensembler.store.model import Frozen
 
 _PACKAGED = Path(__file__).parents[1] / "studies"

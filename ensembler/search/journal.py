@@ -69,7 +69,8 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
         yield record
         trials = record.study.get_trials(deepcopy=False)
         record.study = in_memory_study(STUDY_NAME, identity, trials)  # the file may be replaced
-        running.replace(path)
+        with told(path):
+            running.replace(path)
 
 
 def _keep(running: Path) -> None:

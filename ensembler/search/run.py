@@ -241,7 +241,10 @@ def _sample(run: _Run) -> None:
 
 def _ask(brain: optuna.Study, run: _Run, offset: int) -> tuple[optuna.Trial, Candidate]:
     definition = run.space.definition
-    brain.sampler = make_sampler(definition.sampler, definition.seed, len(run.trials) + offset)
+    index = len(run.trials) + offset
+    brain.sampler = make_sampler(
+        definition.sampler, run.space.distributions, definition.seed, index
+    )
     trial = brain.ask()
     return trial, run.space.suggest(trial)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -86,7 +86,9 @@ def check_sampler(name: SamplerName, space: Iterable[BaseDistribution]) -> None:
         importlib.import_module(package)
 
 
-def make_sampler(name: SamplerName, seed: int, index: int) -> BaseSampler:
+def make_sampler(
+    name: SamplerName, space: Mapping[str, BaseDistribution], seed: int, index: int
+) -> BaseSampler:
     """The sampler that proposes one trial.
 
     CMA-ES keeps its optimiser with the trials it proposed, of the study in memory alone, never in
@@ -94,15 +96,18 @@ def make_sampler(name: SamplerName, seed: int, index: int) -> BaseSampler:
 
     Args:
         name: of the sampler; `check_sampler` has passed.
+        space: what is searched; every trial of the study has a value for each.
         seed: the study's.
         index: the trial's place in the study.
     """
     from optuna.samplers import CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
+    from ensembler.search.tpe import KnownSpaceTPE
+
     mixed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     if name == "random":
         return RandomSampler(seed=mixed)
-    tpe = TPESampler(seed=mixed)
     if name == "cmaes":  # told of every flag it leaves to another, it would warn of every one
+        tpe = TPESampler(seed=mixed)
         return CmaEsSampler(seed=mixed, independent_sampler=tpe, warn_independent_sampling=False)
-    return GPSampler(seed=mixed) if name == "gp" else tpe
+    return GPSampler(seed=mixed) if name == "gp" else KnownSpaceTPE(space, seed=mixed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ensembler.blending.greedy import greedy_selection
 from ensembler.blending.objective import scores
 from ensembler.blending.solver import TIE, Bounds, normalise
-from ensembler.blending.statistics import Statistics
+from ensembler.blending.statistics import HeldOut, Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.search.candidate import SCREENED, Candidate, Scaling, Trial
 from ensembler.search.ground import Ground
@@ -43,34 +44,54 @@ class Scorer:
     Args:
         statistics: of all rows.
         rows: (n,) int64, ascending: the rows to score on.
-        held_out: the fold whose targets no prior may know, or None.
+        held_out: the folds whose targets no prior may know; None for none.
         columns: (K,) which columns may have weight.
         bounds: of the weights.
         seed: of the sample, and of the solver's random starts.
         jobs: threads; results do not depend on it.
+        trust: of the solver.
+        to_cut: whether to keep problems for the scorers of parts of the rows.
+        whole: such a scorer on all rows, where these are part of them.
     """
 
     def __init__(
         self,
         statistics: Statistics,
         rows: NDArray[np.int64],
-        held_out: int | None,
+        held_out: HeldOut,
         *,
         columns: NDArray[np.bool_],
         bounds: Bounds,
         seed: int,
         jobs: int = 1,
+        trust: float = 0.0,
+        to_cut: bool = False,
+        whole: Scorer | None = None,
     ) -> None:
-        def ground(chosen: NDArray[np.int64]) -> Ground:
-            return Ground(statistics, chosen, held_out, columns=columns, bounds=bounds, seed=seed)
-
+        ground = partial(
+            Ground,
+            statistics,
+            held_out=held_out,
+            columns=columns,
+            bounds=bounds,
+            seed=seed,
+            trust=trust,
+            to_cut=to_cut,
+        )
         self._columns, self._bounds, self._jobs = columns, bounds, jobs
-        self._all = self._first = ground(rows)
+        self.ground: Ground = ground(rows, whole=whole.ground if whole else None)
+        self.sample = self.ground
+        if whole:
+            drawn = np.intersect1d(whole.sample.rows, rows)
+        elif len(rows) >= 2 * SAMPLE:
+            drawn = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+        else:
+            drawn = rows
         weight = statistics.weight[rows]
         counting = weight.sum() ** 2 / max(weight @ weight, 1e-300)  # Kish's effective sample size
-        if len(rows) >= 2 * SAMPLE and counting >= EVEN * len(rows):
-            drawn = np.random.default_rng(seed).choice(rows, SAMPLE, replace=False)
-            self._first = ground(np.sort(drawn))
+        if len(drawn) < len(rows) and counting >= EVEN * len(rows):
+            self.sample = ground(drawn, whole=whole.sample if whole else None)
+        self._solved = cache(self._score_solved)
 
     def score(
         self,
@@ -98,7 +119,7 @@ class Scorer:
             if not solved:
                 return self._score_given(scaling, [candidates[place] for place in places])
             estimate = best and self._hopeless(scaling, best, leaders.get(scaling))
-            return [estimate or self._score_solved(scaling)] * len(places)
+            return [estimate or self._solved(scaling)] * len(places)
 
         together: dict[tuple[Scaling, bool], list[int]] = {}
         for place, candidate in enumerate(candidates):
@@ -120,9 +141,9 @@ class Scorer:
         if candidate.rule != "solved" or len(set(candidate.alphas)) == 1:
             return scored
         scaling = candidate.scaling
-        cold = self._first.solve(scaling)
-        if self._first is not self._all:
-            cold = self._all.solve(scaling, cold.weights)
+        cold = self.sample.solve(scaling)
+        if self.sample is not self.ground:
+            cold = self.ground.solve(scaling, cold.weights)
         if cold.value <= scored.value + TIE:
             return scored
         weighting = replace(scored.weighting, weights=tuple(cold.weights.tolist()))
@@ -135,17 +156,17 @@ class Scorer:
 
     def _score_solved(self, scaling: Scaling) -> Scored:
         """Solved on all rows, from the sample's weights where there is a sample that tells any."""
-        if not self._all.columns(scaling).any():
+        if not self.ground.columns(scaling).any():
             return self._score_given(scaling, [Candidate(centred=scaling[0], alphas=scaling[1])])[0]
-        if self._first is self._all or not self._first.columns(scaling).any():
-            solution = self._all.solution(scaling)
+        if self.sample is self.ground or not self.sample.columns(scaling).any():
+            solution = self.ground.solution(scaling)
         else:
-            solution = self._all.solve(scaling, self._first.solution(scaling).weights)
+            solution = self.ground.solve(scaling, self.sample.solution(scaling).weights)
         return _scored(scaling, solution.weights, solution.value, solution.status.name)
 
     def _score_given(self, scaling: Scaling, candidates: Sequence[Candidate]) -> list[Scored]:
         """One matrix product for all candidates whose weights need no solver."""
-        problem = self._all.problem(scaling)
+        problem = self.ground.problem(scaling)
         found = [self._weights(scaling, candidate) for candidate in candidates]
         values = scores(problem, np.stack([weights * problem.scale for weights in found]))
         return [
@@ -160,12 +181,12 @@ class Scorer:
         """
         from joblib import Parallel, delayed
 
-        if self._first is self._all:
+        if self.sample is self.ground:
             return {}
         solved = [candidate for candidate in (best.candidate, *batch) if candidate.rule == "solved"]
         scalings = list(dict.fromkeys(candidate.scaling for candidate in solved))
         means = Parallel(n_jobs=self._jobs, prefer="threads")(
-            delayed(self._first.mean_cosine)(scaling) for scaling in scalings
+            delayed(self.sample.mean_cosine)(scaling) for scaling in scalings
         )
         leaders, leader = {}, 0
         for place, scaling in enumerate(scalings):
@@ -179,12 +200,12 @@ class Scorer:
         All are solved on the sample, so that all are flattered alike; then the difference of two
         blends' cosines has the standard error of a mean over rows drawn without replacement.
         """
-        sample = self._first
+        sample = self.sample
         if leader in (None, scaling) or not sample.columns(scaling).any():
             return None
         behind = sample.cosines(leader) - sample.cosines(scaling)
         mean = float(sample.share @ behind)
-        unseen = 1.0 - len(sample.rows) / len(self._all.rows)
+        unseen = 1.0 - len(sample.rows) / len(self.ground.rows)
         error = float(np.sqrt(unseen * (sample.share**2 @ (behind - mean) ** 2)))
         if mean <= max(CERTAIN * error, SMALLEST_LEAD):
             return None
@@ -193,9 +214,11 @@ class Scorer:
         return _scored(scaling, sample.solution(scaling).weights, estimate, SCREENED)
 
     def _weights(self, scaling: Scaling, candidate: Candidate) -> NDArray[np.float64]:
-        problem, columns = self._all.problem(scaling), self._all.columns(scaling)
+        problem, columns = self.ground.problem(scaling), self.ground.columns(scaling)
         members = columns.copy()
         members[0] = False
+        if not members.any():  # the prior alone has rows
+            members = columns
         if not columns.any():  # members without a row and no prior: the fallback scores all rows
             found = self._columns.astype(np.float64)
         elif candidate.rule == "given":
@@ -207,7 +230,7 @@ class Scorer:
             singles = np.eye(problem.columns)[members]
             found = singles[int(scores(problem, singles).argmax())]
         else:
-            ground = self._first if self._first.columns(scaling).any() else self._all
+            ground = self.sample if self.sample.columns(scaling).any() else self.ground
             few = ground.problem(scaling)
             found = greedy_selection(few, ground.columns(scaling)) / few.scale
         return normalise(found, self._bounds)

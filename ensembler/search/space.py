@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ensembler.search.candidate import Candidate, Rule
 from ensembler.search.definition import StudyDefinition
 from ensembler.spec.freeze import norm_of
-from ensembler.spec.model import ALPHAS, Norm
+from ensembler.spec.numbers import ALPHAS, Norm
 from ensembler.store.model import PRIOR
 
 ALPHA = {**ALPHAS, "power": 0.5}  # where a norm starts; power is then searched

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ensembler.blending.problem import columns_of
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
-from ensembler.spec.model import Coreset, encode_vector
+from ensembler.spec.model import Coreset
+from ensembler.spec.numbers import encode_vector
 
 NUMBERS = 60_000  # statistics in a coreset, about: a spec of some 300 KB whatever its members
 FEWEST, MOST = 128, 1024  # rows; below, weights are noise, above, the spec grows for nothing

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ensembler.blending.rules import CANCELLED
-from ensembler.spec.model import EnsembleSpec, MemberSpec
+from ensembler.errors import SpecError
+from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.weighted import MemberSpec
 
 _SOURCE = '''\
 """{count} members and a prior, blended as in ensemble.json {digest}; needs numpy only."""
@@ -57,19 +60,30 @@ def export_python(spec: EnsembleSpec) -> str:
     in float64. It knows no way around a missing member; that needs this package.
 
     Args:
-        spec: the frozen blend.
+        spec: the frozen blend, of plain weights.
 
     Returns:
         About forty lines, the vectors in them as base64.
+
+    Raises:
+        SpecError: the blend is a composed one, whose matrices are no matter of forty lines.
     """
+    blend = spec.blend
+    if isinstance(blend, ComposedBlend):
+        raise SpecError(
+            "a stand-alone file holds plain weights, and this blend is composed (its tree begins"
+            f" with kind {blend.tree.kind!r}); apply it with `ensembler predict`, which a"
+            " kernel without a network runs from our wheel, or export a spec of `ensembler fit"
+            " --blender weighted`"
+        )
     return _SOURCE.format(
-        count=len(spec.blend.members),
+        count=len(blend.members),
         digest=spec.digest[:12],
         dim=spec.dim,
         cancelled=CANCELLED,
-        prior_weight=spec.blend.prior.weight,
-        prior=spec.blend.prior.vector,
-        members="".join(f"    {_line(member)},\n" for member in spec.blend.members),
+        prior_weight=blend.prior.weight,
+        prior=blend.prior.vector,
+        members="".join(f"    {_line(member)},\n" for member in blend.members),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Collection
 
 import numpy as np
 
@@ -10,36 +11,32 @@ from ensembler import __version__
 from ensembler.blending.priors import prior_of_all
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
-from ensembler.spec.model import (
-    ALPHAS,
-    WEIGHT_DIGITS,
-    MemberSpec,
-    Norm,
-    PriorSpec,
-    WeightedBlend,
-    encode_vector,
-)
+from ensembler.spec.numbers import ALPHAS, WEIGHT_DIGITS, Norm, encode_vector
+from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedBlend
 from ensembler.store.reader import Store
 
 PACKAGES = ("numpy", "optuna", "scipy")  # those whose version can change what a fit finds
 
 
-def freeze_blend(weighting: Weighting, statistics: Statistics, store: Store) -> WeightedBlend:
+def freeze_blend(
+    weighting: Weighting, statistics: Statistics, store: Store, needed: Collection[str] = ()
+) -> WeightedBlend:
     """Spell a blend out: names, rounded weights, means, the prior of all targets.
 
     Args:
         weighting: for the statistics' members.
         statistics: of all rows.
         store: what they were built from.
+        needed: members to name whatever their weight: those of the tree that it stands in for.
 
     Returns:
-        The blend, without the members of weight 0.
+        The blend, without the members of weight 0 that are not needed.
     """
     records = {record.name: record for record in store.manifest.members}
     members = []
     for m, name in enumerate(statistics.names):
         weight = rounded(weighting.weights[1 + m])
-        if weight == 0.0:
+        if weight == 0.0 and name not in needed:
             continue
         alpha = rounded(weighting.alphas[m])
         members.append(

@@ -18,15 +18,11 @@ from pydantic import ValidationError
 
 from ensembler.errors import SpecError, first_few
 from ensembler.faults import faults_of
-from ensembler.spec.model import (
-    FORMAT,
-    VERSION,
-    Coreset,
-    EnsembleSpec,
-    Provenance,
-    Scores,
-    WeightedBlend,
-)
+from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.model import FORMAT, VERSION, Coreset, EnsembleSpec, Provenance, Scores
+from ensembler.spec.tensors import Tensors, read_tensors, sidecar_path
+from ensembler.spec.thaw import thaw
+from ensembler.spec.weighted import WeightedBlend
 
 _REMEDY = "restore it from a copy or write it again with `ensembler fit`"
 _UNSEALED = "0" * 64  # stands where the digest goes while the digest is computed
@@ -39,11 +35,12 @@ def load_spec(path: str | Path) -> EnsembleSpec:
         path: the file.
 
     Returns:
-        The spec, every field checked, its bytes those that `EnsembleSpec.save` wrote.
+        The spec, every field checked, its bytes those that `EnsembleSpec.save` wrote; a composed
+        blend with the tensors from beside it.
 
     Raises:
         SpecError: missing, not a spec, of an unknown version, a faulty field, or changed after it
-            was written; the message names file, field and remedy.
+            was written, it or its tensors; the message names file, field and remedy.
     """
     file = Path(path)
     try:
@@ -59,26 +56,36 @@ def load_spec(path: str | Path) -> EnsembleSpec:
     except ValidationError as error:
         raise SpecError(f"{file}: {faults_of(error, EnsembleSpec)}; {_REMEDY}") from error
     _check_unchanged(file, content, spec)
+    if isinstance(spec.blend, ComposedBlend):
+        return _with_tensors(file, spec, spec.blend.tensors)
     return spec
 
 
 def seal(
-    *, dim: int, blend: WeightedBlend, scores: Scores, provenance: Provenance, coreset: Coreset
+    *,
+    dim: int,
+    blend: WeightedBlend | ComposedBlend,
+    scores: Scores,
+    provenance: Provenance,
+    coreset: Coreset,
+    tensors: Tensors | None = None,
 ) -> EnsembleSpec:
     """Freeze a blend with all that belongs to it under its digest.
 
     Args:
         dim: the dimension of embeddings and targets.
-        blend: members, weights, means and prior.
+        blend: members, weights, means and prior; of a composed one the tree too.
         scores: how good it is.
         provenance: where it came from.
         coreset: statistics rows to re-solve the weights from.
+        tensors: of a composed blend.
 
     Returns:
         The spec, ready to be saved.
 
     Raises:
-        ValidationError: a vector's size does not fit `dim` or the number of members (our bug).
+        ValueError: a vector's size does not fit `dim` or the number of members, or tensors do not
+            fit the tree (our bug).
     """
     spec = EnsembleSpec(
         dim=dim,
@@ -87,8 +94,29 @@ def seal(
         provenance=provenance,
         coreset=coreset,
         digest=_UNSEALED,
+        tensors=tensors,
     )
+    _check_tree(spec)
     return spec.model_copy(update={"digest": spec.digest_of_contents()})
+
+
+def _with_tensors(file: Path, spec: EnsembleSpec, sha256: str) -> EnsembleSpec:
+    whole = spec.model_copy(update={"tensors": read_tensors(file, sha256)})
+    try:
+        _check_tree(whole)
+    except ValueError as error:
+        raise SpecError(
+            f"{file} and {sidecar_path(file, sha256)} do not fit: {error}; {_REMEDY}"
+        ) from error
+    return whole
+
+
+def _check_tree(spec: EnsembleSpec) -> None:
+    """Let a spec's own numbers and those that stand in for them be about the same members."""
+    blended, known = thaw(spec).members, {member.name for member in spec.weighted.members}
+    if set(blended) != known:
+        differing = first_few(sorted(known.symmetric_difference(blended)))
+        raise ValueError(f"the tree and its fallback differ in the members {differing}")
 
 
 def _parse(file: Path, content: bytes) -> object:

@@ -2,104 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ensembler.errors import SpecError
 from ensembler.files import atomic_write, canonical_json, sha256_json
-from ensembler.store.model import EncoderRecord, Frozen, MemberName, Origin, Sha256
+from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.numbers import Vector, decode_vector
+from ensembler.spec.tensors import Tensors, write_tensors
+from ensembler.spec.weighted import WeightedBlend
+from ensembler.store.model import EncoderRecord, Frozen, Sha256
 
-# To raise VERSION: keep these classes as model_v1.py, convert in loading.py, leave
-# tests/golden/spec-v1.json untouched, add spec-v2.json, note it in CHANGELOG.md.
+# To raise VERSION: keep these classes, and those of composed.py and weighted.py, as model_v1.py,
+# convert in loading.py, leave tests/golden/spec-v1*.json untouched, add spec-v2.json, note it in
+# CHANGELOG.md.
 VERSION: Final = 1
 FORMAT: Final = "ensembler-spec"
-
-WEIGHT_DIGITS: Final = 9  # significant digits of a weight: beyond them the score does not move
-
-
-def encode_vector(values: NDArray[np.floating]) -> str:
-    """Any array as base64 of its little-endian float32 bytes in C order."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
-
-
-def decode_vector(text: str) -> NDArray[np.float32]:
-    """The one-dimensional float32 array behind `encode_vector`'s text.
-
-    Raises:
-        ValueError: not base64, not whole float32 numbers, or not finite.
-    """
-    content = base64.b64decode(text, validate=True)
-    if len(content) % 4:
-        raise ValueError(f"a vector of {len(content)} bytes does not hold whole float32 numbers")
-    vector = np.frombuffer(content, dtype="<f4").astype(np.float32)
-    if not np.isfinite(vector).all():
-        raise ValueError("a vector holds NaN or infinity")
-    return vector
-
-
-def _check_vector(text: str) -> str:
-    decode_vector(text)
-    return text
-
-
-Vector = Annotated[str, AfterValidator(_check_vector)]
-Norm = Literal["none", "l2", "power"]
-Weight = Annotated[float, Field(ge=-1e9, le=1e9)]  # free weights stay far below; sums stay finite
-ALPHAS: Final = {"none": 0.0, "l2": 1.0}
-
-
-class MemberSpec(Frozen):
-    """One member of the blend: `weight · x · ‖x‖^-alpha` with `x = e - mean`."""
-
-    name: MemberName
-    sha256: Sha256  # of the out-of-fold member the weight was fitted on
-    weight: Weight
-    norm: Norm
-    alpha: float = Field(ge=-4.0, le=4.0)  # 0 for none, 1 for l2; the bounds keep powers finite
-    mean: Vector | None = None  # (d,), present when the blend is centred
-    origin: Origin  # what made it: predictor, config, checkpoints, preprocessing
-
-    @model_validator(mode="after")
-    def _consistent(self) -> MemberSpec:
-        if self.norm != "power" and self.alpha != ALPHAS[self.norm]:
-            raise ValueError(
-                f"norm {self.norm!r} means alpha {ALPHAS[self.norm]}, not {self.alpha}"
-            )
-        return self
-
-
-class PriorSpec(Frozen):
-    """The constant member: the unit-length mean target of all rows.
-
-    Its weight may be 0; rows without a member get the vector all the same.
-    """
-
-    weight: Weight
-    vector: Vector
-
-
-class WeightedBlend(Frozen):
-    """`w_0·prior + Σ w_m · x_m · ‖x_m‖^-alpha_m`, rows then scaled to length 1."""
-
-    kind: Literal["weighted"] = "weighted"
-    centred: bool
-    prior: PriorSpec
-    members: tuple[MemberSpec, ...]  # those of nonzero weight, in the store's order
-
-    @model_validator(mode="after")
-    def _consistent(self) -> WeightedBlend:
-        names = [member.name for member in self.members]
-        if len(set(names)) != len(names):
-            raise ValueError("a member's name occurs twice")
-        if any((member.mean is not None) != self.centred for member in self.members):
-            raise ValueError("members have a mean exactly when the blend is centred")
-        return self
 
 
 class Difference(Frozen):
@@ -172,8 +93,8 @@ class Provenance(Frozen):
 class Coreset(Frozen):
     """Statistics of a few rows: enough to re-solve the weights when a member is missing.
 
-    Columns are the prior, then the blend's members. Lengths hold ‖x‖ of each member, 0 where it has
-    no row, and 1 for the prior.
+    Columns are the prior, then the weighted blend's members. Lengths hold ‖x‖ of each member, 0
+    where it has no row, and 1 for the prior.
     """
 
     rows: int = Field(ge=1)
@@ -184,26 +105,37 @@ class Coreset(Frozen):
 
 
 class EnsembleSpec(Frozen):
-    """All that `predict` needs to make the same blend again."""
+    """All that `predict` needs to make the same blend again.
+
+    `tensors` are a composed blend's arrays. They have a file of their own, and the JSON only their
+    digest.
+    """
 
     format: Literal["ensembler-spec"] = FORMAT
     version: Literal[1] = VERSION
     dim: int = Field(ge=1)
     metric: Literal["mean_cosine"] = "mean_cosine"
-    blend: WeightedBlend
+    blend: WeightedBlend | ComposedBlend = Field(discriminator="kind")
     scores: Scores
     provenance: Provenance
     coreset: Coreset
     digest: Sha256  # of the canonical JSON of everything else
+    tensors: Tensors | None = Field(default=None, exclude=True)
+
+    @property
+    def weighted(self) -> WeightedBlend:
+        """The blend in plain weights: the spec's own, or what stands in for it."""
+        return self.blend.fallback if isinstance(self.blend, ComposedBlend) else self.blend
 
     @model_validator(mode="after")
     def _sizes(self) -> EnsembleSpec:
-        members, coreset = self.blend.members, self.coreset
+        members, coreset = self.weighted.members, self.coreset
+        place = "blend" if self.weighted is self.blend else "blend.fallback"
         columns = 1 + len(members)
         per_row = coreset.rows * columns
-        sizes = [("blend.prior.vector", self.blend.prior.vector, self.dim)]
+        sizes = [(f"{place}.prior.vector", self.weighted.prior.vector, self.dim)]
         sizes += [
-            (f"blend.members.{number}.mean", member.mean, self.dim)
+            (f"{place}.members.{number}.mean", member.mean, self.dim)
             for number, member in enumerate(members)
             if member.mean is not None
         ]
@@ -213,17 +145,17 @@ class EnsembleSpec(Frozen):
             ("coreset.lengths", coreset.lengths, per_row),
             ("coreset.weight", coreset.weight, coreset.rows),
         ]
-        for place, vector, size in sizes:
+        for key, vector, size in sizes:
             found = decode_vector(vector).size
             if found != size:
-                raise ValueError(f"{place} has {found} numbers instead of {size}")
+                raise ValueError(f"{key} has {found} numbers instead of {size}")
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """What stands for its 100 kB and more of vectors where it is printed."""
         yield "score", round(self.scores.in_sample, 4)
         yield "held_out", self.scores.held_out and round(self.scores.held_out.score, 4)
-        yield "members", len(self.blend.members)
+        yield "members", len(self.weighted.members)
         yield "digest", self.digest[:12]
 
     def canonical(self) -> bytes:
@@ -235,7 +167,7 @@ class EnsembleSpec(Frozen):
         return sha256_json(self.model_dump(mode="json", exclude={"digest"}))
 
     def save(self, path: str | Path) -> None:
-        """Write the spec; the file appears whole or not at all.
+        """Write the spec; the file appears whole or not at all, a composed blend's tensors before.
 
         Args:
             path: the file to create or replace; its folder must exist.
@@ -243,15 +175,20 @@ class EnsembleSpec(Frozen):
         Raises:
             SpecError: the file cannot be written, or the digest does not fit the contents.
         """
-        if self.digest != self.digest_of_contents():
+        held = self.tensors and self.tensors.sha256
+        stated = self.blend.tensors if isinstance(self.blend, ComposedBlend) else None
+        if self.digest != self.digest_of_contents() or held != stated:
             raise SpecError(
                 "digest: it does not fit the spec's contents; make the changed spec with"
                 " `ensembler.spec.loading.seal`"
             )
         try:
+            if self.tensors is not None:
+                write_tensors(Path(path), self.tensors)
             with atomic_write(Path(path)) as file:
                 file.write(self.canonical())
         except OSError as error:
             raise SpecError(
-                f"{path} cannot be written ({error}); name a file in a folder that can be written"
+                f"{path} cannot be written ({error.strerror or error}); make room there, or name a"
+                " file in a folder that can be written"
             ) from error

@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from ensembler.blending.priors import fold_sums, prior_of_all, priors_out_of_fold
 from ensembler.files import sha256_arrays
 from ensembler.folds import evaluation_folds
-from ensembler.spec.model import EnsembleSpec, MemberSpec, decode_vector
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import decode_vector
 from ensembler.spec.rescore import rescore
-from ensembler.store.reader import TARGETS, Member, Store
+from ensembler.spec.thaw import thaw
+from ensembler.spec.weighted import MemberSpec
+from ensembler.store.mix import mix_weights
+from ensembler.store.reader import TARGETS, Member, Samples, Store
 
 SAME_SCORE = 1e-6  # what another processor's rounding may move a score by
 SAME_VECTOR = 1e-6  # and each number of the prior
@@ -46,12 +50,12 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
     Raises:
         StoreError: the store has no targets or is broken.
     """
-    missing = [m.name for m in spec.blend.members if m.name not in store.names]
+    missing = [m.name for m in spec.weighted.members if m.name not in store.names]
     if missing:
         return Verified(
             score=None, findings=tuple(f"the store lacks member {name!r}" for name in missing)
         )
-    findings = [fault for m in spec.blend.members for fault in _faults(m, store.member(m.name))]
+    findings = [fault for m in spec.weighted.members for fault in _faults(m, store.member(m.name))]
     samples = store.samples
     try:
         fold = evaluation_folds(samples.fold, samples.group)
@@ -60,15 +64,22 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
     targets, record = store.targets(), store.manifest.targets
     if record is not None and sha256_arrays(targets) != record.sha256:
         findings.append(f"{TARGETS} was changed after it was written; restore it from a copy")
-    sums = fold_sums(targets, samples.weight, fold)
-    prior = decode_vector(spec.blend.prior.vector)
+    weight = _weight(spec, samples)
+    sums = fold_sums(targets, weight, fold)
+    prior = decode_vector(spec.weighted.prior.vector)
     if prior.shape != sums.shape[1:] or np.abs(prior - prior_of_all(sums)).max() > SAME_VECTOR:
         findings.append("the prior is not the mean target of this store")
         return Verified(score=None, findings=tuple(findings))
-    score = rescore(spec.blend, store, fold, priors_out_of_fold(sums))
-    if abs(score - spec.scores.in_sample) > SAME_SCORE:
+    score = rescore(thaw(spec), store, fold, priors_out_of_fold(sums), weight)
+    if not abs(score - spec.scores.in_sample) <= SAME_SCORE:  # NaN too
         findings.append(f"the blend scores {score:.7f}, the spec says {spec.scores.in_sample:.7f}")
     return Verified(score=score, findings=tuple(findings))
+
+
+def _weight(spec: EnsembleSpec, samples: Samples) -> NDArray[np.float64]:
+    """The row weights of the fit: the store's, or those of the mix that it was for."""
+    mix = spec.provenance.study.get("target_mix")
+    return samples.weight if mix is None else mix_weights(samples, mix)
 
 
 def _faults(stated: MemberSpec, member: Member) -> Iterator[str]:

@@ -3,4 +3,4 @@
 import pytest
 
 # So that a failing claim shows its values in a stranger's test run as in ours.
-pytest.register_assert_rewrite("ensembler.testing.predictors")
+pytest.register_assert_rewrite("ensembler.testing.blenders", "ensembler.testing.predictors")

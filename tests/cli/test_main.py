@@ -41,7 +41,9 @@ def test_help_lists_the_commands_in_the_order_of_the_story(ensembler: Run) -> No
     assert ran.code == 0
     assert ran.out.startswith("Usage: ensembler [OPTIONS] COMMAND [ARGS]...")
     listed = [line.split()[0] for line in ran.out.partition("Commands:\n")[2].splitlines()]
-    assert listed == ["fit", "predict", "store", "dump", "predictors", "spec", "study"]
+    assert listed == [
+        "fit", "evaluate", "predict", "store", "data", "dump", "predictors", "spec", "study"
+    ]  # fmt: skip
 
 
 def test_every_command_loads_has_a_help_and_the_line_its_group_gives_it(ensembler: Run) -> None:

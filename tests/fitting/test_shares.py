@@ -10,7 +10,8 @@ import pytest
 
 from ensembler import api
 from ensembler.search.definition import StudyDefinition
-from ensembler.spec.model import EnsembleSpec, decode_vector
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import decode_vector
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -19,8 +20,8 @@ FLAT = 1e-4  # near the optimum, weights this far apart score within float32's 1
 
 def naive_shares(spec: EnsembleSpec, store: Store) -> dict[str, float]:
     """Weight times mean powered length over the rows a member covers, row by row in float64."""
-    sizes = {"prior": spec.blend.prior.weight}
-    for member in spec.blend.members:
+    sizes = {"prior": spec.weighted.prior.weight}
+    for member in spec.weighted.members:
         mean = 0.0 if member.mean is None else decode_vector(member.mean).astype(np.float64)
         vectors = store.member(member.name).block(0, len(store.samples.id)).astype(np.float64)
         lengths = [float(np.linalg.norm(row - mean)) for row in vectors if row.any()]
@@ -54,6 +55,6 @@ def test_a_members_scale_moves_its_weight_and_not_its_share(
         api.fit(write_store(data.targets, members, groups=data.groups), study=study).spec
         for members in (data.members, tiny)
     )
-    assert scaled.blend.members[0].weight < 1e-9
+    assert scaled.weighted.members[0].weight < 1e-9
     for name, score in plain.scores.members.items():
         assert scaled.scores.members[name].share == pytest.approx(score.share, abs=FLAT)

@@ -23,7 +23,7 @@ def renamed(spec: EnsembleSpec, old: str, new: str) -> EnsembleSpec:
     """The spec with one member under another name, unsealed."""
     members = tuple(
         member.model_copy(update={"name": new}) if member.name == old else member
-        for member in spec.blend.members
+        for member in spec.weighted.members
     )
     scored = {new if name == old else name: score for name, score in spec.scores.members.items()}
     return spec.model_copy(
@@ -44,7 +44,7 @@ def test_the_table_has_every_member_and_score(fitted_oof: Fitted) -> None:
     spec = fitted_oof.result.spec
     text = as_text(spec_table(spec))
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
-    for member in spec.blend.members:
+    for member in spec.weighted.members:
         score = spec.scores.members[member.name]
         line = lines[member.name]
         for number in (f"{score.share:.4f}", member.norm, str(score.rows), f"{score.alone:.4f}"):
@@ -68,7 +68,7 @@ def test_a_name_of_100_characters_costs_no_number(fitted_oof: Fitted) -> None:
     lines = as_text(spec_table(spec)).splitlines()
     assert max(map(len, lines)) <= WIDTH
     line = next(line for line in lines if line.startswith("aaa"))
-    member = next(member for member in spec.blend.members if member.name == "a" * 100)
+    member = next(member for member in spec.weighted.members if member.name == "a" * 100)
     score = spec.scores.members[member.name]
     assert line.split()[1:5] == [
         f"{score.share:.4f}",

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_cosines
-from ensembler.fitting.searching import search
-from ensembler.search import scoring
+from ensembler.fitting.held_out import search_held_out
+from ensembler.search import ground, scoring
 from ensembler.search.candidate import SCREENED, Candidate, Trial, best_trial
 from ensembler.search.record import Record, in_memory
 from ensembler.search.run import Outcome
 from ensembler.search.scoring import Scorer
+from ensembler.search.searching import scorer_of_all, search
 from ensembler.search.space import Space
 
 Make = Callable[..., Any]
@@ -123,13 +124,13 @@ def test_a_candidate_is_screened_out_four_standard_errors_behind_and_only_then(
     space, statistics = world
     best = run(world).best
     scorer = new_scorer(world)
-    rows = scorer._first.rows
+    rows = scorer.sample.rows
     assert len(rows) == SAMPLE
     others = list(space.flips(best.candidate))
     others += [replace(c, centred=not c.centred) for c in others]
 
     def cosines(candidate: Candidate) -> NDArray[np.float64]:
-        weights = tuple(scorer._first.solution(candidate.scaling).weights.tolist())
+        weights = tuple(scorer.sample.solution(candidate.scaling).weights.tolist())
         weighting = Weighting(centred=candidate.centred, alphas=candidate.alphas, weights=weights)
         return weighting_cosines(statistics, weighting, rows, None)
 
@@ -177,6 +178,54 @@ def test_there_is_no_sample_where_few_rows_carry_the_weight(
     heavy = replace(statistics, weight=weight)
     found = run((space, heavy))
     assert not any(trial.status == SCREENED for trial in found.trials)
+
+
+@pytest.mark.parametrize("lent", [True, False])
+def test_the_targets_of_a_fold_do_not_move_a_repeat_without_it(
+    lent: bool, generate: Make, write_store: Make, prepare: Make
+) -> None:
+    data = generate("confidence", rows=ROWS, members=4)
+    folds = np.array([int(group[1:]) % 5 for group in data.groups])
+    aside = folds == 2
+    changed = data.targets.copy()
+    changed[aside] = np.random.default_rng(0).normal(size=changed[aside].shape)
+    repeats = []
+    for targets in (data.targets, changed):
+        store = write_store(targets, data.members, groups=data.groups, folds=folds)
+        space, statistics = prepare(store)
+        whole = scorer_of_all(space, statistics) if lent else None
+        if whole:
+            search(space, statistics, np.arange(ROWS), None, whole=whole)
+        found = search(space, statistics, np.flatnonzero(~aside), 2, whole=whole)
+        repeats.append((found.trials, found.weighting))
+    assert repeats[0] == repeats[1]
+
+
+def test_a_repeat_finds_the_same_with_problems_of_its_own_as_with_lent_ones(
+    world: tuple[Space, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = search_held_out(*world, jobs=1, progress=None)
+    lent = search_held_out(*world, jobs=1, progress=None, whole=scorer_of_all(*world))
+    monkeypatch.setattr(ground, "SMALL_TO_CUT", 0)
+    made = search_held_out(*world, jobs=1, progress=None, whole=scorer_of_all(*world))
+    assert own is not None
+    for other in (lent, made):
+        assert other is not None
+        difference = own.nested.cosines.mean() - other.nested.cosines.mean()
+        assert abs(difference) < 1e-4  # another sample may let another candidate through
+
+
+def test_a_repeats_sample_is_what_the_fits_leaves_without_the_fold(
+    world: tuple[Space, Statistics],
+) -> None:
+    space, statistics = world
+    whole = new_scorer(world)
+    rows = np.flatnonzero(statistics.fold != 1)
+    scorer = Scorer(
+        statistics, rows, 1, columns=space.columns, bounds="simplex", seed=0, whole=whole
+    )
+    kept = whole.sample.rows[statistics.fold[whole.sample.rows] != 1]
+    np.testing.assert_array_equal(scorer.sample.rows, kept)
 
 
 def test_a_trial_screened_out_is_never_the_best() -> None:

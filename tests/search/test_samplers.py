@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import cmaes
 import numpy as np
+import optuna
 import pytest
 import torch  # noqa: F401 - loaded before its threads are limited
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from threadpoolctl import threadpool_limits
 
 from ensembler.errors import StudyError
 from ensembler.fitting.inputs import make_space
-from ensembler.fitting.searching import search
 from ensembler.search.candidate import Trial
 from ensembler.search.definition import StudyDefinition
 from ensembler.search.journal import journal_record
-from ensembler.search.record import in_memory
+from ensembler.search.record import in_memory, quiet_optuna
 from ensembler.search.samplers import SAMPLERS, SamplerName
+from ensembler.search.searching import search
+from ensembler.search.tpe import KnownSpaceTPE
 from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
@@ -198,3 +201,23 @@ def test_any_sampler_suits_a_study_that_leaves_nothing_open(small: Store) -> Non
         sampler="cmaes", weights="fixed", fixed=fixed, norms=("l2",), centring="off"
     )
     assert not make_space(study, small).distributions
+
+
+def test_tpe_that_is_told_its_space_proposes_what_it_would_infer() -> None:
+    space: dict[str, BaseDistribution] = {
+        "norm:b": CategoricalDistribution(["none", "l2"]),
+        "alpha:a": FloatDistribution(0.0, 2.0),
+        "centring": CategoricalDistribution(["off", "on"]),
+    }
+
+    def proposed(make: Callable[[int], optuna.samplers.BaseSampler]) -> list[dict[str, Any]]:
+        study = optuna.create_study(direction="maximize")
+        for index in range(25):
+            study.sampler = make(index)
+            trial = study.ask(space)
+            study.tell(trial, trial.params["alpha:a"] - (trial.params["centring"] == "on"))
+        return [trial.params for trial in study.trials]
+
+    with quiet_optuna():
+        told = proposed(lambda index: KnownSpaceTPE(space, seed=index))
+        assert told == proposed(lambda index: optuna.samplers.TPESampler(seed=index))

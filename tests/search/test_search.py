@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
-from ensembler.fitting.searching import search
 from ensembler.metrics import mean_cosine, unit_rows
 from ensembler.search.candidate import Candidate, Trial, best_trial
 from ensembler.search.run import run_study
 from ensembler.search.scoring import Scored, Scorer
+from ensembler.search.searching import search
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 

@@ -16,8 +16,10 @@ from ensembler.folds import evaluation_folds
 from ensembler.inference.missing import resolve_blend
 from ensembler.search.definition import StudyDefinition
 from ensembler.spec.coreset import FEWEST, MOST
-from ensembler.spec.model import Coreset, decode_vector
+from ensembler.spec.model import Coreset
+from ensembler.spec.numbers import decode_vector
 from ensembler.spec.rescore import rescore
+from ensembler.spec.thaw import thaw_weighted
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -45,7 +47,9 @@ def test_weights_solved_again_from_the_coreset_score_as_the_full_ones(
     priors = priors_out_of_fold(fold_sums(store.targets(), samples.weight, fold))
     again = resolve_blend(spec, ())
     assert FEWEST <= spec.coreset.rows < len(samples)
-    assert rescore(again, store, fold, priors) == pytest.approx(spec.scores.in_sample, abs=0.01)
+    assert rescore(
+        thaw_weighted(again), store, fold, priors, store.samples.weight
+    ) == pytest.approx(spec.scores.in_sample, abs=0.01)
     assert again != spec.blend
 
 

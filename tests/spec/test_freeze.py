@@ -11,8 +11,8 @@ import pytest
 from ensembler.blending.weighting import Weighting
 from ensembler.metrics import unit_rows
 from ensembler.spec.freeze import freeze_blend, norm_of, rounded, versions
-from ensembler.spec.model import decode_vector
-from ensembler.spec.rescore import weighted_sum
+from ensembler.spec.numbers import decode_vector
+from ensembler.spec.thaw import thaw_weighted
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -50,7 +50,7 @@ def test_a_frozen_blend_has_means_only_when_centred_and_no_member_of_weight_0(
             ("m2", "power", 0.3),
             ("m3", "l2", 0.4),
         ]
-        means = weighted_sum(blend).means
+        means = thaw_weighted(blend).numbers.means
         if not centred:
             assert means is None
             continue

@@ -7,7 +7,7 @@ import pytest
 
 from ensembler.errors import SpecError
 from ensembler.spec.loading import load_spec, seal
-from ensembler.spec.model import decode_vector, encode_vector
+from ensembler.spec.numbers import decode_vector, encode_vector
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "spec-v1.json"
 
@@ -15,14 +15,14 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "spec-v1.json"
 def test_golden_spec_loads_with_the_values_it_was_made_from() -> None:
     spec = load_spec(GOLDEN)
     assert (spec.version, spec.dim, spec.metric) == (1, 4, "mean_cosine")
-    assert [(m.name, m.weight, m.norm, m.alpha) for m in spec.blend.members] == [
+    assert [(m.name, m.weight, m.norm, m.alpha) for m in spec.weighted.members] == [
         ("convnext", 0.5, "l2", 1.0),
         ("blip-captions", 0.25, "power", 0.5),
     ]
-    assert spec.blend.members[0].mean is not None
-    assert decode_vector(spec.blend.members[0].mean).tolist() == [0.25, 0.0, -0.25, 0.5]
-    assert decode_vector(spec.blend.prior.vector).tolist() == [0.5, 0.5, 0.5, 0.5]
-    origin = spec.blend.members[0].origin
+    assert spec.weighted.members[0].mean is not None
+    assert decode_vector(spec.weighted.members[0].mean).tolist() == [0.25, 0.0, -0.25, 0.5]
+    assert decode_vector(spec.weighted.prior.vector).tolist() == [0.5, 0.5, 0.5, 0.5]
+    origin = spec.weighted.members[0].origin
     assert (origin.checkpoints[1].fold, origin.mean_norm) == (1, 1.5)
     assert origin.checkpoints[1].files[0].path == "convnext/fold1.safetensors"
     assert spec.scores.held_out is not None

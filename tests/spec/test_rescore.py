@@ -12,7 +12,8 @@ from ensembler.blending.weighting import Weighting
 from ensembler.metrics import unit_rows
 from ensembler.spec import rescore as module
 from ensembler.spec.freeze import freeze_blend
-from ensembler.spec.rescore import rescore, weighted_sum
+from ensembler.spec.rescore import rescore
+from ensembler.spec.thaw import thaw_weighted
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -33,7 +34,7 @@ def test_any_block_size_gives_the_score_of_a_loop_over_rows(
     weighting = Weighting(centred=centred, alphas=alphas, weights=weights)
     blend = freeze_blend(weighting, statistics, small)
     priors = unit_rows(np.random.default_rng(0).normal(size=(5, 12)))
-    means = weighted_sum(blend).means
+    means = thaw_weighted(blend).numbers.means
     expected = naive_cosines(
         [member.block(0, 120) for member in small.members()],
         small.targets(),
@@ -43,5 +44,5 @@ def test_any_block_size_gives_the_score_of_a_loop_over_rows(
         means=None if means is None else list(means.astype(np.float64)),
     ).mean()
     monkeypatch.setattr(module, "BLOCK", block)
-    found = rescore(blend, small, statistics.fold, priors)
+    found = rescore(thaw_weighted(blend), small, statistics.fold, priors, statistics.weight)
     assert found == pytest.approx(expected, abs=1e-12)

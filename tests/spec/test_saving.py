@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from ensembler.errors import SpecError
 from ensembler.spec.loading import load_spec, seal
-from ensembler.spec.model import EnsembleSpec, MemberSpec
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.weighted import MemberSpec
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "spec-v1.json"
 
@@ -81,6 +82,6 @@ def test_sealing_refuses_another_dimension_than_the_vectors_have(spec: EnsembleS
 def test_a_named_norm_with_another_exponent_is_refused(
     spec: EnsembleSpec, norm: str, alpha: float
 ) -> None:
-    member = spec.blend.members[0].model_dump() | {"norm": norm, "alpha": alpha}
+    member = spec.weighted.members[0].model_dump() | {"norm": norm, "alpha": alpha}
     with pytest.raises(ValidationError, match=f"norm '{norm}' means alpha"):
         MemberSpec.model_validate(member)

@@ -13,7 +13,8 @@ import pytest
 from ensembler import api
 from ensembler.errors import StoreError
 from ensembler.search.definition import StudyDefinition
-from ensembler.spec.model import EnsembleSpec, encode_vector
+from ensembler.spec.model import EnsembleSpec
+from ensembler.spec.numbers import encode_vector
 from ensembler.spec.verify import verify
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_member, remove_member
@@ -103,14 +104,14 @@ def test_targets_edited_behind_the_manifests_back_are_found(
 def test_a_mean_that_is_not_the_members_is_found_by_itself(
     spec: EnsembleSpec, small: Store
 ) -> None:
-    first = spec.blend.members[0]
+    first = spec.weighted.members[0]
     vectors = small.member(first.name).embeddings.astype(np.float64)
     true = vectors.mean(axis=0)
     size = np.linalg.norm(vectors, axis=1).mean()
     for shift, differs in ((0.1e-6, False), (3e-6, True)):
         mean = true + np.eye(len(true))[0] * shift * size
         member = first.model_copy(update={"mean": encode_vector(mean)})
-        blend = spec.blend.model_copy(update={"members": (member, *spec.blend.members[1:])})
+        blend = spec.blend.model_copy(update={"members": (member, *spec.weighted.members[1:])})
         findings = verify(spec.model_copy(update={"blend": blend}), small).findings
         assert (f"the mean of member {first.name!r} is not that" in "".join(findings)) == differs
 

@@ -1,0 +1,130 @@
+"""`evaluate`: blends side by side on rows that their fits never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensembler.report.tables import as_html, as_text
+from ensembler.store.reader import Store
+
+if TYPE_CHECKING:
+    from ensembler.comparing.evaluation import Evaluation
+    from ensembler.search.definition import StudyDefinition
+    from ensembler.search.searching import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Blends compared; prints as tables.
+
+    Attributes:
+        evaluation: all that was asked.
+    """
+
+    evaluation: Evaluation
+
+    @property
+    def best(self) -> str:
+        """The blend of the highest held-out score."""
+        return self.evaluation.comparison.best
+
+    @property
+    def chosen(self) -> str:
+        """The blend to submit: the simplest within one standard error of the best."""
+        return self.evaluation.chosen
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return self.evaluation.summary()
+
+    def __str__(self) -> str:
+        from ensembler.report.evaluation_tables import evaluation_tables
+
+        return as_text(evaluation_tables(self.evaluation))
+
+    def _repr_html_(self) -> str:
+        from ensembler.report.evaluation_tables import evaluation_tables
+
+        return as_html(evaluation_tables(self.evaluation))
+
+
+def evaluate(
+    store: str | Path | Store,
+    *,
+    blenders: Sequence[str] | None = None,
+    specs: Sequence[str | Path] = (),
+    study: str | Path | StudyDefinition = "default",
+    members: Sequence[str] | None = None,
+    corpus: str | Path | None = None,
+    repeats: int = 1,
+    column: str = "source",
+    rows: int = 3,
+    target_mix: Mapping[str, float] | None = None,
+    leave_source_out: bool = False,
+    contributions: bool = False,
+    budgets: bool = False,
+    seed: int | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> EvaluationResult:
+    """Compare blends by rows that their fits never saw.
+
+    Args:
+        store: an opened store or its folder; it must have targets.
+        blenders: names or chains such as "gated+ridge"; None compares every registered one, or the
+            specs alone where there are any.
+        specs: files of frozen specs, each compared by repeating its own fit.
+        study: what blenders search: a study's name, file or definition.
+        members: names or patterns, instead of the study's.
+        corpus: a file that `ensembler data corpus` wrote.
+        repeats: how many times folds are dealt.
+        column: of the samples, whose values are told apart: source, fold or group.
+        rows: how many of the worst and of the best are shown.
+        target_mix: source → share in what is to be predicted.
+        leave_source_out: score each source by fits on the others.
+        contributions: tell what each member gives.
+        budgets: tell what seconds per image buy.
+        seed: instead of the study's.
+        jobs: threads; the result is the same for any number.
+        progress: called with (stage, done, total) as work advances.
+
+    Returns:
+        The comparison, and what was asked besides.
+
+    Raises:
+        StoreError: the store is broken, has no targets, or too few groups.
+        StudyError: the study cannot be used.
+        SpecError: a spec is broken, or was fitted on other members.
+        InputError: an unknown blender, column or source, or a corpus that cannot be used.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from ensembler.comparing.contestants import contestants
+    from ensembler.comparing.run import Asked, run_evaluation
+    from ensembler.fitting.inputs import resolve_study
+    from ensembler.store.corpus import load_corpus
+
+    opened = store if isinstance(store, Store) else Store.open(store)
+    _, definition = resolve_study(study, members=members, trials=None, seed=seed)
+    entrants = contestants(opened, definition, blenders, specs)
+    known = None if corpus is None else load_corpus(corpus)
+    if known is not None:
+        known.check_fits(opened)
+    asked = Asked(
+        repeats=repeats,
+        column=column,
+        rows=rows,
+        target_mix=target_mix,
+        leave_source_out=leave_source_out,
+        contributions=contributions,
+        budgets=budgets,
+    )
+    with threadpool_limits(1):  # as in `fit`
+        evaluation = run_evaluation(
+            opened, entrants, asked,
+            corpus=known, seed=definition.seed, jobs=jobs, progress=progress,
+        )  # fmt: skip
+    return EvaluationResult(evaluation=evaluation)

@@ -1,0 +1,190 @@
+"""`fit`: a blend tuned on a store, scored honestly, frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensembler.api.recording import recorded
+from ensembler.report.spec_table import spec_table
+from ensembler.report.tables import as_html, as_text
+from ensembler.spec.model import EnsembleSpec, HeldOut
+from ensembler.store.reader import Store
+
+if TYPE_CHECKING:
+    import optuna
+    from rich.console import RenderableType
+
+    from ensembler.comparing.comparison import Comparison
+    from ensembler.search.definition import StudyDefinition
+    from ensembler.search.searching import Progress
+
+WEIGHTED = "weighted"  # the study's own search: a blend of plain weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """A fitted blend; prints as a table.
+
+    Attributes:
+        spec: the frozen spec.
+        blender: what fitted it.
+        status: how that ended, a name of `ensembler.blending.solver.Status`; "given" where nothing
+            was solved.
+        comparison: of all blenders, where one was to be chosen.
+        study: the Optuna study with every trial.
+        warnings: what to look at before trusting the scores.
+        seconds: how long the fit took.
+    """
+
+    spec: EnsembleSpec
+    blender: str
+    status: str
+    comparison: Comparison | None = field(repr=False)
+    study: optuna.Study = field(repr=False)
+    warnings: tuple[str, ...]
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """Mean cosine of the spec's blend on the rows that chose it."""
+        return self.spec.scores.in_sample
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The honest score; None when the study's validation is "none"."""
+        return self.spec.scores.held_out
+
+    def __str__(self) -> str:
+        return as_text(self._tables())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._tables())
+
+    def _tables(self) -> RenderableType:
+        if self.comparison is None:
+            return spec_table(self.spec)
+        from rich.console import Group
+
+        from ensembler.report.comparison_table import comparison_table
+
+        return Group(comparison_table(self.comparison), "", spec_table(self.spec))
+
+
+def fit(
+    store: str | Path | Store,
+    *,
+    blender: str = WEIGHTED,
+    study: str | Path | StudyDefinition = "default",
+    members: Sequence[str] | None = None,
+    corpus: str | Path | None = None,
+    target_mix: Mapping[str, float] | None = None,
+    trials: int | None = None,
+    seed: int | None = None,
+    jobs: int = 1,
+    spec: str | Path | None = None,
+    storage: str | None = None,
+    resume: bool = False,
+    join: bool = False,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Tune a blend on a store's out-of-fold embeddings and score it honestly.
+
+    Args:
+        store: an opened store or its folder; it must have targets.
+        blender: a blender or a chain such as "gated+ridge+gains"; "auto" compares them all by
+            nested score and takes the simplest within one standard error of the best.
+        study: a study's name, file or definition.
+        members: names or patterns, instead of the study's.
+        corpus: a file that `ensembler data corpus` wrote, for blenders that take one.
+        target_mix: source → its share in what is to be predicted; None takes the rows as they are.
+        trials: instead of the study's.
+        seed: instead of the study's.
+        jobs: threads; the result is the same for any number.
+        spec: where to write the frozen spec, with the trials' journal beside it; None writes none.
+        storage: the URL of an SQL database for the trials, instead of the journal.
+        resume: go on from the recorded trials.
+        join: work on the storage's latest study of these inputs together with every other process
+            that does, beginning it where there is none; on like processors and libraries all end
+            with the same spec.
+        progress: called with (stage, done, total) as work advances.
+
+    Returns:
+        The frozen spec, its scores and the study.
+
+    Raises:
+        StoreError: the store is broken, has no targets, or nothing to blend.
+        StudyError: the study cannot be used or resumed, or its storage is lost.
+        InputError: an unknown blender or source, a corpus that cannot be used, nothing to resume
+            from or to join, or `spec` names no file in a folder that exists.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from ensembler.blenders.data import Data
+    from ensembler.blenders.registry import parse_blender
+    from ensembler.comparing.choosing import AUTO, choose_blender
+    from ensembler.fitting.caveats import caveats
+    from ensembler.fitting.composing import freeze_fitted
+    from ensembler.fitting.freezing import freeze
+    from ensembler.fitting.held_out import search_held_out
+    from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study, study_identity
+    from ensembler.search.searching import scorer_of_all, search
+    from ensembler.store.corpus import load_corpus
+    from ensembler.store.mix import mix_weights
+
+    begun = time.monotonic()
+    opened = store if isinstance(store, Store) else Store.open(store)
+    if blender != AUTO:
+        parse_blender(blender)  # before any work: is it one?
+    name, definition = resolve_study(study, members=members, trials=trials, seed=seed)
+    space = make_space(definition, opened)
+    known = None if corpus is None else load_corpus(corpus)
+    if known is not None:
+        known.check_fits(opened)
+    weight = None if target_mix is None else mix_weights(opened.samples, target_mix)
+    names: dict[str, Any] = {"name": name}
+    if target_mix is not None:
+        names["target_mix"] = dict(target_mix)
+    # One thread for each product: the order of its sums must not depend on the machine's cores.
+    with threadpool_limits(1):
+        statistics = fit_statistics(opened, space, jobs=jobs, progress=progress, weight=weight)
+        identity = study_identity(opened, space, target_mix)
+        with recorded(spec, storage, identity, resume=resume, join=join, jobs=jobs) as record:
+            whole = scorer_of_all(space, statistics, jobs=jobs)
+            outcome = search(
+                space, statistics, np.arange(len(statistics)), None,
+                record=record, jobs=jobs, progress=progress, whole=whole,
+            )  # fmt: skip
+            held_out = search_held_out(space, statistics, jobs=jobs, progress=progress, whole=whole)
+            nested = held_out.nested if held_out else None
+            data = Data(store=opened, statistics=statistics, space=space, corpus=known)
+            choice = None
+            if blender != WEIGHTED:
+                choice = choose_blender(
+                    blender, data, definition.seed, jobs=jobs, progress=progress
+                )
+            if choice is None or choice.name == WEIGHTED:
+                status = outcome.status
+                frozen = freeze(names, opened, space, statistics, outcome, nested)
+            else:
+                status = choice.fitted.status
+                names["blender"] = choice.name
+                if known is not None:
+                    names["corpus"] = known.sha256
+                frozen = freeze_fitted(names, data, choice.fitted, choice.cosines, outcome, nested)
+            if spec is not None:
+                frozen.save(spec)
+    return FitResult(
+        spec=frozen,
+        blender=WEIGHTED if choice is None else choice.name,
+        status=status,
+        comparison=None if choice is None else choice.comparison,
+        study=record.study,
+        warnings=caveats(opened.samples, statistics, status, held_out),
+        seconds=time.monotonic() - begun,
+    )

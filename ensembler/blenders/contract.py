@@ -1,0 +1,78 @@
+"""The contract of a blender: a fit on some folds, and what comes out of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.data import Aside, Data
+from ensembler.blends.contract import Blend
+
+
+class Property(Enum):
+    """What a blender promises beyond the contract; each value is its sentence."""
+
+    DUPLICATE_INVARIANT = "a member that occurs twice changes no prediction"
+    NEVER_BELOW_SINGLES = "on its training rows no single member scores higher"
+    SCALE_INVARIANT = "a member multiplied by a positive number changes no prediction"
+
+
+class FittedBlend(Protocol):
+    """What a blender found."""
+
+    @property
+    def blend(self) -> Blend:
+        """The numbers, ready to be applied or frozen."""
+
+    @property
+    def status(self) -> str:
+        """How the fit ended, by name; "CONVERGED" and "given" call for no remark."""
+
+    @property
+    def objective(self) -> float:
+        """Mean cosine on the training rows, priors out of fold."""
+
+    @property
+    def evaluations(self) -> int:
+        """Passes over the statistics or the rows."""
+
+    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
+        """(n,) float64: the cosine of each of some rows with its target."""
+
+    def refitted(self, data: Data, aside: Aside) -> FittedBlend:
+        """The same choices, norms and strengths with the parameters fitted on other folds.
+
+        For a choice made within the training rows of an outer fit: `aside` holds that fit's own and
+        one more, on whose rows the result is compared.
+        """
+
+
+class Blender(Protocol):
+    """A way to combine members: plain options, no state."""
+
+    @property
+    def name(self) -> str:
+        """As registered; a blender on another is `<base>+<own name>`."""
+
+    @property
+    def properties(self) -> frozenset[Property]:
+        """What it promises beyond the contract."""
+
+    @property
+    def fallback(self) -> str:
+        """The blender that it must not lose to, held out, beyond noise."""
+
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
+        """Fit on the rows of all folds but those aside.
+
+        Args:
+            data: what it may look at.
+            aside: folds whose targets nothing may know.
+            seed: of whatever is drawn; draws go by id, so that the order of rows does not matter.
+
+        Raises:
+            StoreError: the training rows are too few.
+        """

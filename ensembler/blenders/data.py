@@ -1,0 +1,154 @@
+"""What a blender may look at: the statistics and, streamed, the members' rows.
+
+A fit names the folds it must not know, its `aside`; its training rows are all others. Row weights
+are the statistics': a row of weight 0 trains nothing, whatever its fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blending.apply import BlendedRows
+from ensembler.blending.statistics import Statistics
+from ensembler.blends.contract import Blend, Rows
+from ensembler.metrics import unit_rows
+from ensembler.search.space import Space
+from ensembler.store.corpus import Corpus
+from ensembler.store.reader import Store
+
+Aside = frozenset[int]  # folds whose targets nothing fitted may know
+NOTHING: Aside = frozenset()
+
+BLOCK = 1024  # rows of all members held at once; fixed, so that sums do not depend on the machine
+
+
+class RowBlock(NamedTuple):
+    """Some rows of the store.
+
+    Attributes:
+        rows: (n,) int64, ascending positions.
+        members: name → (n, d) float32.
+    """
+
+    rows: NDArray[np.int64]
+    members: Rows
+
+
+class BlendedBlock(NamedTuple):
+    """Some rows of the store under a blend.
+
+    Attributes:
+        rows: (n,) int64, ascending positions.
+        blended: their vectors.
+    """
+
+    rows: NDArray[np.int64]
+    blended: BlendedRows
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data:
+    """A store as blenders see it.
+
+    Attributes:
+        store: with targets.
+        statistics: of the study's members, in its order; folds and row weights are theirs.
+        space: the study on this store: what `weighted` searches.
+        corpus: mean and covariance of prompts that belong to no sample, or None.
+        jobs: threads.
+    """
+
+    store: Store
+    statistics: Statistics
+    space: Space
+    corpus: Corpus | None = None
+    jobs: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members, in order."""
+        return self.statistics.names
+
+    @property
+    def dim(self) -> int:
+        """The dimension of embeddings and targets."""
+        return int(self.statistics.fold_sums.shape[1])
+
+    def inner_folds(self, aside: Aside) -> tuple[int, ...]:
+        """The folds that a fit may know, ascending."""
+        return tuple(fold for fold in range(self.statistics.folds) if fold not in aside)
+
+    def training_rows(self, aside: Aside) -> NDArray[np.int64]:
+        """(n,) int64, ascending: the rows of any weight of all folds but those aside."""
+        held = np.isin(self.statistics.fold, list(aside))
+        return np.flatnonzero(~held & (self.statistics.weight > 0.0))
+
+    def fold_rows(self, fold: int) -> NDArray[np.int64]:
+        """(n,) int64, ascending: the rows of one fold."""
+        return np.flatnonzero(self.statistics.fold == fold)
+
+    def priors(self, aside: Aside) -> NDArray[np.float64]:
+        """(F, d) float64: the prior for the rows of each fold, blind to it and to those aside.
+
+        Of unit length; zero where no other fold is left.
+        """
+        statistics = self.statistics
+        return statistics.prior_parts(aside) @ unit_rows(statistics.fold_sums)
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n, d) float64 of unit length: the targets of some rows."""
+        return unit_rows(self._targets[rows])
+
+    @cached_property
+    def _targets(self) -> NDArray[np.float32]:
+        return self.store.targets()
+
+    def blocks(self, names: Sequence[str], rows: NDArray[np.int64]) -> Iterator[RowBlock]:
+        """Some members' rows, a block of consecutive samples at a time.
+
+        Args:
+            names: of members.
+            rows: (n,) int64, ascending.
+        """
+        members = {name: self.store.member(name) for name in names}
+        for start in range(0, len(self.statistics), BLOCK):
+            stop = min(start + BLOCK, len(self.statistics))
+            first, last = np.searchsorted(rows, (start, stop))
+            wanted = rows[first:last]
+            if len(wanted):
+                yield RowBlock(
+                    wanted,
+                    {
+                        name: member.block(start, stop)[wanted - start]
+                        for name, member in members.items()
+                    },
+                )
+
+    def blended(
+        self, blend: Blend, rows: NDArray[np.int64], aside: Aside
+    ) -> Iterator[BlendedBlock]:
+        """Some rows under a blend, each with the prior that knows neither its fold nor those aside.
+
+        Args:
+            blend: fitted without the folds aside.
+            rows: (n,) int64, ascending.
+            aside: the folds that no prior may know.
+        """
+        priors = self.priors(aside)
+        for block in self.blocks(blend.members, rows):
+            own = priors[self.statistics.fold[block.rows]]
+            yield BlendedBlock(block.rows, blend.apply(block.members, own))
+
+    def cosines(self, blend: Blend, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
+        """(n,) float64: the cosine of each of some rows with its target, from the vectors."""
+        found = [
+            np.einsum("id,id->i", blended.vectors, self.targets(at))
+            for at, blended in self.blended(blend, rows, aside)
+        ]
+        return np.concatenate(found) if found else np.zeros(0)

@@ -1,0 +1,174 @@
+"""The normal equations of a linear map of all members, made once and solved for any folds.
+
+The design matrix X has a line for each row and M·d columns: the members less their means, at unit
+length, side by side. A map of strength l minimises `Σ ω |residual - x W|² + l |W|²`, so that
+
+    W = (XᵀΩX + l)⁻¹ XᵀΩR = Xᵀ Ω½ (Ω½ X Xᵀ Ω½ + l)⁻¹ Ω½ R
+
+(Hoerl & Kennard, Technometrics 12, 1970; the second form is the first's dual). The first needs one
+Gram matrix of M·d columns for each fold, the second one of all rows: the smaller is kept. Neither
+knows a target, so that both serve every fit on the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from ensembler.blenders.correction import Equations, Products
+from ensembler.blenders.data import Data
+from ensembler.blenders.leftover import Leftover
+from ensembler.blenders.memory import once_for_data
+
+Matrix = NDArray[np.floating]
+Matrices = list[Matrix]
+
+
+class Design(NamedTuple):
+    """Some rows of the design matrix.
+
+    Attributes:
+        rows: (n,) int64, ascending positions.
+        matrix: (n, M·d) float32; zeros where a member is absent.
+    """
+
+    rows: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+
+
+class MemberEquations(Equations, Protocol):
+    """Either form."""
+
+    def maps(self, data: Data, solution: Matrix) -> Matrix:
+        """(M·d, d): a solution as the map W."""
+
+
+@once_for_data
+def member_equations(data: Data, members: tuple[str, ...]) -> MemberEquations:
+    """The smaller form for some members.
+
+    Args:
+        data: whose rows.
+        members: M names.
+    """
+    if len(data.statistics) <= len(members) * data.dim:
+        return _dual(data, members)
+    return _primal(data, members)
+
+
+def design(data: Data, members: Sequence[str], rows: NDArray[np.int64]) -> Iterator[Design]:
+    """The design matrix of some rows, a block at a time.
+
+    Args:
+        data: whose rows.
+        members: M names.
+        rows: (n,) int64, ascending.
+    """
+    places = [data.names.index(name) for name in members]
+    means = data.statistics.means[places]
+    for block in data.blocks(members, rows):
+        # The statistics know the lengths, and which rows centring leaves nothing of.
+        lengths = data.statistics.centred.lengths[block.rows][:, places]
+        factors = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
+        matrix = np.empty((len(block.rows), len(places), data.dim), dtype=np.float32)
+        for m, name in enumerate(members):
+            np.subtract(block.members[name], means[m], out=matrix[:, m])
+            matrix[:, m] *= factors[:, m, None].astype(np.float32)
+        yield Design(block.rows, matrix.reshape(len(matrix), -1))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Primal:
+    members: tuple[str, ...]
+    grams: NDArray[np.float32]  # (F, M·d, M·d), of each fold's weighted rows
+
+    def solve(self, left: Leftover, strengths: Sequence[float], *, rough: bool) -> Matrices:
+        weight = left.data.statistics.weight
+        cross = np.zeros((self.grams.shape[1], left.data.dim))
+        for rows, matrix in design(left.data, self.members, left.rows):
+            cross += matrix.T @ (weight[rows, None] * left.at(rows)).astype(np.float32)
+        gram = np.zeros(self.grams.shape[1:], dtype=np.float32 if rough else np.float64)
+        for fold in left.data.inner_folds(left.aside):
+            gram += self.grams[fold]
+        cross = cross.astype(gram.dtype)
+        return [_solved(gram, strength, cross) for strength in strengths]
+
+    def products(
+        self, left: Leftover, solutions: Sequence[Matrix], rows: NDArray[np.int64]
+    ) -> Iterator[Products]:
+        maps = np.hstack([solution.astype(np.float32) for solution in solutions])
+        for at, matrix in design(left.data, self.members, rows):
+            yield Products(at, np.split(matrix @ maps, len(solutions), axis=1))
+
+    def maps(self, data: Data, solution: Matrix) -> Matrix:  # noqa: ARG002 - the other form reads it
+        return solution
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Dual:
+    members: tuple[str, ...]
+    kernel: Matrix  # (N, N), inner products of the design's rows
+
+    def solve(
+        self,
+        left: Leftover,
+        strengths: Sequence[float],
+        *,
+        rough: bool,  # noqa: ARG002 - so few rows are solved in no time
+    ) -> Matrices:
+        rows = left.rows
+        root = np.sqrt(left.data.statistics.weight[rows])[:, None]
+        gram = self.kernel[np.ix_(rows, rows)] * (root * root.T)
+        right = root * left.at(rows)
+        solutions: Matrices = []
+        for strength in strengths:
+            whole = np.zeros((len(self.kernel), left.data.dim))
+            whole[rows] = root * _solved(gram, strength, right)
+            solutions.append(whole)
+        return solutions
+
+    def products(
+        self,
+        left: Leftover,  # noqa: ARG002 - the other form streams its members
+        solutions: Sequence[Matrix],
+        rows: NDArray[np.int64],
+    ) -> Iterator[Products]:
+        yield Products(rows, [self.kernel[rows] @ solution for solution in solutions])
+
+    def maps(self, data: Data, solution: Matrix) -> Matrix:
+        maps = np.zeros((len(self.members) * data.dim, data.dim))
+        for rows, matrix in design(data, self.members, np.flatnonzero(solution.any(axis=1))):
+            maps += matrix.T.astype(np.float64) @ solution[rows]
+        return maps
+
+
+def _primal(data: Data, members: tuple[str, ...]) -> _Primal:
+    columns = len(members) * data.dim
+    grams = np.zeros((data.statistics.folds, columns, columns), dtype=np.float32)
+    for fold, gram in enumerate(grams):
+        for rows, matrix in design(data, members, data.fold_rows(fold)):
+            matrix *= np.sqrt(data.statistics.weight[rows, None]).astype(np.float32)
+            gram += matrix.T @ matrix
+    return _Primal(members=members, grams=grams)
+
+
+def _dual(data: Data, members: tuple[str, ...]) -> _Dual:
+    kernel = np.zeros((len(data.statistics),) * 2)
+    everything = np.arange(len(kernel))
+    for name in members:  # one at a time, so that one member's few rows are all that is held
+        own = np.concatenate([part.matrix for part in design(data, (name,), everything)])
+        kernel += own.astype(np.float64) @ own.T.astype(np.float64)
+    return _Dual(members=members, kernel=kernel)
+
+
+def _solved(gram: Matrix, strength: float, right: Matrix) -> Matrix:
+    """(gram + strength)⁻¹ right, by Cholesky's factors."""
+    system = gram.copy()
+    system[np.diag_indices(len(system))] += strength
+    factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, right, check_finite=False))

@@ -1,0 +1,161 @@
+"""A smooth function of the base's own rows, fitted to what the base leaves over.
+
+Kernel ridge regression with a Gaussian kernel, on a subset of the training rows as landmarks
+(Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, section 8.3.1): with K_LL the
+kernel between landmarks and K that of the rows with them,
+
+    coefficients = (KᵀΩK + l K_LL)⁻¹ KᵀΩR,
+
+which is the exact solution while all training rows are landmarks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from ensembler.blenders.contract import Blender, Property
+from ensembler.blenders.correction import (
+    FittedCorrection,
+    Products,
+    check_positive,
+    fit_correction,
+)
+from ensembler.blenders.data import BLOCK, Aside, Data
+from ensembler.blenders.leftover import Leftover
+from ensembler.blenders.memory import fit_once, once_for_data
+from ensembler.blenders.spelling import spell
+from ensembler.blenders.weighted import Weighted
+from ensembler.blends import kernel
+from ensembler.blends.contract import Blend
+
+# What inner folds choose among, the base as it is first; in units of a group's mean weight.
+STRENGTHS = (math.inf, 10.0, 3.0, 1.0, 0.3, 0.1)
+DEFAULT = 3.0  # where folds are too few to choose
+LANDMARKS = 1024  # at most; drawn by id
+JITTER = 1e-10  # on the kernel's diagonal of ones: two landmarks may be the same vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """Rows that are alike under the base are corrected alike.
+
+    Attributes:
+        base: the blender that is corrected.
+        width: of the kernel, `exp(width (cosine - 1))`.
+        strength: of the penalty, as in STRENGTHS; None lets inner folds choose.
+    """
+
+    base: Blender = field(default_factory=Weighted)
+    width: float = 4.0
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("kernel", "width", self.width)
+        check_positive("kernel", "strength", self.strength)
+
+    @property
+    def name(self) -> str:
+        """As `parse_blender` reads it."""
+        return f"{self.base.name}+{spell('kernel', self)}"
+
+    @property
+    def properties(self) -> frozenset[Property]:
+        """Those of the base but one: a correction may lower a score on the rows it is fitted to."""
+        return self.base.properties - {Property.NEVER_BELOW_SINGLES}
+
+    @property
+    def fallback(self) -> str:
+        """The base: inner folds may choose to leave it as it is."""
+        return self.base.name
+
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedCorrection:
+        """As `Blender.fit` says."""
+        base = fit_once(data, self.base, aside, seed)
+        strengths = STRENGTHS if self.strength is None else (self.strength,)
+        return fit_correction(data, aside, base, _Smooth(width=self.width), strengths, DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Smooth:
+    """Corrections by a kernel of one width."""
+
+    width: float
+    status: str = "CONVERGED"
+
+    def equations(self, left: Leftover) -> _LandmarkEquations:
+        return _LandmarkEquations(landmarks=_landmarks(left), width=self.width)
+
+    def blend(
+        self, left: Leftover, base: Blend | None, solution: NDArray[np.floating]
+    ) -> kernel.Kernel:
+        assert base is not None  # noqa: S101 - a kernel always has a base
+        return kernel.Kernel(
+            base=base,
+            landmarks=_landmarks(left),
+            coefficients=solution.astype(np.float32),
+            width=self.width,
+            scale=left.scale,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _LandmarkEquations:
+    landmarks: NDArray[np.float32]  # (L, d) of unit length
+    width: float
+
+    def solve(
+        self,
+        left: Leftover,
+        strengths: Sequence[float],
+        *,
+        rough: bool,  # noqa: ARG002 - near landmarks need all digits
+    ) -> list[NDArray[np.floating]]:
+        gram = np.zeros((len(self.landmarks),) * 2)
+        cross = np.zeros((len(self.landmarks), left.data.dim))
+        for rows, near in self._near(left, left.rows):
+            root = np.sqrt(left.data.statistics.weight[rows, None])
+            near *= root
+            gram += near.T @ near
+            cross += near.T @ (root * left.at(rows))
+        between = kernel.kernel(self.landmarks, self.landmarks, self.width)
+        between[np.diag_indices(len(between))] += JITTER
+        solutions: list[NDArray[np.floating]] = []
+        for strength in strengths:
+            system = gram + strength * between
+            factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+            solutions.append(np.asarray(cho_solve(factor, cross, check_finite=False)))
+        return solutions
+
+    def products(
+        self, left: Leftover, solutions: Sequence[NDArray[np.floating]], rows: NDArray[np.int64]
+    ) -> Iterator[Products]:
+        for some, near in self._near(left, rows):
+            yield Products(some, [near @ solution for solution in solutions])
+
+    def _near(
+        self, left: Leftover, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Some rows' kernel with the landmarks, a block at a time."""
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            yield some, kernel.kernel(left.base[some], self.landmarks, self.width)
+
+
+def _landmarks(left: Leftover) -> NDArray[np.float32]:
+    """(L, d) the base's vectors of the training rows that are first in the order drawn by id."""
+    rows = left.rows
+    drawn = rows[np.argsort(_draws(left.data)[rows], kind="stable")[:LANDMARKS]]
+    return left.base[np.sort(drawn)]
+
+
+@once_for_data
+def _draws(data: Data) -> NDArray[np.bytes_]:
+    """(N,) what rows are drawn in the order of: any order of the store gives the same."""
+    return np.array([hashlib.sha256(str(id_).encode()).digest() for id_ in data.store.samples.id])

@@ -1,0 +1,128 @@
+"""A linear map of all members, fitted to what another blender leaves over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.contract import Blender, Property
+from ensembler.blenders.correction import FittedCorrection, check_positive, fit_correction
+from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.equations import MemberEquations, member_equations
+from ensembler.blenders.leftover import Leftover
+from ensembler.blenders.memory import fit_once
+from ensembler.blenders.spelling import spell
+from ensembler.blenders.weighted import Weighted
+from ensembler.blends.contract import Blend
+from ensembler.blends.linear import Linear
+
+# What inner folds choose among, the base as it is first; in units of a group's mean weight.
+STRENGTHS = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0)
+DEFAULT = 30.0  # where folds are too few to choose
+COLUMNS = 4096  # of a map whose rows are more still: a fold's Gram matrix takes 64 MiB then
+
+
+class Status(Enum):
+    """How a fit ended where its base had nothing to say; each value is its sentence."""
+
+    CONVERGED = "the equations were solved"
+    MEMBERS_LEFT_OUT = "more columns than can be solved for: the map reads the best members alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ridge:
+    """The members, centred and at unit length, mapped to what is left over by ridge regression.
+
+    Attributes:
+        base: the blender that the map corrects.
+        alone: map to the targets less the prior instead; the base is not asked.
+        strength: of the penalty, as in STRENGTHS; None lets inner folds choose.
+    """
+
+    base: Blender = field(default_factory=Weighted)
+    alone: bool = False
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("ridge", "strength", self.strength)
+
+    @property
+    def name(self) -> str:
+        """As `parse_blender` reads it."""
+        own = spell("ridge", self)
+        return own if self.alone else f"{self.base.name}+{own}"
+
+    @property
+    def properties(self) -> frozenset[Property]:
+        """That lengths do not matter, if they do not to the base."""
+        own = frozenset({Property.SCALE_INVARIANT})
+        return own if self.alone else own & self.base.properties
+
+    @property
+    def fallback(self) -> str:
+        """The base: inner folds may choose to leave it as it is."""
+        return "uniform" if self.alone else self.base.name
+
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedCorrection:
+        """As `Blender.fit` says."""
+        base = None if self.alone else fit_once(data, self.base, aside, seed)
+        method = _Maps(members=mapped_members(data, aside), of=len(data.names))
+        strengths: tuple[float, ...] = (
+            STRENGTHS[1:] if self.alone else STRENGTHS
+        )  # alone there is no base to keep
+        if self.strength is not None:
+            strengths = (self.strength,)
+        return fit_correction(data, aside, base, method, strengths, DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Maps:
+    """Linear maps of some members, of so many that there are."""
+
+    members: tuple[str, ...]
+    of: int
+
+    @property
+    def status(self) -> str:
+        whole = len(self.members) == self.of
+        return (Status.CONVERGED if whole else Status.MEMBERS_LEFT_OUT).name
+
+    def equations(self, left: Leftover) -> MemberEquations:
+        return member_equations(left.data, self.members)
+
+    def blend(self, left: Leftover, base: Blend | None, solution: NDArray[np.floating]) -> Linear:
+        data = left.data
+        read = {*self.members, *(base.members if base else ())}
+        members = tuple(name for name in data.names if name in read)
+        maps = np.zeros((len(members), data.dim, data.dim), dtype=np.float32)
+        places = [members.index(name) for name in self.members]
+        stacked = member_equations(data, self.members).maps(data, solution)
+        maps[places] = stacked.reshape(-1, data.dim, data.dim)
+        return Linear(
+            base=base,
+            members=members,
+            alphas=np.ones(len(members)),
+            means=data.statistics.means[[data.names.index(name) for name in members]],
+            scale=left.scale,
+            maps=maps,
+        )
+
+
+def mapped_members(data: Data, aside: Aside) -> tuple[str, ...]:
+    """The members that a map reads: all, or the best alone where rows and columns are too many.
+
+    Args:
+        data: whose members.
+        aside: folds whose targets nothing may know.
+    """
+    most = max(COLUMNS // data.dim, 1)
+    if len(data.names) <= most or len(data.statistics) <= COLUMNS:
+        return data.names
+    rows = data.training_rows(aside)
+    alone = data.statistics.weight[rows] @ data.statistics.centred.cross[rows]
+    best = sorted(range(len(alone)), key=lambda m: (-alone[m], data.names[m]))[:most]
+    return tuple(name for m, name in enumerate(data.names) if m in best)

@@ -1,0 +1,33 @@
+"""The one member that scores highest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ensembler.blenders.contract import Property
+from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blending.objective import scores
+from ensembler.blending.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleBest:
+    """The best member on the training rows, as it is; the prior where it has no row."""
+
+    name: ClassVar[str] = "single_best"
+    properties: ClassVar[frozenset[Property]] = frozenset(Property)
+    fallback: ClassVar[str] = "single_best"
+
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
+        """As `Blender.fit` says; of members that tie the first in order."""
+        unit = (1.0,) * len(data.names)
+        return fit_weights(data, aside, _best, centred=False, alphas=unit)
+
+
+def _best(problem: Problem) -> Solved:
+    alone = np.eye(problem.columns)[1:]
+    return Solved(alone[int(scores(problem, alone).argmax())])

@@ -1,0 +1,76 @@
+"""How strong a blender is: chosen by the folds within its training rows.
+
+Each fold that is not aside is put aside too, the candidates are fitted on the rest, and their
+cosines on its rows are added up. So a strength is judged on rows that its fit did not know, and an
+outer nested estimate, which repeats the choice without its own fold, stays honest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.data import Aside, Data
+
+FEWEST = 3  # inner folds to choose by: one is scored, one trained on, one tells the latter's prior
+ENOUGH = 4096  # rows scored tell strengths apart: no further fold is asked
+TIE = 1e-7  # mean cosines this close are equal, as far as float32 statistics can tell
+
+FoldScores = Callable[[Aside, int], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A strength.
+
+    Attributes:
+        index: of the candidate chosen.
+        scores: (S,) float64, each candidate's weighted mean cosine over the inner folds asked; None
+            where there were too few to choose by, and the default was taken.
+    """
+
+    index: int
+    scores: NDArray[np.float64] | None
+
+
+def choose_strength(data: Data, aside: Aside, score: FoldScores, *, default: int) -> Choice:
+    """Choose among candidates by inner folds.
+
+    Args:
+        data: its folds and row weights decide.
+        aside: folds whose targets nothing may know.
+        score: called with (aside and j, j) for each inner fold j: fits the candidates on the folds
+            that are not aside and returns (S,) float64, for each the sum over the rows of fold j of
+            row weight times cosine. Candidates are ordered: the simplest, or the most strongly
+            regularised, first.
+        default: what is taken where fewer than FEWEST folds, or rows of no weight, are left.
+
+    Returns:
+        The candidate with the best mean; the first of those within TIE of it.
+    """
+    weight = data.statistics.weight
+    few = len(data.inner_folds(aside)) < FEWEST
+    if few or not weight[data.training_rows(aside)].any():
+        return Choice(default, None)
+    folds = asked_folds(data, aside)
+    total = sum((score(aside | {fold}, fold) for fold in folds), start=np.zeros(1))
+    scores = total / sum(weight[data.fold_rows(fold)].sum() for fold in folds)
+    return Choice(int(np.flatnonzero(scores >= scores.max() - TIE)[0]), scores)
+
+
+def asked_folds(data: Data, aside: Aside) -> tuple[int, ...]:
+    """The inner folds that a choice is judged on: the first that have ENOUGH rows, else all.
+
+    Args:
+        data: its folds and row weights decide; rows of no weight do not count.
+        aside: folds whose targets nothing may know.
+    """
+    rows, asked = 0, list[int]()
+    for fold in data.inner_folds(aside):
+        if rows < ENOUGH:
+            asked.append(fold)
+            rows += int(np.count_nonzero(data.statistics.weight[data.fold_rows(fold)]))
+    return tuple(asked)

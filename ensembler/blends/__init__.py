@@ -1,0 +1,1 @@
+"""What a fitted blend is: its numbers, and how they turn members' rows into one."""

@@ -1,0 +1,61 @@
+"""A linear map of members' rows, added to what another blend says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blending.apply import BlendedRows, WeightedSum, scaled_rows
+from ensembler.blending.rules import CANCELLED
+from ensembler.blends.contract import Blend, Rows
+from ensembler.blends.weighted import Weighted
+from ensembler.metrics import unit_rows
+
+# What a map without a base is added to: no member, hence the prior of each row.
+PRIOR_ALONE = Weighted(
+    members=(),
+    numbers=WeightedSum(prior_weight=1.0, weights=np.zeros(0), alphas=np.zeros(0), means=None),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """`scale · base + Σ x_m · ‖x_m‖^-alpha_m · map_m`, each row then scaled to length 1.
+
+    Attributes:
+        base: the blend that the map corrects; None stands for the prior.
+        members: M names, those of the base among them, in the order of the numbers.
+        alphas: (M,) float64, the exponents: 0 leaves a row as it is, 1 gives it unit length.
+        means: (M, d) float32, or None where members are not centred.
+        scale: what the base's unit rows are multiplied by.
+        maps: (M, d, d) float32, applied from the right; zero where only the base reads a member.
+    """
+
+    base: Blend | None
+    members: tuple[str, ...]
+    alphas: NDArray[np.float64]
+    means: NDArray[np.float32] | None
+    scale: float
+    maps: NDArray[np.float32]
+
+    def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
+        """As `Blend.apply` says."""
+        base = (self.base or PRIOR_ALONE).apply(rows, priors)
+        total = self.scale * base.vectors
+        parts = np.linalg.norm(total, axis=1)
+        absent = base.absent.copy()
+        for m, name in enumerate(self.members):
+            if not self.maps[m].any():
+                continue
+            mean = None if self.means is None else self.means[m]
+            scaled = scaled_rows(rows[name], mean, float(self.alphas[m]))
+            part = scaled @ self.maps[m].astype(np.float64)
+            total += part
+            parts += np.linalg.norm(part, axis=1)
+            absent &= ~scaled.any(axis=1)
+        cancelled = ~absent & (np.linalg.norm(total, axis=1) <= CANCELLED * parts)
+        total[cancelled] = 0.0
+        total[absent] = priors[absent]
+        return BlendedRows(unit_rows(total), absent, cancelled)

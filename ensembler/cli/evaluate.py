@@ -1,0 +1,82 @@
+"""`ensembler evaluate`: honest scores of blends, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from ensembler.cli.options import corpus_option, members_option, target_mix_option
+from ensembler.cli.progress import stages
+
+
+@click.command()
+@click.argument("oof")
+@click.option("--spec", "specs", multiple=True, metavar="FILE", help="Repeat a spec's own fit.")
+@click.option(
+    "--blender", "blenders", multiple=True, metavar="NAME", help="A blender, or a chain like a+b."
+)
+@click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
+@members_option
+@corpus_option
+@click.option(
+    "--repeats", default=1, show_default=True, type=click.IntRange(min=1), help="Deals of folds."
+)
+@click.option("--by", "column", default="source", show_default=True, metavar="COLUMN")
+@click.option(
+    "--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Worst and best."
+)
+@target_mix_option
+@click.option("--leave-source-out", is_flag=True, help="Score each source by fits on the others.")
+@click.option("--contributions", is_flag=True, help="What each member gives, and how few will do.")
+@click.option("--budgets", is_flag=True, help="What seconds per image buy.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def evaluate(
+    *,
+    oof: str,
+    specs: Sequence[str],
+    blenders: Sequence[str],
+    study: str,
+    members: list[str] | None,
+    corpus: str | None,
+    repeats: int,
+    column: str,
+    rows: int,
+    target_mix: dict[str, float] | None,
+    leave_source_out: bool,
+    contributions: bool,
+    budgets: bool,
+    seed: int | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Compare blends on the store OOF by rows that their fits never saw.
+
+    Each whole fit is repeated without each fold of whole groups. Without --spec and --blender,
+    every registered blender is compared.
+    """
+    from ensembler import api
+
+    with stages() as progress:
+        found = api.evaluate(
+            oof,
+            blenders=blenders or None,
+            specs=specs,
+            study=study,
+            members=members,
+            corpus=corpus,
+            repeats=repeats,
+            column=column,
+            rows=rows,
+            target_mix=target_mix,
+            leave_source_out=leave_source_out,
+            contributions=contributions,
+            budgets=budgets,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+    click.echo(json.dumps(found.summary()) if as_json else str(found))

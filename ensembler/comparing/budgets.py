@@ -1,0 +1,71 @@
+"""What a second of inference buys: the score of the best members that fit, budget by budget.
+
+The subsets that no other beats in score and seconds alike are found on all rows; what each budget
+is worth is told by the subsets found without each fold, on the rows of that fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ensembler.blenders.budget import seconds_per_image
+from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.weights import training_problem
+from ensembler.blending.weighting import Weighting, weighting_cosines
+from ensembler.comparing.estimate import PlainWeights
+from ensembler.comparing.series import Measured, measure
+from ensembler.search.pareto import Subset, pareto_front, within
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """So many seconds an image, and what they buy.
+
+    Attributes:
+        seconds: that the members take for an image together.
+        members: on all rows the best that fit.
+        held_out: what the best that fit are worth when they are chosen without each fold.
+    """
+
+    seconds: float
+    members: tuple[str, ...]
+    held_out: Measured
+
+
+def budgets(data: Data, weights: PlainWeights, seed: int) -> tuple[Budget, ...]:
+    """Every budget from which another set of members is better, the smallest first.
+
+    Args:
+        data: under the first folding.
+        weights: the weighted blend's, whose centring and norms stay.
+        seed: of the search and the intervals.
+
+    Raises:
+        InputError: a member does not say how long it takes.
+    """
+    whole = _front(data, weights.on_all, NOTHING, seed)
+    cosines = np.zeros((len(whole), len(data.statistics)))
+    for fold, weighting in enumerate(weights.without):
+        aside = frozenset({fold})
+        front, rows = _front(data, weighting, aside, seed), data.fold_rows(fold)
+        for place, subset in enumerate(whole):
+            found = within(front, subset.seconds).solution
+            again = replace(weighting, weights=tuple(found.weights.tolist()))
+            cosines[place, rows] = weighting_cosines(data.statistics, again, rows, aside)
+    measured = measure(list(cosines), data.store.samples.group, data.statistics.weight, seed)
+    return tuple(
+        Budget(
+            seconds=subset.seconds,
+            members=tuple(data.names[m] for m in subset.members),
+            held_out=held_out,
+        )
+        for subset, held_out in zip(whole, measured, strict=True)
+    )
+
+
+def _front(data: Data, weighting: Weighting, aside: Aside, seed: int) -> tuple[Subset, ...]:
+    problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
+    columns, bounds = data.space.columns & problem.covered, data.space.definition.bounds
+    return pareto_front(problem, columns, seconds_per_image(data), bounds=bounds, seed=seed)

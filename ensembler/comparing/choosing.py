@@ -1,0 +1,93 @@
+"""A fit by a blender that is named, or by the one that an honest comparison chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.contract import FittedBlend
+from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.registry import parse_blender
+from ensembler.comparing.choice import complexity
+from ensembler.comparing.comparison import Comparison, compare
+from ensembler.comparing.contestants import every_blender
+from ensembler.comparing.estimate import Estimate, counting, estimate
+from ensembler.errors import InputError
+from ensembler.search.searching import Progress
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choice:
+    """The blender of a fit.
+
+    Attributes:
+        name: as the registry reads it.
+        fitted: on all rows.
+        cosines: (rows,) float64, held out; None where the study validates nothing.
+        comparison: with all others, where there was a choice.
+    """
+
+    name: str
+    fitted: FittedBlend
+    cosines: NDArray[np.float64] | None
+    comparison: Comparison | None
+
+
+def choose_blender(
+    name: str, data: Data, seed: int, *, jobs: int = 1, progress: Progress | None = None
+) -> Choice:
+    """Fit a blender, or each of them and take the simplest within one standard error of the best.
+
+    The choice among blenders is made on the very rows that score them. A dozen of them, whose scores
+    move together, flatter the chosen one by little, but the spec's held-out score does not know it.
+
+    Args:
+        name: a blender, a chain, or "auto".
+        data: the store under the folds of a fit.
+        seed: of the fits.
+        jobs: threads; the result is the same for any number.
+        progress: told of each fit.
+
+    Raises:
+        InputError: an unknown blender, or a choice without a nested estimate to go by.
+        StoreError: the training rows are too few.
+    """
+    definition = data.space.definition
+    if definition.validation == "none":
+        if name == AUTO:
+            raise InputError(
+                'to choose a blender takes held-out scores, but the study says validation = "none"'
+            )
+        fitted = parse_blender(name).fit(data, NOTHING, seed)
+        return Choice(name=name, fitted=fitted, cosines=None, comparison=None)
+    names = sorted(every_blender(definition), key=complexity) if name == AUTO else (name,)
+    blenders = {each: parse_blender(each) for each in names}
+    found = {
+        each: estimate(
+            blender, [data], seed,
+            jobs=jobs, told=counting(each, 1 + data.statistics.folds, progress),
+        )
+        for each, blender in blenders.items()
+    }  # fmt: skip
+    comparison = _compared(found, data, seed) if name == AUTO else None
+    chosen = name if comparison is None else comparison.chosen
+    one = found[chosen]
+    return Choice(name=chosen, fitted=one.fitted, cosines=one.cosines, comparison=comparison)
+
+
+def _compared(found: Mapping[str, Estimate], data: Data, seed: int) -> Comparison:
+    store = data.store
+    return compare(
+        found,
+        store.samples.group,
+        data.statistics.weight,
+        folds=data.statistics.folds,
+        repeats=1,
+        seconds_per_image={m.name: m.origin.seconds_per_image for m in store.manifest.members},
+        seed=seed,
+    )

@@ -1,0 +1,79 @@
+"""A whole evaluation: the comparison, and what stands behind it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ensembler.comparing.breakdown import Part
+from ensembler.comparing.budgets import Budget
+from ensembler.comparing.comparison import Comparison, Standing
+from ensembler.comparing.contributing import Contributions
+from ensembler.comparing.rows import Row
+from ensembler.comparing.shift import LeftOut
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation:
+    """Blends side by side, and where they differ.
+
+    Attributes:
+        comparison: who leads, and how surely.
+        column: of the samples, that `parts` go by.
+        parts: scores by its values, the worst first.
+        worst: rows of the chosen blend, worst first.
+        best: rows of the chosen blend, best first.
+        left_out: each source scored by fits on the others; empty where not asked for.
+        kept_in: sources without which the others would be too few to fit on.
+        contributions: of members; None where not asked for.
+        budgets: of the weighted blend, the smallest first; empty where not asked for.
+        seconds: that all of it took.
+    """
+
+    comparison: Comparison
+    column: str
+    parts: tuple[Part, ...]
+    worst: tuple[Row, ...]
+    best: tuple[Row, ...]
+    left_out: tuple[LeftOut, ...]
+    kept_in: tuple[str, ...]
+    contributions: Contributions | None
+    budgets: tuple[Budget, ...]
+    seconds: float
+
+    @property
+    def chosen(self) -> str:
+        """The blend to submit: the simplest within one standard error of the best."""
+        return self.comparison.chosen
+
+    def summary(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        comparison = self.comparison
+        return {
+            "blends": {name: _standing(s) for name, s in comparison.blends.items()},
+            "best": comparison.best,
+            "chosen": comparison.chosen,
+            "rows": comparison.rows,
+            "groups": comparison.groups,
+            "folds": comparison.folds,
+            "repeats": comparison.repeats,
+            "by": {"column": self.column, "values": [asdict(part) for part in self.parts]},
+            "worst_rows": [asdict(row) for row in self.worst],
+            "best_rows": [asdict(row) for row in self.best],
+            "left_out": [asdict(part) | {"best": part.best} for part in self.left_out],
+            "kept_in": list(self.kept_in),
+            "contributions": self.contributions and asdict(self.contributions),
+            "budgets": [asdict(budget) for budget in self.budgets],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _standing(standing: Standing) -> dict[str, object]:
+    return {
+        "held_out": standing.held_out.model_dump(),
+        "score": standing.score,
+        "optimism": standing.optimism,
+        "members": list(standing.members),
+        "seconds": round(standing.seconds, 3),
+        "seconds_per_image": standing.per_image,
+        "status": standing.status,
+    }

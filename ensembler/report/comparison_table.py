@@ -1,0 +1,90 @@
+"""The table that `evaluate` prints: blends side by side, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ensembler.comparing.comparison import Comparison, Standing
+from ensembler.errors import first_few
+from ensembler.report.spec_table import FEW_GROUPS, PLACES, interval_text
+from ensembler.report.tables import new_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """Blends as a person compares them.
+
+    Args:
+        comparison: of one store.
+
+    Returns:
+        A rich renderable, at most 80 columns wide.
+    """
+    from rich.console import Group
+
+    return Group(_standings(comparison), "", *_notes(comparison))
+
+
+def _standings(comparison: Comparison) -> Table:
+    table = new_table("blend", "held out", "95 % interval", "behind the best", "optimism", "s")
+    best = comparison.blends[comparison.best]
+    for name, standing in comparison.blends.items():
+        lead = best.held_out.versus.get(name)
+        table.add_row(
+            name,
+            f"{standing.held_out.score:{PLACES}}{'*' if name == comparison.chosen else ' '}",
+            interval_text(standing.held_out.interval),
+            interval_text(lead.interval) if lead else "",
+            f"{standing.optimism:+{PLACES}}",
+            f"{standing.seconds:.1f}",
+        )
+    return table
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    yield f"{comparison.rows} rows in {comparison.groups} groups; {_foldings(comparison)}."
+    yield "held out: each whole fit repeated without a fold, scored on that fold's rows."
+    yield "behind the best: 95 % interval of what the best scores more on the same rows."
+    yield "optimism: in-sample less held out. s: seconds of the fit on all rows, less"
+    yield "those of what a simpler blend had fitted already."
+    yield f"* {_choice(comparison)}"
+    unproven = _unproven(comparison)
+    if unproven:
+        yield (
+            f"The lead of {comparison.best} over {first_few(unproven)} is unproven: its interval"
+            " includes 0."
+        )
+    if comparison.groups < FEW_GROUPS:
+        yield f"The intervals are rough: they rest on {comparison.groups} groups only."
+    for name, standing in comparison.blends.items():
+        yield from _remarks(name, standing)
+
+
+def _foldings(comparison: Comparison) -> str:
+    if comparison.repeats == 1:
+        return f"{comparison.folds} folds of whole groups"
+    return f"{comparison.folds} folds of whole groups, dealt {comparison.repeats} times"
+
+
+def _choice(comparison: Comparison) -> str:
+    if comparison.chosen == comparison.best:
+        return f"{comparison.best}: the best, and none simpler comes within a standard error."
+    return (
+        f"{comparison.chosen}: the simplest within one standard error of {comparison.best}, whose"
+        " lead is unproven."
+    )
+
+
+def _unproven(comparison: Comparison) -> list[str]:
+    """The blends that the best may not beat."""
+    versus = comparison.blends[comparison.best].held_out.versus
+    return [name for name in comparison.blends if name in versus and versus[name].interval[0] <= 0]
+
+
+def _remarks(name: str, standing: Standing) -> Iterator[str]:
+    if standing.status not in ("CONVERGED", "given"):
+        yield f"{name}: {standing.status}"

@@ -1,0 +1,213 @@
+"""What `evaluate` prints: the comparison, then each question that was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ensembler.comparing.budgets import Budget
+from ensembler.comparing.contributing import Contributions
+from ensembler.comparing.evaluation import Evaluation
+from ensembler.comparing.paths import Step
+from ensembler.comparing.rows import Nearest, Row
+from ensembler.comparing.series import Measured
+from ensembler.comparing.shift import safest
+from ensembler.errors import first_few
+from ensembler.report.comparison_table import comparison_table
+from ensembler.report.spec_table import PLACES, interval_text
+from ensembler.report.tables import new_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+COLUMNS_WIDTH = (
+    50  # characters for columns of blends, or of members, beside one of names and one of rows
+)
+VALUES = 8  # of a column with many: the worst
+PROMPT = 44  # characters of a prompt that are shown
+WORTH = 0.001  # of score: for less no budget has a line of its own
+MEASURED = ("held out", "95 % interval", "behind the best")
+
+
+def evaluation_tables(evaluation: Evaluation) -> RenderableType:
+    """A whole evaluation as a person reads it.
+
+    Args:
+        evaluation: of one store.
+
+    Returns:
+        A rich renderable, at most 80 columns wide.
+    """
+    from rich.console import Group
+
+    parts: list[RenderableType] = [comparison_table(evaluation.comparison)]
+    if len(evaluation.parts) > 1:
+        parts += ["", _by_value(evaluation)]
+    if evaluation.worst:
+        parts += ["", *_rows(evaluation)]
+    if evaluation.left_out:
+        parts += ["", _left_out(evaluation), *_safest(evaluation), *_own_means(evaluation)]
+    if evaluation.contributions is not None:
+        if len(evaluation.parts) > 1:
+            parts += ["", _members_by_value(evaluation)]
+        parts += ["", *_contributions(evaluation.contributions)]
+    if evaluation.budgets:
+        parts += ["", *_budgets(evaluation.budgets)]
+    return Group(*parts)
+
+
+def _shown(evaluation: Evaluation) -> list[str]:
+    """The best blends, the chosen one always among them."""
+    best_first = list(evaluation.comparison.blends)
+    chosen_first = sorted(best_first, key=lambda name: name != evaluation.chosen)
+    fitting = _fitting(chosen_first)
+    return [name for name in best_first if name in fitting]
+
+
+def _fitting(names: Iterable[str]) -> list[str]:
+    """The first name, and of the others as many as fit beside it as columns."""
+    shown: list[str] = []
+    left = COLUMNS_WIDTH
+    for name in names:
+        if not shown or len(name) <= left:
+            shown.append(name)
+            left -= len(name) + 2
+    return shown
+
+
+def _by_value(evaluation: Evaluation) -> Table:
+    shown = _shown(evaluation)
+    table = new_table(f"by {evaluation.column}", "rows", *shown)
+    for part in evaluation.parts[:VALUES]:
+        scores = (f"{part.blends[name]:{PLACES}}" for name in shown)
+        table.add_row(part.value, f"{part.rows}", *scores)
+    return table
+
+
+def _members_by_value(evaluation: Evaluation) -> Table:
+    """As many members as fit, those first that score highest in the mean over the values."""
+    parts = evaluation.parts
+    mean = {name: sum(p.members[name] or 0.0 for p in parts) for name in parts[0].members}
+    shown = _fitting(sorted(mean, key=lambda name: -mean[name]))
+    table = new_table(f"members by {evaluation.column}", "rows", *shown)
+    for part in parts[:VALUES]:
+        found = (part.members[name] for name in shown)
+        scores = ("–" if score is None else f"{score:{PLACES}}" for score in found)
+        table.add_row(part.value, f"{part.rows}", *scores)
+    return table
+
+
+def _rows(evaluation: Evaluation) -> Iterator[RenderableType]:
+    """Two lines a row: what it is, and what its prediction is taken for."""
+    what = "group" if evaluation.worst[0].prompt is None else "prompt"
+    table = new_table(f"rows of {evaluation.chosen}", "cosine")
+    table.add_column(what, overflow="ellipsis", no_wrap=True)
+    for rows in (evaluation.worst, tuple(reversed(evaluation.best))):
+        for row in rows:
+            table.add_row(row.id, f"{row.cosine:{PLACES}}", _words(row))
+            table.add_row("  nearest", f"{row.nearest.cosine:{PLACES}}", _words(row.nearest))
+        table.add_section()
+    yield table
+    yield f"nearest: of other groups, the {what} whose target is nearest the prediction."
+
+
+def _words(row: Row | Nearest) -> str:
+    text = row.group if row.prompt is None else row.prompt
+    return text if len(text) <= PROMPT else f"{text[: PROMPT - 1]}…"
+
+
+def _left_out(evaluation: Evaluation) -> Table:
+    shown = _shown(evaluation)
+    table = new_table("source left out", "rows", *shown)
+    for part in evaluation.left_out:
+        scores = (f"{part.scores[name]:{PLACES}}" for name in shown)
+        table.add_row(part.source, f"{part.rows}", *scores)
+    return table
+
+
+def _safest(evaluation: Evaluation) -> Iterator[str]:
+    best = {part.source: part.best for part in evaluation.left_out}
+    yield "Fitted on the other sources; the best for each: " + ", ".join(
+        f"{source} {name}" for source, name in best.items()
+    )
+    if evaluation.kept_in:
+        yield f"Without {first_few(evaluation.kept_in)} the others are too few to fit on."
+    yield f"{safest(evaluation.left_out)} loses least where it loses most."
+
+
+def _own_means(evaluation: Evaluation) -> Iterator[RenderableType]:
+    """Of the best blend that can be: is a source better centred on its own means?"""
+    parts = evaluation.left_out
+    blend = next((name for name in evaluation.comparison.blends if name in parts[0].own_means), "")
+    if blend:
+        yield ""
+        table = new_table(f"{blend}, centred on", "others' means", "its own")
+        for part in parts:
+            own = f"{part.own_means[blend]:{PLACES}}" if blend in part.own_means else "–"
+            table.add_row(part.source, f"{part.scores[blend]:{PLACES}}", own)
+        yield table
+
+
+def _contributions(found: Contributions) -> Iterator[RenderableType]:
+    table = new_table("member", "loss without", "errs most like", "correlation")
+    for name, loss in sorted(found.losses.items(), key=lambda item: -item[1]):
+        others = {n: r for n, r in found.correlations[name].items() if n != name and r is not None}
+        alike = max(others, key=others.__getitem__, default=None)
+        table.add_row(
+            name,
+            f"{loss:+{PLACES}}",
+            alike or "–",
+            f"{others[alike]:{PLACES}}" if alike else "–",
+        )
+    yield table
+    for heading, path in (
+        ("dropped, the weakest", found.drop),
+        ("taken, the strongest", found.take),
+    ):
+        yield ""
+        yield _path(heading, path)
+        enough = min(step.members for step in path if step.held_out.within_error)
+        yield f"{enough} members come within one standard error of the best number."
+
+
+def _path(heading: str, path: tuple[Step, ...]) -> Table:
+    table = new_table(heading, "members", *MEASURED)
+    for step in path:
+        table.add_row(step.name or "–", f"{step.members}", *_measured(step.held_out))
+    return table
+
+
+def _budgets(budgets: tuple[Budget, ...]) -> Iterator[RenderableType]:
+    table = new_table("s per image", "members", *MEASURED)
+    for budget in _worth_showing(budgets):
+        cells = _measured(budget.held_out)
+        table.add_row(f"{budget.seconds:.3g}", f"{len(budget.members)}", *cells)
+    yield table
+    enough = _enough(budgets)
+    yield (
+        f"{enough.seconds:.3g} s come within one standard error of the best: "
+        + ", ".join(enough.members)
+    )
+
+
+def _worth_showing(budgets: tuple[Budget, ...]) -> Iterator[Budget]:
+    """The first, then each that scores more by WORTH, and the first within an error of the best."""
+    shown = None
+    for budget in budgets:
+        score = budget.held_out.score
+        if shown is None or score >= shown + WORTH or budget == _enough(budgets):
+            shown = score
+            yield budget
+
+
+def _enough(budgets: tuple[Budget, ...]) -> Budget:
+    return next(budget for budget in budgets if budget.held_out.within_error)
+
+
+def _measured(held_out: Measured) -> tuple[str, str, str]:
+    return (
+        f"{held_out.score:{PLACES}}",
+        interval_text(held_out.interval),
+        f"{held_out.behind:{PLACES}}",
+    )

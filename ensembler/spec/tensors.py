@@ -1,0 +1,109 @@
+"""The sidecar of a composed spec: its arrays as one safetensors file, named by its contents.
+
+Since the name holds the digest, a new spec never replaces the arrays of an old one: a kill between
+the two files leaves the old spec with its sidecar, or the new one with its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import SpecError
+from ensembler.files import atomic_write
+
+FORMAT: Final = {"format": "ensembler-tensors 1"}  # a single key: of two the order is left open
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Named float32 arrays.
+
+    Attributes:
+        content: the bytes of their file, kept as they are, so that writing them again changes none.
+    """
+
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def pack(cls, arrays: Mapping[str, NDArray[np.floating]]) -> Tensors:
+        """Arrays of any layout; they are rounded to little-endian float32 in C order."""
+        from safetensors.numpy import save
+
+        ready = {name: np.ascontiguousarray(arrays[name], dtype="<f4") for name in sorted(arrays)}
+        return cls(save(ready, FORMAT))
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
+        """The arrays by name.
+
+        Raises:
+            ValueError: the bytes are no safetensors file, or an array is not of finite float32.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            arrays: dict[str, NDArray[np.float32]] = load(self.content)
+        except (SafetensorError, KeyError, TypeError) as error:  # the latter: types NumPy lacks
+            raise ValueError(f"it is not whole safetensors: {error}") from error
+        for name, array in arrays.items():
+            if array.dtype != np.float32:
+                raise ValueError(f"tensor {name!r} is {array.dtype}, not float32")
+            if not np.isfinite(array).all():
+                raise ValueError(f"tensor {name!r} holds NaN or infinity")
+        return arrays
+
+
+def sidecar_path(spec: Path, sha256: str) -> Path:
+    """Where the tensors of this digest lie: beside the spec, whatever it is called."""
+    return spec.with_name(f"ensemble.{sha256[:12]}.safetensors")
+
+
+def read_tensors(spec: Path, sha256: str) -> Tensors:
+    """Read a spec's sidecar.
+
+    Args:
+        spec: the spec's file.
+        sha256: what the spec says of it.
+
+    Raises:
+        SpecError: it is missing, or was changed or cut short.
+    """
+    file = sidecar_path(spec, sha256)
+    try:
+        tensors = Tensors(file.read_bytes())
+    except OSError as error:
+        raise SpecError(
+            f"{file} cannot be read ({error.strerror or error}): it holds the matrices of {spec};"
+            " copy it from where the spec was written, or restore it with `ensembler fit`"
+        ) from error
+    if tensors.sha256 != sha256:
+        raise SpecError(
+            f"{file}: sha256 is {tensors.sha256[:12]}…, {spec} says {sha256[:12]}…: the file was"
+            " changed or cut short after it was written; restore it from a copy or write both"
+            " again with `ensembler fit`"
+        )
+    return tensors
+
+
+def write_tensors(spec: Path, tensors: Tensors) -> None:
+    """Write a spec's sidecar; it appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with atomic_write(sidecar_path(spec, tensors.sha256)) as file:
+        file.write(tensors.content)

@@ -1,0 +1,231 @@
+"""Stacked children: out-of-fold rows, the weights over them, and groups of members."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from ensembler.blenders import held, strength
+from ensembler.blenders.among import Among
+from ensembler.blenders.contract import Blender
+from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.nested import FittedNested, Nested
+from ensembler.blenders.registry import parse_blender
+from ensembler.blenders.ridge import Ridge
+from ensembler.blenders.uniform import Uniform
+from ensembler.blenders.weighted import Weighted
+from ensembler.blending.apply import WeightedSum
+from ensembler.blending.statistics import Statistics
+from ensembler.blends.tree import Tree
+from ensembler.blends.weighted import Weighted as WeightedBlend
+from ensembler.errors import InputError, StoreError
+from ensembler.metrics import unit_rows
+from ensembler.search.space import Space
+from ensembler.store.reader import Store
+
+HELD: Aside = frozenset({1})
+CHILDREN: tuple[Blender, ...] = (Uniform(), Weighted(), Ridge(strength=3.0))
+Matrix = NDArray[np.float64]
+Prepare = Callable[..., tuple[Space, Statistics]]
+
+
+@pytest.fixture(scope="module")
+def data(small: Store, prepare: Prepare) -> Data:
+    """Four members of partial coverage on 120 rows."""
+    space, statistics = prepare(small, trials=12)
+    return Data(store=small, statistics=statistics, space=space)
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Data) -> FittedNested:
+    return Nested(children=CHILDREN).fit(data, HELD, seed=0)
+
+
+def naive_rows(data: Data, child: Blender, aside: Aside) -> Matrix:
+    """(N, d) each training row by the child fitted without its fold too; zero where absent."""
+    rows = np.zeros((len(data.statistics), data.dim))
+    whole = child.fit(data, aside, seed=0)
+    for fold in data.inner_folds(aside):
+        blend = whole.refitted(data, aside | {fold}).blend
+        for at in data.fold_rows(fold):
+            members = {
+                name: data.store.member(name).block(int(at), int(at) + 1) for name in blend.members
+            }
+            prior = np.zeros((1, data.dim))
+            for other in range(len(rows)):
+                if data.statistics.fold[other] not in aside | {fold}:
+                    prior += data.statistics.weight[other] * unit_rows(
+                        data.store.targets()[other : other + 1]
+                    )
+            blended = blend.apply(members, unit_rows(prior))
+            rows[at] = 0.0 if blended.absent[0] else blended.vectors[0]
+    return rows
+
+
+def naive_score(
+    weights: Matrix, rows: Matrix, priors: Matrix, targets: Matrix, structure: tuple[bool, float]
+) -> float:
+    """Mean cosine of a weighted sum of children and prior, row by row."""
+    centred, alpha = structure
+    present: NDArray[np.bool_] = np.asarray(rows.any(axis=2))
+    means = rows.sum(axis=1) / present.sum(axis=1)[:, None]
+    total = 0.0
+    for i, target in enumerate(targets):
+        blend = weights[0] * priors[i]
+        for c in range(len(rows)):
+            if present[c, i]:
+                x = rows[c, i] - (means[c] if centred else 0.0)
+                blend = blend + weights[1 + c] * x / np.linalg.norm(x) ** alpha
+        blend = blend if present[:, i].any() else priors[i]
+        total += blend @ target / np.linalg.norm(blend)
+    return total / len(targets)
+
+
+def test_weights_are_the_best_over_rows_that_no_child_knew(
+    data: Data, fitted: FittedNested
+) -> None:
+    train = data.training_rows(HELD)
+    rows = np.stack([naive_rows(data, child, HELD)[train] for child in CHILDREN])
+    targets = unit_rows(data.store.targets())[train]
+    priors = data.priors(HELD)[data.statistics.fold[train]]
+    stacked = fitted.stacked
+    weights = np.r_[stacked.numbers.prior_weight, stacked.numbers.weights]
+
+    def score(some: Matrix, structure: tuple[bool, float]) -> float:
+        return naive_score(some, rows, priors, targets, structure)
+
+    assert stacked.value == pytest.approx(score(weights, stacked.structure), abs=1e-6)
+    for structure in ((False, 1.0), (True, 1.0), (True, 0.0)):
+        best = minimize(
+            lambda some, structure=structure: -score(np.abs(some), structure),
+            np.full(4, 0.25),
+            method="Nelder-Mead",
+            options={"maxiter": 120},
+        )
+        assert stacked.value >= -best.fun - 1e-6
+
+
+def test_a_large_store_is_stacked_on_its_first_folds_alone(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strength, "ENOUGH", 40)
+    folds = strength.asked_folds(data, HELD)
+    assert folds == (0, 2)
+    children = CHILDREN[:2]
+    stacked = Nested(children=children).fit(data, HELD, seed=0).stacked
+    asked = np.flatnonzero(np.isin(data.statistics.fold, folds))
+    value = naive_score(
+        np.r_[stacked.numbers.prior_weight, stacked.numbers.weights],
+        np.stack([naive_rows(data, child, HELD)[asked] for child in children]),
+        data.priors(HELD)[data.statistics.fold[asked]],
+        unit_rows(data.store.targets())[asked],
+        stacked.structure,
+    )
+    assert stacked.value == pytest.approx(value, abs=1e-6)
+
+
+def test_the_blend_holds_children_fitted_on_all_training_rows(
+    data: Data, fitted: FittedNested
+) -> None:
+    used = dict(fitted.blend.children)
+    rows = data.fold_rows(1)
+    for child in CHILDREN:
+        if child.name in used:
+            alone = child.fit(data, HELD, seed=0).cosines(data, rows, HELD)
+            assert np.allclose(data.cosines(used[child.name], rows, HELD), alone, atol=2e-6)
+
+
+def test_children_without_weight_are_left_out_of_the_blend(fitted: FittedNested) -> None:
+    weights = dict(zip(fitted.children, fitted.stacked.numbers.weights, strict=True))
+    assert [name for name, _ in fitted.blend.children] == [n for n, w in weights.items() if w > 0]
+
+
+def test_one_fold_left_weighs_children_equally_and_says_so(data: Data) -> None:
+    fitted = Nested(children=CHILDREN).fit(data, frozenset({0, 1, 2, 3}), seed=0)
+    assert fitted.status == "TOO_FEW_FOLDS"
+    assert np.allclose(fitted.blend.numbers.weights, 1 / 3)
+
+
+def test_groups_of_the_study_are_children_of_their_own_members(data: Data) -> None:
+    names = data.names
+    groups = {"first": names[:2], "rest": names[2:]}
+    grouped = replace(data, space=replace(data.space, groups=groups))
+    fitted = Nested(groups=True).fit(grouped, HELD, seed=0)
+    assert list(fitted.children) == ["first", "rest"]
+    for group, members in groups.items():
+        assert set(fitted.children[group].blend.members) <= set(members)
+    rows = data.fold_rows(1)
+    alone = Among(members=names[:2]).fit(data, HELD, seed=0)
+    assert np.allclose(
+        fitted.children["first"].cosines(grouped, rows, HELD), alone.cosines(data, rows, HELD)
+    )
+
+
+def test_a_group_with_an_unknown_member_offers_the_nearest(data: Data) -> None:
+    with pytest.raises(InputError, match=r"no member named 'm11'; did you mean 'm1'\?"):
+        Among(members=("m0", "m11")).fit(data, HELD, seed=0)
+
+
+def test_a_tree_adds_up_its_children_but_not_where_they_are_absent() -> None:
+    def single(name: str) -> WeightedBlend:
+        numbers = WeightedSum(prior_weight=0.0, weights=np.ones(1), alphas=np.ones(1), means=None)
+        return WeightedBlend(members=(name,), numbers=numbers)
+
+    tree = Tree(
+        children=(("a", single("x")), ("b", single("y"))),
+        numbers=WeightedSum(
+            prior_weight=1.0, weights=np.array([2.0, 3.0]), alphas=np.ones(2), means=None
+        ),
+    )
+    assert tree.members == ("x", "y")
+    rows = {
+        "x": np.array([[5, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float32),
+        "y": np.array([[0, 2, 0], [0, 2, 0], [0, 0, 0]], dtype=np.float32),
+    }
+    priors = np.tile([0.0, 0.0, 1.0], (3, 1))
+    vectors, absent, cancelled = tree.apply(rows, priors)
+    assert np.allclose(vectors, unit_rows(np.array([[2.0, 3, 1], [0, 3, 1], [0, 0, 1]])))
+    assert absent.tolist() == [False, False, True]
+    assert not cancelled.any()
+
+
+def test_rows_beyond_what_memory_may_hold_go_to_a_file_with_equal_results(
+    data: Data, fitted: FittedNested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "HELD_BYTES", 0)
+    assert isinstance(held.make_room(3, 2), np.memmap)
+    again = Nested(children=CHILDREN).fit(replace(data), HELD, seed=0)
+    assert np.array_equal(again.stacked.numbers.weights, fitted.stacked.numbers.weights)
+
+
+def test_a_full_disk_of_temporary_files_is_told_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(held, "HELD_BYTES", 0)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"has no room for 3 MiB .* let TMPDIR name another"):
+        held.make_room(1 << 18, 3)
+
+
+def test_its_name_reads_back() -> None:
+    for blender in (Nested(), Nested(groups=True)):
+        assert parse_blender(blender.name) == blender
+
+
+def test_children_are_no_option_of_the_text() -> None:
+    with pytest.raises(InputError, match="no option named 'children'; known: groups"):
+        parse_blender("nested:children=gated")
+
+
+def test_a_blend_of_no_blends_is_refused() -> None:
+    with pytest.raises(InputError, match="there are no children; give one blender at least"):
+        Nested(children=())

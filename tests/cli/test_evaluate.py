@@ -1,0 +1,275 @@
+"""`ensembler evaluate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ensembler.blenders.registry import blender_names
+from ensembler.comparing.contestants import CHAINS
+from ensembler.store.create import create_store
+from ensembler.store.model import Origin
+from ensembler.store.writer import add_member
+from ensembler.testing.worlds import World, make_world
+
+if TYPE_CHECKING:
+    from tests.conftest import Run
+
+SECONDS = {"m0": 0.4, "m1": 0.1, "m2": 0.2, "m3": 0.05}
+WIDTH = 80
+
+Written = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that is quickly searched lies in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("quick.toml").write_text("trials = 1\n")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """`written(world, seconds=…)`: a store of a world, its members saying how long they take."""
+
+    def write(world: World, seconds: dict[str, float] | None = None) -> Path:
+        folder = tmp_path_factory.mktemp("world")
+        path = world.data(folder).store.path
+        if seconds is None:
+            return path
+        shutil.rmtree(path)
+        create_store(path, folder / "samples.csv", targets=folder / "targets.npy")
+        for name, taken in seconds.items():
+            origin = Origin(seconds_per_image=taken)
+            add_member(path, name, [folder / f"{name}.npz"], origin=origin)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def plain(written: Written) -> Path:
+    """96 rows in 24 groups and two sources, with prompts."""
+    world = make_world()
+    prompts = [f"a picture of {group}" for group in world.samples["group"]]
+    return written(replace(world, samples={**world.samples, "prompt": prompts}), SECONDS)
+
+
+def _asking(store: Path, *options: object) -> tuple[object, ...]:
+    return ("evaluate", store, "--study", "quick.toml", *options)
+
+
+def _json(ran: Any) -> Any:  # noqa: ANN401 - whatever was printed
+    assert ran.code == 0, ran.err
+    assert ran.err == ""
+    return json.loads(ran.out)
+
+
+def test_json_without_options_compares_every_registered_blender(
+    ensembler: Run, plain: Path
+) -> None:
+    found = _json(ensembler(*_asking(plain, "--json")))
+    assert set(found["blends"]) == {*blender_names(), *CHAINS} - {"fixed"}
+    assert {found["best"], found["chosen"]} <= set(found["blends"])
+    scores = [blend["held_out"]["score"] for blend in found["blends"].values()]
+    assert scores == sorted(scores, reverse=True)
+    for name, blend in found["blends"].items():
+        assert {"held_out", "score", "members", "seconds"} <= set(blend)
+        assert set(blend["held_out"]) == {"score", "interval", "versus"}
+        assert set(blend["held_out"]["versus"]) == set(found["blends"]) - {name}
+        for lead in blend["held_out"]["versus"].values():
+            assert set(lead) == {"difference", "interval"}
+        assert blend["optimism"] == pytest.approx(blend["score"] - blend["held_out"]["score"])
+    assert (found["rows"], found["groups"], found["folds"], found["repeats"]) == (96, 24, 4, 1)
+    assert {part["value"] for part in found["by"]["values"]} == {"drawn", "painted"}
+
+
+def test_everything_asked_for_is_printed_within_80_columns(ensembler: Run, plain: Path) -> None:
+    ran = ensembler(
+        *_asking(plain, "--blender", "weighted", "--blender", "greedy", "--repeats", 2),
+        *("--leave-source-out", "--contributions", "--budgets", "--by", "fold", "--jobs", 2),
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert max(map(len, ran.out.splitlines())) <= WIDTH
+    for words in (
+        "4 folds of whole groups, dealt 2 times",
+        "by fold",
+        "members by fold",
+        "a picture of g",
+        "nearest: of other groups, the prompt whose target is nearest",
+        "source left out",
+        "others' means",
+        "loses least where it loses most",
+        "loss without",
+        "dropped, the weakest",
+        "taken, the strongest",
+        "s per image",
+    ):
+        assert words in " ".join(ran.out.split())
+
+
+def test_progress_goes_to_a_terminal_on_stderr_and_leaves_stdout_alone(
+    ensembler: Run, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
+    ran = ensembler(*_asking(plain, "--blender", "greedy", "--json"))
+    assert json.loads(ran.out)["best"] == "greedy"
+    assert "greedy" in ran.err
+
+
+def test_a_spec_is_compared_by_repeating_its_own_fit(ensembler: Run, plain: Path) -> None:
+    assert ensembler("fit", plain, "--study", "quick.toml", "--spec", "mine.json").code == 0
+    found = _json(ensembler(*_asking(plain, "--spec", "mine.json", "--json")))
+    again = _json(ensembler(*_asking(plain, "--blender", "weighted", "--json")))
+    mine, weighted = found["blends"]["mine.json"], again["blends"]["weighted"]
+    assert mine["held_out"]["score"] == pytest.approx(weighted["held_out"]["score"], abs=1e-9)
+
+
+def test_a_mix_of_sources_scores_what_is_to_be_predicted(ensembler: Run, plain: Path) -> None:
+    asked = _asking(plain, "--blender", "weighted", "--json", "--rows", 0)
+    drawn = _json(ensembler(*asked, "--target-mix", "drawn=2", "--target-mix", "painted=0"))
+    (part,) = drawn["by"]["values"]
+    assert part["value"] == "drawn"
+    assert drawn["blends"]["weighted"]["held_out"]["score"] == pytest.approx(
+        part["blends"]["weighted"]
+    )
+    assert drawn["worst_rows"] == []
+
+
+def test_budgets_and_members_are_told_in_json(ensembler: Run, plain: Path) -> None:
+    asked = ("--blender", "weighted", "--contributions", "--budgets", "--json")
+    found = _json(ensembler(*_asking(plain, *asked)))
+    seconds = [budget["seconds"] for budget in found["budgets"]]
+    assert seconds == sorted(seconds)
+    for budget in found["budgets"]:
+        assert budget["seconds"] == pytest.approx(sum(SECONDS[m] for m in budget["members"]))
+        assert set(budget["held_out"]) == {"score", "interval", "behind", "within_error"}
+    assert set(found["contributions"]) == {"losses", "correlations", "drop", "take"}
+    weighted = found["blends"]["weighted"]
+    assert weighted["seconds_per_image"] == pytest.approx(
+        sum(SECONDS[name] for name in weighted["members"])
+    )
+
+
+def test_only_the_members_named_are_compared(ensembler: Run, plain: Path) -> None:
+    asked = ("--blender", "uniform", "--members", "m0,m[12]", "--json")
+    found = _json(ensembler(*_asking(plain, *asked)))
+    assert found["blends"]["uniform"]["members"] == ["m0", "m1", "m2"]
+
+
+def test_thirty_rows_work_and_say_how_little_they_know(ensembler: Run, written: Written) -> None:
+    world = make_world().take(range(30))
+    ran = ensembler(*_asking(written(world)))
+    assert ran.code == 0, ran.err
+    assert "30 rows in 8 groups; 4 folds of whole groups." in ran.out
+    assert "The intervals are rough: they rest on 8 groups only." in ran.out
+
+
+def test_fewer_groups_than_folds_make_each_group_a_fold(ensembler: Run, written: Written) -> None:
+    world = make_world().take(range(16))
+    samples = {key: values for key, values in world.samples.items() if key != "fold"}
+    asked = ("--blender", "weighted", "--json")
+    found = _json(ensembler(*_asking(written(replace(world, samples=samples)), *asked)))
+    assert (found["groups"], found["folds"]) == (4, 4)
+
+
+def test_a_source_with_one_row_is_scored_on_it(ensembler: Run, written: Written) -> None:
+    world = make_world()
+    source = ["lone", *("drawn" for _ in range(95))]
+    path = written(replace(world, samples={**world.samples, "source": source}))
+    asked = _asking(path, "--blender", "weighted", "--leave-source-out")
+    found = _json(ensembler(*asked, "--json"))
+    (left_out,) = found["left_out"]
+    assert (left_out["source"], left_out["rows"], found["kept_in"]) == ("lone", 1, ["drawn"])
+    assert "Without drawn the others are too few to fit on." in ensembler(*asked).out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--blender", "weigted"), "no blender named 'weigted'; did you mean 'weighted'?"),
+        (("--blender", "weighted:shrinkag=1"), "did you mean 'shrinkage'?"),
+        (("--blender", "fixed"), "fixed: there are no weights to replay"),
+        (("--blender", "greedy", "--by", "grup"), "no column named 'grup'; did you mean 'group'?"),
+        (("--target-mix", "drwan=1"), "no source named 'drwan'; did you mean 'drawn'?"),
+        (("--target-mix", "drawn=0"), "gives every source the share 0"),
+        (("--target-mix", "drawn"), "'drawn' is no source=weight"),
+        (("--target-mix", "drawn=x"), "'x' is no number"),
+        (("--target-mix", "drawn=1", "--target-mix", "drawn=2"), "'drawn' is given twice"),
+        (("--blender", "greedy", "--blender", "greedy"), "two contestants are called greedy"),
+        (("--blender", "greedy", "--contributions"), "told of the weighted blend, which is not"),
+        (("--blender", "weighted:budget=0.01"), "the fastest is 'm3' with 0.05 s"),
+        (("--corpus", "none.safetensors"), "there is no corpus none.safetensors"),
+        (("--members", "m7"), "no member named 'm7'"),
+        (("--spec", "none.json"), "none.json"),
+        (("--study", "quik"), "no study named 'quik'"),
+        (("--blender", "gains:basis=corpus"), "need one: give it with --corpus"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_says_the_remedy(
+    ensembler: Run, plain: Path, options: tuple[str, ...], message: str
+) -> None:
+    ran = ensembler(*_asking(plain, *options))
+    assert (ran.code, ran.out) == (2, "")
+    assert message in " ".join(ran.err.split())
+
+
+def test_budgets_of_members_without_seconds_name_them(ensembler: Run, written: Written) -> None:
+    ran = ensembler(*_asking(written(make_world()), "--blender", "weighted", "--budgets"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "no seconds per image are known of member m0, m1, m2, m3" in ran.err
+
+
+def test_one_group_is_too_few(ensembler: Run, written: Written) -> None:
+    world = make_world().take(range(8))
+    samples = {**world.samples, "group": ["g"] * 8, "fold": ["0"] * 8}
+    ran = ensembler(*_asking(written(replace(world, samples=samples), SECONDS)))
+    assert ran.code == 2
+    assert "1 groups are too few to hold one out; 3 are needed" in ran.err
+
+
+def test_one_source_cannot_be_left_out(ensembler: Run, written: Written) -> None:
+    world = make_world()
+    alike = replace(world, samples={**world.samples, "source": ["sd"] * len(world)})
+    ran = ensembler(*_asking(written(alike), "--leave-source-out"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "no source can be left out: without sd the others have 0 groups" in ran.err
+
+
+def test_specs_of_different_stores_are_not_compared(
+    ensembler: Run, plain: Path, written: Written
+) -> None:
+    world = make_world()
+    longer = {name: vectors * np.float32(2.0) for name, vectors in world.members.items()}
+    other = written(world.with_members(longer))
+    for store, spec in ((plain, "one.json"), (other, "two.json")):
+        assert ensembler("fit", store, "--study", "quick.toml", "--spec", spec).code == 0
+    ran = ensembler(*_asking(plain, "--spec", "one.json", "--spec", "two.json"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "two.json" in ran.err
+    assert "name the store it came from" in " ".join(ran.err.split())
+
+
+def test_a_store_without_targets_cannot_be_evaluated(
+    ensembler: Run, write_store: Callable[..., Any]
+) -> None:
+    vectors = np.eye(12, 8, dtype=np.float32)
+    ran = ensembler(*_asking(write_store(None, {"m0": vectors}, rows=12).path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "has no targets (a store of test embeddings)" in ran.err
+
+
+def test_a_sample_table_whose_weights_are_all_0_makes_no_store(
+    ensembler: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "samples.csv").write_text("id,weight\na,0\nb,0\n")
+    ran = ensembler("store", "create", tmp_path / "oof", tmp_path / "samples.csv")
+    assert ran.code == 2
+    assert "every weight is 0" in ran.err
