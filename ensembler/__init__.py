@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Prediction,
         dump,
         evaluate,
+        export_blend,
         fit,
         predict,
     )
@@ -47,6 +48,7 @@ _HOMES = {
     "StudyError": "ensembler.errors",
     "dump": "ensembler.api",
     "evaluate": "ensembler.api",
+    "export_blend": "ensembler.api",
     "fit": "ensembler.api",
     "predict": "ensembler.api",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "StudyError",
     "dump",
     "evaluate",
+    "export_blend",
     "fit",
     "predict",
 ]

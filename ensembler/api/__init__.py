@@ -2,6 +2,7 @@
 
 from ensembler.api.dumping import DumpReport, dump
 from ensembler.api.evaluating import EvaluationResult, evaluate
+from ensembler.api.exporting import export_blend
 from ensembler.api.fitting import FitResult, fit
 from ensembler.api.predicting import Prediction, predict
 
@@ -12,6 +13,7 @@ __all__ = [
     "Prediction",
     "dump",
     "evaluate",
+    "export_blend",
     "fit",
     "predict",
 ]

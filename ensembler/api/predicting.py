@@ -13,6 +13,7 @@ from ensembler.spec.model import EnsembleSpec
 from ensembler.store.reader import MANIFEST, Store
 
 if TYPE_CHECKING:
+    from ensembler.search.definition import StudyDefinition
     from ensembler.search.searching import Progress
 
 __all__ = ["Prediction", "predict"]
@@ -38,7 +39,8 @@ def predict(
     """Blend a store of test embeddings, or a folder of images, as a frozen spec says.
 
     Args:
-        spec: a spec or its file.
+        spec: a spec or its file; or the file of a study that leaves nothing open, say of weights by
+            public scores, ending in .toml: it blends a store of embeddings without a fit.
         source: an opened store or its folder, or a folder of images; all but the next three
             arguments are for images alone.
         out: the submission to write; None leaves it to the result's `to_submission`.
@@ -61,6 +63,7 @@ def predict(
         member fared.
 
     Raises:
+        StudyError: the study is broken, or leaves something to be chosen by targets.
         SpecError: the spec was changed, or does not fit the store; in a strict run, the store lacks
             a member.
         StoreError: the store is broken.
@@ -71,7 +74,7 @@ def predict(
     from ensembler.inference.settings import Settings
 
     until = Deadline.after(None if deadline is None else seconds_of(deadline))
-    frozen = spec if isinstance(spec, EnsembleSpec) else load_spec(spec)
+    frozen = spec if isinstance(spec, EnsembleSpec) else _load(spec)
     settings = Settings(
         checkpoints=tuple(checkpoints),
         devices=tuple(devices),
@@ -87,7 +90,16 @@ def predict(
                 f"{source} is a store of embeddings; checkpoints, devices, deadline and the like"
                 " are for a folder of images"
             )
-        return _predict_store(frozen, source, out, sample_submission, strict=strict)
+        store = source if isinstance(source, Store) else Store.open(source)
+        prediction = _predict_store(frozen, store, strict=strict)
+        if out is not None:
+            prediction.to_submission(out, sample_submission)
+        return prediction
+    if not isinstance(frozen, EnsembleSpec):
+        raise InputError(
+            f"{source} is no store, and a study says nothing of how to embed images; add members to"
+            " a store of them, or fit a spec"
+        )
     from ensembler.inference.images import predict_images
 
     return predict_images(
@@ -102,23 +114,28 @@ def predict(
     )
 
 
+def _load(path: str | Path) -> EnsembleSpec | StudyDefinition:
+    if Path(path).suffix != ".toml":
+        return load_spec(path)
+    from ensembler.search.definition import load_study
+
+    return load_study(path)
+
+
 def _predict_store(
-    spec: EnsembleSpec,
-    source: str | Path | Store,
-    out: str | Path | None,
-    sample: str | Path | None,
-    *,
-    strict: bool,
+    blend: EnsembleSpec | StudyDefinition, store: Store, *, strict: bool
 ) -> Prediction:
+    if not isinstance(blend, EnsembleSpec):
+        from ensembler.fitting.replaying import fixed_blend
+        from ensembler.inference.given import predict_given
+
+        return predict_given(fixed_blend(blend, store), store)
     from ensembler.inference.blend import predict_store
 
-    store = source if isinstance(source, Store) else Store.open(source)
-    prediction = predict_store(spec, store)
+    prediction = predict_store(blend, store)
     if strict and prediction.missing_members:
         raise SpecError(
             f"{store.path} lacks {first_few(prediction.missing_members)}; add them, or go without"
             " them by leaving out --strict"
         )
-    if out is not None:
-        prediction.to_submission(out, sample)
     return prediction
