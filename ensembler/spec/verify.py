@@ -55,8 +55,13 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
         return Verified(
             score=None, findings=tuple(f"the store lacks member {name!r}" for name in missing)
         )
-    findings = [fault for m in spec.weighted.members for fault in _faults(m, store.member(m.name))]
     samples = store.samples
+    weight = _weight(spec, samples)
+    findings = [
+        fault
+        for stated in spec.weighted.members
+        for fault in _faults(stated, store.member(stated.name), weight)
+    ]
     try:
         fold = evaluation_folds(samples.fold, samples.group)
     except ValueError as error:
@@ -64,7 +69,6 @@ def verify(spec: EnsembleSpec, store: Store) -> Verified:
     targets, record = store.targets(), store.manifest.targets
     if record is not None and sha256_arrays(targets) != record.sha256:
         findings.append(f"{TARGETS} was changed after it was written; restore it from a copy")
-    weight = _weight(spec, samples)
     sums = fold_sums(targets, weight, fold)
     prior = decode_vector(spec.weighted.prior.vector)
     if prior.shape != sums.shape[1:] or np.abs(prior - prior_of_all(sums)).max() > SAME_VECTOR:
@@ -82,7 +86,7 @@ def _weight(spec: EnsembleSpec, samples: Samples) -> NDArray[np.float64]:
     return samples.weight if mix is None else mix_weights(samples, mix)
 
 
-def _faults(stated: MemberSpec, member: Member) -> Iterator[str]:
+def _faults(stated: MemberSpec, member: Member, weight: NDArray[np.float64]) -> Iterator[str]:
     """How a member on disk differs from what the spec says of it."""
     if member.record.sha256 != stated.sha256:
         yield f"member {member.name!r} holds other embeddings than the weights were fitted on"
@@ -90,17 +94,20 @@ def _faults(stated: MemberSpec, member: Member) -> Iterator[str]:
         yield f"the files of member {member.name!r} were changed after they were written"
     if stated.mean is None:
         return
-    mean, length = _mean_and_length(member)
+    mean, length = _mean_and_length(member, weight)
     said = decode_vector(stated.mean)
     if said.shape != mean.shape or not np.linalg.norm(said - mean) <= SAME_MEAN * length:  # NaN too
         yield f"the mean of member {member.name!r} is not that of its rows in this store"
 
 
-def _mean_and_length(member: Member) -> tuple[NDArray[np.float64], float]:
-    """The mean, (d,), of the rows that the member covers, and the mean of their lengths."""
+def _mean_and_length(
+    member: Member, weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """The mean, (d,), of the rows of any weight that the member covers, and their mean length."""
     total, length, covered = np.zeros(member.record.dim), 0.0, 0
     for start in range(0, len(member.rows), BLOCK):
-        rows = member.embeddings[start : start + BLOCK].astype(np.float64)
+        counts = weight[member.rows[start : start + BLOCK]] > 0.0
+        rows = member.embeddings[start : start + BLOCK][counts].astype(np.float64)
         total += rows.sum(axis=0)
         length += float(np.linalg.norm(rows, axis=1).sum())
         covered += int(rows.any(axis=1).sum())
