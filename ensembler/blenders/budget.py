@@ -67,8 +67,7 @@ def columns_within(
         return columns
     problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
     definition = data.space.definition
-    covered = columns & problem.covered
-    front = pareto_front(problem, covered, seconds, bounds=definition.bounds, seed=definition.seed)
+    front = pareto_front(problem, columns, seconds, bounds=definition.bounds, seed=definition.seed)
     chosen = np.zeros(len(seconds), dtype=bool)
     chosen[list(within(front, budget).members)] = True
     return np.asarray(columns & np.r_[True, chosen])

@@ -42,6 +42,7 @@ from ensembler.files import BROKEN, atomic_folder, is_full, save_array, sha256_a
 from ensembler.store.reader import TARGETS, Member, Store
 
 OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
+RULES = 1  # raised when equal inputs come to have other statistics: rows of no weight had means
 MAY_CANCEL = "may_cancel.npy"  # the answer, worked out once
 
 
@@ -186,6 +187,7 @@ def _key(wanted: _Wanted, members: Sequence[Member], kernel: Kernel) -> str:
     return sha256_json(
         {
             "ensembler": __version__,  # another release may lay them out, or round them, otherwise
+            "rules": RULES,
             "precision": wanted.precision,
             "kernel": kernel,  # the last digits may differ
             "targets": targets.sha256 if targets else None,

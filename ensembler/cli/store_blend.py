@@ -11,15 +11,14 @@ from ensembler.cli.progress import stages
 @click.command()
 @click.argument("store")
 @click.argument("name")
-@click.option(
-    "--of", "oof", required=True, metavar="OOF", help="The store it blends."
-)
+@click.option("--of", "oof", required=True, metavar="OOF", help="The store it blends.")
 @click.option("--blender", default="weighted", show_default=True, metavar="NAME")
 @click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
 @members_option
 @corpus_option
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def blend(
     *,
     store: str,
@@ -31,6 +30,7 @@ def blend(
     corpus: str | None,
     seed: int | None,
     jobs: int,
+    as_json: bool,
 ) -> None:
     """Add a blend of OOF's members to STORE as the member NAME, for a later blend to build on.
 
@@ -52,4 +52,7 @@ def blend(
             jobs=jobs,
             progress=progress,
         )
-    click.echo(f"{name}: {record.rows} rows of {blender}, each by a fit without its fold")
+    if as_json:
+        click.echo(record.model_dump_json())
+    else:
+        click.echo(f"{name}: {record.rows} rows of {blender}, each by a fit without its fold")

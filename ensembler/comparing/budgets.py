@@ -67,5 +67,5 @@ def budgets(data: Data, weights: PlainWeights, seed: int) -> tuple[Budget, ...]:
 
 def _front(data: Data, weighting: Weighting, aside: Aside, seed: int) -> tuple[Subset, ...]:
     problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
-    columns, bounds = data.space.columns & problem.covered, data.space.definition.bounds
+    columns, bounds = data.space.columns, data.space.definition.bounds
     return pareto_front(problem, columns, seconds_per_image(data), bounds=bounds, seed=seed)

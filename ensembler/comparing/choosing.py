@@ -43,8 +43,9 @@ def choose_blender(
 ) -> Choice:
     """Fit a blender, or each of them and take the simplest within one standard error of the best.
 
-    The choice among blenders is made on the very rows that score them. A dozen of them, whose scores
-    move together, flatter the chosen one by little, but the spec's held-out score does not know it.
+    The choice among blenders is made on the very rows that score them. A dozen of them, whose
+    scores move together, flatter the chosen one by little, but the spec's held-out score does not
+    know it.
 
     Args:
         name: a blender, a chain, or "auto".

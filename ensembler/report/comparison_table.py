@@ -30,7 +30,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
 
 
 def _standings(comparison: Comparison) -> Table:
-    table = new_table("blend", "held out", "95 % interval", "behind the best", "optimism", "s")
+    table = new_table("blend", "held out", "95 % interval", "behind the best", "gap", "s")
     best = comparison.blends[comparison.best]
     for name, standing in comparison.blends.items():
         lead = best.held_out.versus.get(name)
@@ -39,8 +39,8 @@ def _standings(comparison: Comparison) -> Table:
             f"{standing.held_out.score:{PLACES}}{'*' if name == comparison.chosen else ' '}",
             interval_text(standing.held_out.interval),
             interval_text(lead.interval) if lead else "",
-            f"{standing.optimism:+{PLACES}}",
-            f"{standing.seconds:.1f}",
+            f"{standing.optimism:z.3f}",
+            f"{standing.seconds:.{0 if standing.seconds >= 10.0 else 1}f}",
         )
     return table
 
@@ -49,8 +49,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"{comparison.rows} rows in {comparison.groups} groups; {_foldings(comparison)}."
     yield "held out: each whole fit repeated without a fold, scored on that fold's rows."
     yield "behind the best: 95 % interval of what the best scores more on the same rows."
-    yield "optimism: in-sample less held out. s: seconds of the fit on all rows, less"
-    yield "those of what a simpler blend had fitted already."
+    yield "gap: in-sample less held out, what a fit flatters itself by. s: seconds of the"
+    yield "fit on all rows, less those of what a simpler blend had fitted already."
     yield f"* {_choice(comparison)}"
     unproven = _unproven(comparison)
     if unproven:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-COLUMNS_WIDTH = (
-    50  # characters for columns of blends, or of members, beside one of names and one of rows
-)
+COLUMNS_WIDTH = 50  # characters for columns of blends or members beside names and numbers
 VALUES = 8  # of a column with many: the worst
 PROMPT = 44  # characters of a prompt that are shown
 WORTH = 0.001  # of score: for less no budget has a line of its own

@@ -10,6 +10,7 @@ Elitist Multiobjective Genetic Algorithm, 2002). Where subsets are few, all are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from ensembler.blending.solver import Bounds, Solution, solve
 from ensembler.search.record import quiet_optuna
 
 FEW = 7  # members up to which all subsets are tried
+SAMPLE = 4096  # rows that subsets are solved on where there are twice as many; the best then on all
 TRIED = 500  # subsets tried at most before the sampler's
 SAMPLED = 100  # those of the sampler
 POPULATION = 30  # of NSGA-II
@@ -67,36 +69,83 @@ def pareto_front(
     Returns:
         Ascending in seconds and in score, never empty.
     """
+    covered = columns & problem.covered  # what no row has tested comes last
+    known = covered if covered[1:].any() else columns
+    ground = _Ground(problem, known, seconds, bounds, seed)
+    sample = replace(ground, problem=_sampled(problem, seed))
+    found = _undominated(_tried(sample))
+    if sample.problem is problem:
+        return found
+    scale = problem.scale
+    return _undominated(ground.subset(s.members, s.solution.weights * scale) for s in found)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What subsets are solved on."""
+
+    problem: Problem
+    columns: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+    bounds: Bounds
+    seed: int
+
+    def subset(self, members: Members, scaled: NDArray[np.float64]) -> Subset:
+        """Some members, solved from similar weights in units of the columns' scale."""
+        solution = self.solve(self.columns & np.r_[True, self._are(members)], scaled)
+        used = tuple(int(m) for m in np.flatnonzero(solution.weights[1:])) or members
+        return Subset(used, float(self.seconds[list(used)].sum()), solution)
+
+    def solve(
+        self, columns: NDArray[np.bool_], scaled: NDArray[np.float64] | None = None
+    ) -> Solution:
+        return solve(self.problem, columns, bounds=self.bounds, seed=self.seed, warm=scaled)
+
+    def _are(self, members: Members) -> NDArray[np.bool_]:
+        return np.isin(np.arange(len(self.seconds)), members)
+
+
+def _sampled(problem: Problem, seed: int) -> Problem:
+    """The problem on a sample of its rows, where they are many and none counts for most."""
+    selection = problem.selection
+    if len(selection.rows) < 2 * SAMPLE:
+        return problem
+    drawn = np.random.default_rng(seed).choice(selection.rows, SAMPLE, replace=False)
+    weight = selection.statistics.weight[drawn]
+    if weight.sum() ** 2 < SAMPLE / 2 * (weight @ weight):  # Kish's effective sample size
+        return problem
+    part = replace(selection, rows=np.sort(drawn))
+    return Problem(selection=part, alphas=problem.alphas) if part.covered.all() else problem
+
+
+def _tried(ground: _Ground) -> Iterable[Subset]:
+    """The subsets that the search comes upon, solved."""
+    columns, seconds = ground.columns, ground.seconds
     allowed = [int(m) for m in np.flatnonzero(columns[1:])]
+    whole = ground.solve(columns).scaled
     tried: dict[Members, Subset] = {}
-    whole = solve(problem, columns, bounds=bounds, seed=seed)
 
     def subset(members: Members) -> Subset:
         if members not in tried:
-            within = columns.copy()
-            within[1:] &= np.isin(np.arange(len(seconds)), members)
-            warm = np.where(within, whole.scaled, 0.0)
-            solution = solve(problem, within, bounds=bounds, seed=seed, warm=warm)
-            used = tuple(int(m) for m in np.flatnonzero(solution.weights[1:])) or members
-            tried[members] = Subset(used, float(seconds[list(used)].sum()), solution)
+            tried[members] = ground.subset(members, whole)
         return tried[members]
 
     if len(allowed) <= FEW:
-        for members in _all_of(allowed):
-            subset(members)
-        return _undominated(tried.values())
-    alone = scores(problem, np.eye(problem.columns))[1:]
-    orders = (-alone, seconds, -np.abs(whole.scaled[1:]))
-    ranked = [[int(m) for m in np.argsort(by, kind="stable") if m in allowed] for by in orders]
+        return [subset(members) for members in _all_of(allowed)]
+    alone = scores(ground.problem, np.eye(len(columns)))[1:]
+    ranked = [
+        [int(m) for m in np.argsort(by, kind="stable") if m in allowed]
+        for by in (-alone, seconds, -np.abs(whole[1:]))
+    ]
     trials: Iterable[Members] = chain(((m,) for m in allowed), *map(_prefixes, ranked))
     with quiet_optuna():
-        search = _Search(subset, allowed, seed)
+        search = _Search(subset, allowed, ground.seed)
         while len(tried) < TRIED and (new := [m for m in dict.fromkeys(trials) if m not in tried]):
             search.enqueue(new[: TRIED - len(tried)])
             best = _undominated(tried.values())
             trials = chain.from_iterable(_neighbours(s.members, allowed) for s in best)
         search.sample()
-    return _undominated(tried.values())
+    return tried.values()
 
 
 def within(front: Sequence[Subset], seconds: float) -> Subset:

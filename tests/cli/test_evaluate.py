@@ -158,6 +158,18 @@ def test_budgets_and_members_are_told_in_json(ensembler: Run, plain: Path) -> No
     )
 
 
+def test_any_number_of_jobs_prints_the_same_numbers(ensembler: Run, plain: Path) -> None:
+    asked = ("--blender", "weighted", "--blender", "gated+ridge", "--leave-source-out", "--json")
+
+    def numbers(jobs: int) -> Any:  # noqa: ANN401 - whatever was printed
+        found = _json(ensembler(*_asking(plain, *asked, "--jobs", jobs)))
+        for blend in (found, *found["blends"].values()):
+            del blend["seconds"]
+        return found
+
+    assert numbers(1) == numbers(2) == numbers(4)
+
+
 def test_only_the_members_named_are_compared(ensembler: Run, plain: Path) -> None:
     asked = ("--blender", "uniform", "--members", "m0,m[12]", "--json")
     found = _json(ensembler(*_asking(plain, *asked)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -20,6 +21,7 @@ from ensembler.blending.weighting import Weighting
 from ensembler.comparing.budgets import budgets
 from ensembler.comparing.estimate import estimate, plain_weights
 from ensembler.errors import InputError
+from ensembler.search import pareto
 from ensembler.search.pareto import Subset, pareto_front, within
 from ensembler.testing.worlds import World, make_world
 
@@ -93,6 +95,34 @@ def test_a_searched_front_comes_near_that_of_all_subsets_and_repeats(make_data: 
         assert best - 2e-3 <= within(front, float(budget)).solution.value <= best + TIE
     again = pareto_front(problem, columns, seconds, bounds="simplex", seed=1)
     assert [s.members for s in again] == [s.members for s in front]
+
+
+def test_a_front_found_on_a_sample_is_solved_on_all_rows(
+    timed: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pareto, "SAMPLE", 36)
+    problem, seconds = _problem(timed), seconds_per_image(timed)
+    front = pareto_front(problem, np.ones(5, dtype=bool), seconds, bounds="simplex", seed=0)
+    _check_front(front, seconds)
+    tried = _brute_force(problem, seconds)
+    for subset in front:
+        columns = np.array([True, *(m in subset.members for m in range(4))])
+        exact = solve(problem, columns, bounds="simplex").value
+        assert subset.solution.value == pytest.approx(exact, abs=TIE)
+        assert subset.solution.value >= _best_within(tried, subset.seconds) - 0.02
+
+
+def test_members_that_no_row_has_are_chosen_only_where_there_are_no_others(timed: Data) -> None:
+    seconds = seconds_per_image(timed)
+    whole = _problem(timed)
+    selection = replace(whole.selection, rows=np.arange(0, 96, 3))  # m2 has none of them
+    problem = Problem(selection=selection, alphas=whole.alphas)
+    columns = np.ones(5, dtype=bool)
+    front = pareto_front(problem, columns, seconds, bounds="simplex", seed=0)
+    assert not any(2 in subset.members for subset in front)
+    alone = np.array([True, False, False, True, False])
+    (only,) = pareto_front(problem, alone, seconds, bounds="simplex", seed=0)
+    assert (only.members, only.seconds) == ((2,), seconds[2])
 
 
 @pytest.mark.parametrize("budget", [0.06, 0.2, 0.31, 0.5, 0.76])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ensembler.blenders.data import Data
 from ensembler.blenders.registry import parse_blender
+from ensembler.blending.build import Kernel, build_statistics
 from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.estimate import hold_out
 from ensembler.comparing.ground import Ground
@@ -78,6 +80,25 @@ def test_means_of_some_rows_are_those_of_the_rows_that_a_member_has(
         here = [r for r in rows if world.members[name][r].any()]
         naive = sum(world.members[name][r].astype(np.float64) for r in here) / len(here)
         assert np.allclose(mean, naive, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["numpy", "numba"])
+def test_rows_of_no_weight_count_towards_no_mean(
+    kernel: Kernel, data: Data, world: World, tmp_path: Path
+) -> None:
+    weight = (data.store.samples.source == "drawn").astype(np.float64)
+    statistics = build_statistics(
+        tmp_path,
+        data.store.members(),
+        data.store.targets(),
+        data.statistics.fold,
+        weight,
+        kernel=kernel,
+    )
+    for name, mean in zip(statistics.names, statistics.means, strict=True):
+        vectors = world.members[name][weight > 0.0]
+        naive = vectors[vectors.any(axis=1)].mean(axis=0, dtype=np.float64)
+        assert np.allclose(mean, naive, rtol=1e-5, atol=1e-6)
 
 
 def _ground(data: Data) -> Ground:
