@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("input", metavar="INPUT")
-@click.option("--spec", default="ensemble.json", show_default=True, help="The frozen spec.")
+@click.option(
+    "--spec",
+    default="ensemble.json",
+    show_default=True,
+    help="The frozen spec; or a study of fixed weights, which needs no fit (.toml).",
+)
 @click.option("--out", default="submission.csv", show_default=True, help="The file to write.")
 @click.option("--sample-submission", metavar="FILE", help="Keep the order of this submission.")
 @click.option("--strict", is_flag=True, help="Refuse to go on without one of the members.")
@@ -90,10 +95,10 @@ def predict(
 
     begun = time.monotonic()
     writable_file(out)
-    frozen = load_spec(spec)
+    frozen = None if spec.endswith(".toml") else load_spec(spec)
     with _resumable() as show:
         prediction = api.predict(
-            frozen,
+            frozen or spec,
             input,
             out=out,
             sample_submission=sample_submission,
@@ -111,7 +116,10 @@ def predict(
     of_images = prediction if isinstance(prediction, ImagePrediction) else None
     if as_json:
         result = _result(prediction, out) | (_result_of_images(of_images) if of_images else {})
-        result |= {"seconds": round(time.monotonic() - begun, 3), "digest": frozen.digest}
+        result |= {
+            "seconds": round(time.monotonic() - begun, 3),
+            "digest": frozen and frozen.digest,
+        }
         click.echo(json.dumps(result))
     else:
         if of_images is not None:
@@ -124,7 +132,7 @@ def predict(
         click.echo(
             f"Images were decoded more often than need be: {of_images.cache_fault}", err=True
         )
-    warnings = list(_warnings(prediction, frozen, input, out))
+    warnings = [] if frozen is None else list(_warnings(prediction, frozen, input, out))
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     if warnings:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--ids",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Ids for files that hold none: once for all FILES in order, or once for each.",
+    help="Ids for files that hold none (text, .npy or a table), for all in order or for each.",
 )
 @click.option(
     "--dtype",
@@ -51,9 +51,9 @@ def add(
 ) -> None:
     """Add member NAME to STORE from FILES, joined to the samples by id.
 
-    FILES are .npy, .npz or .pt (with --ids, or ids inside); .parquet, .csv or .tsv of ids and
-    numbers; captions, a table of ids and one text column; or an old submission.csv. Several files,
-    say one of each fold, make one member.
+    FILES are .npy, .npz or .pt (with --ids, or ids inside; flattened or not); .parquet, .csv or
+    .tsv of ids and numbers; captions, a table of ids and one text column; or an old submission.csv.
+    Several files, say one of each fold, make one member.
     """
     from ensembler.cli.progress import stages
     from ensembler.store.writer import add_member

@@ -44,7 +44,7 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
     members = store.members(blend.members)
 
     def rows(start: int, stop: int) -> Rows:
-        return {member.name: _finite_block(member, ids, start, stop) for member in members}
+        return {member.name: finite_block(member, ids, start, stop) for member in members}
 
     return blend_blocks(spec, blend, ids, rows)
 
@@ -107,9 +107,14 @@ def _check_fit(spec: EnsembleSpec, store: Store, missing: Sequence[str]) -> None
         )
 
 
-def _finite_block(
+def finite_block(
     member: Member, ids: NDArray[np.str_], start: int, stop: int
 ) -> NDArray[np.float32]:
+    """The embeddings of samples start..stop-1, (stop - start, d), zero where there are none.
+
+    Raises:
+        StoreError: one of them is NaN or infinite.
+    """
     block = member.block(start, stop)
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():

@@ -200,7 +200,8 @@ class Store:
         if self.manifest.targets is None or self.manifest.dim is None:
             raise StoreError(
                 f"{self.path} has no targets (a store of test embeddings): give one made with"
-                " `ensembler store create --targets` or from prompts"
+                " `ensembler store create --targets` or from prompts; weights of your own blend it"
+                " without a fit: `ensembler predict --spec study.toml`"
             )
         shape = (self.manifest.samples.rows, self.manifest.dim)
         return load_array(self.path / TARGETS, "float32", shape)

@@ -18,6 +18,7 @@ from ensembler.files import atomic_folder, canonical_json, sha256_arrays
 from ensembler.store.commit import exclusive, replace_manifest, write_array
 from ensembler.store.encoder import Progress
 from ensembler.store.importing.captions import encode_captions
+from ensembler.store.importing.ids import attach_ids
 from ensembler.store.importing.joining import (
     BLOCK_NUMBERS,
     Join,
@@ -25,7 +26,7 @@ from ensembler.store.importing.joining import (
     common_dim,
     join_by_id,
 )
-from ensembler.store.importing.sources import Source, attach_ids, read_source
+from ensembler.store.importing.sources import Source, read_source
 from ensembler.store.model import Dtype, MemberRecord, Origin, Sha256, check_name
 from ensembler.store.reader import MEMBERS, Store
 
@@ -107,7 +108,8 @@ def add_member(
     if not files:
         raise StoreError(f"no files for member {name!r}; give at least one")
     paths = [Path(file) for file in files]
-    sources = attach_ids([read_source(path) for path in paths], [Path(file) for file in ids])
+    sources = [read_source(path) for path in paths]
+    sources = attach_ids(sources, [Path(file) for file in ids], opened.samples)
     texts = [source for source in sources if source.texts is not None]
     if texts and len(texts) < len(sources):
         raise StoreError(

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from ensembler.store.audit.alignment import find_misaligned
+from ensembler.store.audit.closeness import find_too_close
 from ensembler.store.audit.contents import find_altered_member, find_altered_store
 from ensembler.store.audit.finding import Finding, Kind
-from ensembler.store.audit.folds import find_fold_faults
+from ensembler.store.audit.folds import find_fold_faults, find_single_fold
 from ensembler.store.audit.leak import find_leak
-from ensembler.store.audit.survey import Survey, survey_member
+from ensembler.store.audit.survey import survey_member
 from ensembler.store.audit.twins import find_twins
+from ensembler.store.audit.unrelated import find_unrelated, lift_of
 from ensembler.store.audit.vectors import find_constant, find_not_finite, find_zero_norm
 from ensembler.store.reader import Store
 
 __all__ = ["Finding", "Kind", "audit"]
 
+T = TypeVar("T")
+
 
 def audit(store: Store) -> tuple[Finding, ...]:
     """Look for everything suspicious in a store.
 
-    Members are read one at a time (two for twins), in blocks of rows. Rows that are NaN, infinite
-    or zero are reported once and then left out of the other checks. Without targets there is no
-    looking for leaks, misaligned rows or folds.
+    Members are read one at a time (two for twins), in blocks of rows; a few numbers of each row of
+    all of them are held. Rows that are NaN, infinite or zero are reported once and then left out of
+    the other checks. Without targets there is no looking for leaks, misaligned rows or folds.
 
     Args:
         store: an opened store.
@@ -33,23 +40,30 @@ def audit(store: Store) -> tuple[Finding, ...]:
         StoreError: a file is missing, truncated or broken.
     """
     findings = list(find_altered_store(store))
-    targets = None
+    samples, targets = store.samples, None
     if store.manifest.targets is not None:
         targets = store.targets()
-        findings += find_fold_faults(store.samples)
-    earlier: list[Survey] = []
-    for name in store.names:
-        seen = survey_member(store.member(name), targets)
+        findings += find_fold_faults(samples)
+    surveys = [survey_member(store.member(name), targets) for name in store.names]
+    lifts = [None if targets is None else lift_of(seen, targets, samples) for seen in surveys]
+    for place, seen in enumerate(surveys):
         found = [
             find_altered_member(seen.member),
-            find_not_finite(seen, store.samples),
-            find_zero_norm(seen, store.samples),
+            find_not_finite(seen, samples),
+            find_zero_norm(seen, samples),
             find_constant(seen),
-            *find_twins(seen, earlier),
+            *find_twins(seen, surveys[:place]),
         ]
         if targets is not None:
-            found.append(find_leak(seen, store.samples))
-            found.append(find_misaligned(seen, targets, store.samples))
+            found += [
+                find_leak(seen, samples) or find_too_close(seen, _without(surveys, place), samples),
+                find_misaligned(seen, targets, samples)
+                or find_unrelated(seen, lifts[place], _without(lifts, place)),
+                find_single_fold(seen.member, samples),
+            ]
         findings += [finding for finding in found if finding is not None]
-        earlier.append(seen)
     return tuple(findings)
+
+
+def _without(items: Sequence[T], place: int) -> list[T]:
+    return [*items[:place], *items[place + 1 :]]

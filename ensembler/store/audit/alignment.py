@@ -1,4 +1,4 @@
-"""Rows that belong to other samples: shifted by a constant offset, or in the order of sorted ids.
+"""Rows that belong to other samples: shifted by a constant offset, or sorted in some way.
 
 The cross-correlation of a member with the targets, by FFT over the rows, gives the sum of cosines
 at every shift at once. The best of all shifts and sorted orders is then held against the stored
@@ -8,14 +8,21 @@ order, group by group (`_is_sure`), so that a weak but honest member is not accu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.store.audit.finding import Finding, Kind
-from ensembler.store.audit.survey import Survey, blocks, finite_targets, usable_unit_rows
+from ensembler.store.audit.survey import (
+    Survey,
+    blocks,
+    finite_targets,
+    mean_target,
+    usable_unit_rows,
+)
 from ensembler.store.reader import Samples
 
 CHANCE: Final = 0.01  # bounds the probability that a member without any signal is accused
@@ -24,6 +31,15 @@ UNANIMOUS: Final = 0.8  # few groups convince only when they gain alike: mean ov
 OUTLIER: Final = 6.0  # and when the order stands so many deviations out of all shifts
 MATERIAL: Final = 0.05  # of the lift over random pairing that an order must win to matter
 CELLS: Final = 1 << 21  # numbers transformed at once: 16 MiB in float64, whatever the store's size
+# What programs list files by. A hyphen sorts before the dot of an ending, hence file names.
+SORTED: Final[dict[str, Callable[[str], Any]]] = {
+    "sorted ids": str,
+    "sorted file names": "{}.png".format,
+    "ids sorted by their numbers": lambda id_: [
+        (part.isdecimal() and int(part), part) for part in re.split(r"(\d+)", id_)
+    ],
+    "ids sorted in lower case": str.casefold,
+}
 TIE: Final = 1e-6  # mean cosines closer than that are equal; the smaller shift is named
 
 
@@ -81,7 +97,7 @@ def find_misaligned(seen: Survey, targets: NDArray[np.float32], samples: Samples
     fits = [_fit(seen, order, targets, samples) for order in orders]
     best = max(range(len(orders)), key=lambda place: fits[place].total)
     order, fit = orders[best], fits[best]
-    random = float(seen.mean @ _mean_target(targets, rows[seen.usable]))
+    random = float(seen.mean @ mean_target(targets, rows[seen.usable]))
     own = float(seen.cosine.sum() / usable)
     if fit.cosine - own <= MATERIAL * (fit.cosine - random) or not _is_sure(fit, sums):
         return None
@@ -124,15 +140,20 @@ def _is_sure(fit: Fit, sums: NDArray[np.float64]) -> bool:
 
 def _sorted_orders(rows: NDArray[np.int64], ids: NDArray[np.str_]) -> Iterator[Order]:
     """Files in the order of sorted ids read as if in stored order, and the reverse."""
-    by_id = np.argsort(ids[rows], kind="stable")
-    yield Order("rows are in the order of sorted ids, not of the samples", rows[by_id])
-    yield Order("rows in the order of the samples were given sorted ids", rows[np.argsort(by_id)])
-    if len(rows) < len(ids):
-        of_all = np.argsort(ids, kind="stable")
-        yield Order("rows are in the order of all samples' sorted ids", of_all[rows])
-        yield Order(
-            "rows in the order of all samples were given sorted ids", np.argsort(of_all)[rows]
-        )
+    tried = set()
+    for what, key in SORTED.items():
+        keys = [key(str(id_)) for id_ in ids]
+        of_all = np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+        if of_all.tobytes() in tried:
+            continue
+        tried.add(of_all.tobytes())
+        place = np.argsort(of_all)
+        by_id = np.argsort(place[rows])
+        yield Order(f"rows are in the order of {what}, not of the samples", rows[by_id])
+        yield Order(f"rows in the order of the samples were given {what}", rows[np.argsort(by_id)])
+        if len(rows) < len(ids):
+            yield Order(f"rows are in the order of all samples' {what}", of_all[rows])
+            yield Order(f"rows in the order of all samples were given {what}", place[rows])
 
 
 def _correlate(
@@ -187,13 +208,6 @@ def _row_scales(seen: Survey) -> NDArray[np.float64]:
         lengths = np.linalg.norm(seen.member.embeddings[block][usable].astype(np.float64), axis=1)
         scales[block][usable] = 1.0 / lengths
     return scales
-
-
-def _mean_target(targets: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    total = np.zeros(targets.shape[1])
-    for block in blocks(len(rows)):
-        total += finite_targets(targets, rows[block]).sum(axis=0)
-    return total / len(rows)
 
 
 def _fit(seen: Survey, order: Order, targets: NDArray[np.float32], samples: Samples) -> Fit:

@@ -10,7 +10,7 @@ import numpy as np
 from ensembler.errors import first_few
 from ensembler.folds import split_groups
 from ensembler.store.audit.finding import Finding, Kind
-from ensembler.store.reader import Samples
+from ensembler.store.reader import Member, Samples
 
 UNEQUAL: Final = 5  # a fold this many times as large as another; dealt folds stay below it
 _DEAL = "create the store from samples without a fold column, and whole groups are dealt evenly"
@@ -74,6 +74,22 @@ def find_fold_faults(samples: Samples) -> Iterator[Finding]:
             f"fold {numbers[large]} holds {sizes[large]} rows, fold {numbers[small]} only"
             f" {sizes[small]}: scores hang on the large one; {_DEAL}",
         )
+
+
+def find_single_fold(member: Member, samples: Samples) -> Finding | None:
+    """A member of one fold alone, as the dump of one of several models of a cross-validation is."""
+    fold = samples.fold[member.rows]
+    folds = np.unique(samples.fold[samples.fold >= 0])
+    if len(folds) < 2 or fold[0] < 0 or (fold != fold[0]).any():
+        return None
+    return Finding(
+        kind=Kind.FOLDS,
+        member=member.name,
+        rows=len(fold),
+        message=f"all its {len(fold)} rows are in fold {fold[0]}, so that nothing outside tells its"
+        f" weight; take it out and add {member.name!r} again with the files of all {len(folds)}"
+        " folds",
+    )
 
 
 def _fault(rows: int, message: str) -> Finding:

@@ -8,13 +8,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.errors import first_few
 from ensembler.store.audit.finding import SAME, Finding, Kind
 from ensembler.store.audit.survey import Survey
 from ensembler.store.reader import Member, Samples
 
-# Ten captioners that never saw the prompts repeat one word for word in at most 0.1 % of their rows,
-# and none comes above .96 in cosine.
+# Ten captioners that never saw the prompts repeat one word for word in 2 of 9,154 rows, none of
+# them in more than 0.11 % of its own, and none comes above .96 in cosine.
 LEAK_SHARE: Final = 0.02  # of a member's usable rows; a fit warns by the same measure
+QUOTED_SHARE: Final = 0.005  # of them, that quote their prompt: five times what honest ones do
+QUOTED_ROWS: Final = 3  # and no fewer, however small the store
 TELLING_WORDS: Final = 3  # a prompt of fewer words ("psychedelic duck") is what anyone would write
 
 _WORD = re.compile(r"\w+")
@@ -28,21 +31,25 @@ def find_leak(seen: Survey, samples: Samples) -> Finding | None:
         samples: the store's rows.
 
     Returns:
-        The finding, or None when less than `LEAK_SHARE` of the usable rows are of that kind.
+        The finding, or None when less than `LEAK_SHARE` of the usable rows are of either kind and
+        less than `QUOTED_SHARE` of the second.
     """
     equal = np.zeros(len(seen.usable), dtype=np.bool_)
     if seen.cosine is not None:
         equal = seen.cosine > SAME
     quoted = seen.usable & _quotes_prompt(seen.member, samples)
-    rows, usable = int((equal | quoted).sum()), int(seen.usable.sum())
-    if rows == 0 or rows < LEAK_SHARE * usable:
+    known, usable = equal | quoted, int(seen.usable.sum())
+    rows, quotes = int(known.sum()), int(quoted.sum())
+    surely = quotes >= max(QUOTED_ROWS, QUOTED_SHARE * usable)
+    if rows == 0 or (rows < LEAK_SHARE * usable and not surely):
         return None
+    ids = first_few(samples.id[seen.member.rows[known]], 3)
     return Finding(
         kind=Kind.LEAK,
         member=seen.member.name,
         rows=rows,
         message=f"{rows} of {usable} rows know the answer ({int(equal.sum())} have a cosine above"
-        f" {SAME} with their target, {int(quoted.sum())} have a caption that contains the prompt);"
+        f" {SAME} with their target, {quotes} have a caption that contains the prompt; ids {ids});"
         " predict them without the prompts and add the member again, or remove it",
     )
 

@@ -80,6 +80,22 @@ def finite_targets(targets: NDArray[np.float32], samples: NDArray[np.int64]) -> 
     return np.nan_to_num(targets[samples].astype(np.float64), posinf=0.0, neginf=0.0)
 
 
+def mean_target(targets: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of some samples' targets; with it a mean row has the cosine of random pairing.
+
+    Args:
+        targets: (samples, d) float32 of unit length.
+        samples: (n,) int64, which; at least one.
+
+    Returns:
+        (d,) float64.
+    """
+    total = np.zeros(targets.shape[1])
+    for block in blocks(len(samples)):
+        total += finite_targets(targets, samples[block]).sum(axis=0)
+    return total / len(samples)
+
+
 def usable_unit_rows(
     vectors: NDArray[np.floating], usable: NDArray[np.bool_]
 ) -> NDArray[np.float64]:

@@ -22,14 +22,15 @@ class ArrayFile(NamedTuple):
     """What an array file holds."""
 
     ids: list[str] | None  # None: the file has none
-    vectors: NDArray[np.floating]  # (n, d); of an .npy file a memory map
+    vectors: NDArray[np.floating]  # (n, d), or flat (n·d,); of an .npy file a memory map
 
 
 def read_npy(path: Path) -> ArrayFile:
     """Memory-map the array of an .npy file.
 
     Raises:
-        StoreError: broken, truncated, of Python objects, or not (n, d) floating-point numbers.
+        StoreError: broken, truncated, of Python objects, or not (n, d) or flat floating-point
+            numbers.
     """
     try:
         with np.errstate(over="ignore"):  # of a size that no file has: refused a moment later
@@ -37,6 +38,20 @@ def read_npy(path: Path) -> ArrayFile:
     except BROKEN as error:
         raise _unreadable(path, error) from error
     return ArrayFile(None, _vectors(path, array))
+
+
+def read_id_array(path: Path) -> list[str]:
+    """Read the ids in an .npy file of text or whole numbers.
+
+    Raises:
+        StoreError: broken, of Python objects, or not one list of ids.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except BROKEN as error:
+        remedy = "save ids with np.save(file, np.array(ids, dtype=str))"
+        raise _unreadable(path, error, remedy) from error
+    return _text_ids(path, array)
 
 
 def read_npz(path: Path) -> ArrayFile:
@@ -128,18 +143,21 @@ def _vectors(path: Path, array: object) -> NDArray[np.floating]:
         raise StoreError(
             f"{path}: embeddings are of type {found}; save them as float16, float32 or float64"
         )
-    if array.ndim != 2 or array.shape[1] == 0:
+    if array.ndim not in (1, 2) or array.size == 0:
         raise StoreError(
-            f"{path}: embeddings have shape {array.shape}; save one row of numbers per id, (n, d)"
+            f"{path}: embeddings have shape {array.shape}; save one row of numbers per id, (n, d),"
+            " as array.reshape(len(array), -1) makes them"
         )
     return array
 
 
-def _unreadable(path: Path, error: Exception) -> StoreError:
+def _unreadable(
+    path: Path, error: Exception, remedy: str = "save plain numbers again"
+) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return StoreError(f"there is no file {path}")
     fault = str(error) or type(error).__name__
     return StoreError(
         f"{path} cannot be read ({fault}): it is truncated, not {path.suffix}, or holds Python"
-        " objects; save plain numbers again"
+        f" objects; {remedy}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +47,8 @@ class Source:
     Attributes:
         path: the file.
         ids: (n,) Arrow text; None where the file has none.
-        vectors: (n, d) of any float type, of an .npy file a memory map.
+        vectors: (n, d) of any float type, of an .npy file a memory map; (n·d,) where the file is
+            flat and no ids have told its rows yet.
         texts: (n,) Arrow text to be encoded.
         columns: of a table with one column for each component, their names.
     """
@@ -149,82 +150,3 @@ def _text_cell(path: Path, name: str) -> str | None:
         except ValueError:
             return f"in row {row} {text[:40]!r}"
     return None
-
-
-def attach_ids(sources: Sequence[Source], id_files: Sequence[Path]) -> list[Source]:
-    """Give ids to the sources that have none.
-
-    Args:
-        sources: in the order they were given.
-        id_files: none; one for all the sources joined in order; or one for each.
-
-    Returns:
-        The sources, each with as many ids as rows.
-
-    Raises:
-        StoreError: ids are missing, superfluous, or not as many as the rows.
-    """
-    bare = [source for source in sources if source.ids is None]
-    if not id_files and bare:
-        raise StoreError(
-            f"{bare[0].path} holds no ids; name them with --ids FILE (one id a line, or a table"
-            " with an id column)"
-        )
-    if id_files and len(bare) < len(sources):
-        known = next(source.path for source in sources if source.ids is not None)
-        raise StoreError(f"{known} holds its own ids; leave --ids out, or drop them from the file")
-    if id_files and len(id_files) not in (1, len(sources)):
-        raise StoreError(
-            f"{len(id_files)} files of ids for {len(sources)} files: give one --ids for all of them"
-            " joined in order, or one for each"
-        )
-    if id_files and len(id_files) < len(sources):
-        return _share_ids(sources, id_files[0])
-    pairs = zip(sources, id_files, strict=True) if id_files else ()
-    given = [_with_ids(source, read_id_file(path), path) for source, path in pairs]
-    return given or [_with_ids(source, source.ids, source.path) for source in sources]
-
-
-def read_id_file(path: Path) -> pa.StringArray:
-    """Read ids: a table's id column, or a text file with one id a line.
-
-    Raises:
-        StoreError: the file is missing or no text, or a line is blank.
-    """
-    import pyarrow as pa
-
-    if is_table(path):
-        return read_ids(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no file {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}); give a text file with one id a line, or a table"
-        ) from error
-    if "" in lines:
-        raise StoreError(f"{path}: line {lines.index('') + 1} is blank; write one id a line")
-    return pa.array(lines, pa.string())
-
-
-def _share_ids(sources: Sequence[Source], path: Path) -> list[Source]:
-    """Deal one file's ids to the sources in order."""
-    ids = read_id_file(path)
-    rows = sum(len(source) for source in sources)
-    if len(ids) != rows:
-        raise StoreError(f"{path} has {len(ids)} ids, the {len(sources)} files {rows} rows")
-    starts = np.cumsum([0, *(len(source) for source in sources)]).tolist()
-    return [
-        replace(source, ids=ids.slice(start, len(source)))
-        for source, start in zip(sources, starts, strict=False)
-    ]
-
-
-def _with_ids(source: Source, ids: pa.StringArray, named: Path) -> Source:
-    if len(ids) != len(source):
-        raise StoreError(
-            f"{named} has {len(ids)} ids, {source.path} {len(source)} rows; give one id a row"
-            " (a header line in a text file counts as an id)"
-        )
-    return replace(source, ids=ids)

@@ -9,10 +9,19 @@ from typing import Final
 _ENDING: Final = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
 _NUMBERS: Final = "write the ids as text, not as numbers"
 
+
+def _stem(id_: str) -> str:
+    """The name of the file that a path leads to, without its ending."""
+    return _ENDING.sub("", re.split(r"[/\\]", id_)[-1])
+
+
 # Each cause: what it takes to undo it, what it is, and the remedy.
 _CAUSES: Final[tuple[tuple[Callable[[str], str], str, str], ...]] = (
     (lambda id_: id_.removesuffix(".0"), "a trailing .0", _NUMBERS),
     (lambda id_: _ENDING.sub("", id_), "a file extension", "leave it out of both files"),
+    (_stem, "the folders of a path", "write file names alone"),
+    (str.strip, "blanks around them", "take them off"),
+    (str.casefold, "upper and lower case", "spell them alike in both files"),
     (lambda id_: id_.lstrip("0"), "leading zeros", _NUMBERS),
 )
 

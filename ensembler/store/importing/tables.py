@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 ID_COLUMNS: Final = ("id", "imgId")
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+# What others call the column of ids; only ever offered, never taken for it.
+ID_LIKE: Final = re.compile(
+    r"(?:(?:img|image|file|sample|row)[ _-]?)?(?:ids?|names?|keys?)|img|image|file|uu?id",
+    re.IGNORECASE,
+)
 FOREIGN_SEPARATORS: Final = {";": ";", "\t": "tabs", ",": "commas", "|": "|"}  # and their names
 CSV_BLOCK: Final = 1 << 24  # bytes parsed at once; a single line must fit: 1e6 numbers do
 
@@ -63,9 +69,11 @@ def id_column(path: Path, names: Sequence[str]) -> str:
                 f"{path} has one column, {names[0]!r}: is it separated by {name}? Separate it by"
                 f" {'tabs' if path.suffix.lower() == '.tsv' else 'commas'}"
             )
+    likely = next((name for name in names if ID_LIKE.fullmatch(name.strip())), None)
     raise StoreError(
         f"{path} has no id column: its columns are {first_few(names)};"
-        f" name one {' or '.join(ID_COLUMNS)} (is the header line missing?)"
+        f" name one {' or '.join(ID_COLUMNS)}"
+        f" ({f'{likely!r} perhaps' if likely else 'is the header line missing'}?)"
     )
 
 
@@ -98,6 +106,38 @@ def read_columns(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
         raise _unreadable(path, error) from error
 
 
+def stream_columns(
+    path: Path, types: Mapping[str, pa.DataType], *, header: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Read some columns of a table of any length, a batch at a time.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        types: as for `read_columns`.
+        header: names for all columns of text that has no header line; none where it has.
+
+    Yields:
+        Batches of just these columns, in the order of `types`, of whatever size the file suggests.
+
+    Raises:
+        StoreError: as `read_columns`; batches before the fault were yielded.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=list(types)):
+                    columns = {name: _cast(batch[name], kind) for name, kind in types.items()}
+                    yield pa.RecordBatch.from_pydict(columns)
+        else:
+            with _open_csv(path, types, header) as batches:
+                yield from batches
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
 def read_ids(path: Path) -> pa.Array:
     """The ids of a table's rows, in the file's order, as text.
 
@@ -110,13 +150,13 @@ def read_ids(path: Path) -> pa.Array:
     return read_columns(path, {name: pa.string()})[name].combine_chunks()
 
 
-def _open_csv(path: Path, types: Mapping[str, pa.DataType]) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def _open_csv(path: Path, types: Mapping[str, pa.DataType], header: Sequence[str] = ()) -> Any:  # noqa: ANN401 - pyarrow is untyped
     import pyarrow.csv
 
     tabs = path.suffix.lower() == ".tsv"
     return pyarrow.csv.open_csv(
         path,
-        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
+        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=header or None),
         parse_options=pyarrow.csv.ParseOptions(
             delimiter="\t" if tabs else ",",
             quote_char=False if tabs else '"',

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.metrics import unit_rows
-from ensembler.store.importing.joining import Join, checked_blocks, join_by_id
-from ensembler.store.importing.sources import Source, attach_ids, read_source
+from ensembler.store.importing.ids import attach_ids, in_rows
+from ensembler.store.importing.joining import Join, checked_blocks, common_dim, join_by_id
+from ensembler.store.importing.sources import Source, read_source
 from ensembler.store.importing.spelling import common_cause
 
 
@@ -73,7 +74,9 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
             f"{path} holds texts; targets are vectors: put the texts into the samples as the column"
             " prompt, and they are encoded"
         )
-    if source.ids is None:
+    given = source.ids
+    if given is None:
+        (source,) = in_rows([source], len(ids), f"a table of {len(ids)} samples")
         if len(source) != len(ids):
             raise StoreError(
                 f"{path} has {len(source)} rows for {len(ids)} samples; without ids there must be"
@@ -82,10 +85,10 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
         order = np.arange(len(ids))
         join = Join(positions=order, rows=order, unknown=0)
     else:
-        attach_ids([source], ())
+        (source,) = attach_ids([source], ())
         join = join_by_id([source], ids, drop_unknown=True)
         if join.unknown:
-            extra = set(source.ids.to_pylist()).difference(ids.tolist())
+            extra = set(given.to_pylist()).difference(ids.tolist())
             cause = common_cause(extra, ids.tolist())
             raise StoreError(
                 f"{path} has targets of {join.unknown} ids that no sample has:"
@@ -97,4 +100,4 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
                 f"{path} lacks the targets of {len(missing)} samples: {first_few(missing)};"
                 " add them, or leave the samples out"
             )
-    return Targets(source=source, join=join, ids=ids, dim=source.vectors.shape[1])
+    return Targets(source=source, join=join, ids=ids, dim=common_dim([source], None, str(path)))
