@@ -9,8 +9,18 @@ from collections.abc import Callable
 import click
 from threadpoolctl import threadpool_limits
 
-from benchmarks import fit, held_out, images, scale, startup, statistics, submission
-from benchmarks.environment import machine, versions
+from benchmarks import (
+    blenders,
+    curation,
+    fit,
+    held_out,
+    images,
+    scale,
+    startup,
+    statistics,
+    submission,
+)
+from benchmarks.environment import NotInstalledError, machine, versions
 from benchmarks.table import Result
 from ensembler.report.tables import WIDTH
 
@@ -22,6 +32,8 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
     "startup": startup.run,
     "held-out": held_out.run,
     "images": images.run,
+    "curation": curation.run,
+    "blenders": blenders.run,
 }
 
 
@@ -32,23 +44,32 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
 def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
     """Run benchmarks, all of them by default.
 
-    They are fit, statistics, scale, csv, startup, held-out and images.
+    They are fit, statistics, scale, csv, startup, held-out, images, blenders and
+    curation.
 
     Each checks its answers and stops with an error where one is wrong. Products of matrices take
-    one thread, whoever asks for them. A ratio is over the seconds of the table's first line.
+    one thread, whoever asks for them. A ratio is over the seconds of the table's first line. One
+    whose packages are not installed says so and is passed over.
     """
     results: list[Result] = []
+    absent: dict[str, str] = {}
     with threadpool_limits(1):
         for name in names or BENCHMARKS:
             click.echo(f"{name} …", err=True)
-            found = BENCHMARKS[name](size)
+            try:
+                found = BENCHMARKS[name](size)
+            except NotInstalledError as error:
+                absent[name] = str(error)
+                click.echo(f"{name}: not run, {error}", err=True)
+                continue
             results += found
             if not as_json:
                 for result in found:
                     click.echo(f"{result}\n")
     about = {"machine": machine(), "versions": versions()}
     if as_json:
-        document = {**about, "size": size, "results": [result.as_json() for result in results]}
+        measured = [result.as_json() for result in results]
+        document = {**about, "size": size, "results": measured, "absent": absent}
         click.echo(json.dumps(document, indent=2, sort_keys=True))
     else:
         click.echo("{cpu}, {cores} cores".format(**machine()))

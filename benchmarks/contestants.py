@@ -57,19 +57,23 @@ class Contestant(NamedTuple):
 
 def _mean_cosine(members: Array32, targets: Array32, weights: NDArray[np.floating]) -> float:
     blend = (weights.astype(np.float32) @ members.reshape(len(members), -1)).reshape(targets.shape)
-    return _mean_cosine_of(blend, targets)
+    return mean_cosine_of(blend, targets)
 
 
-def _mean_cosine_of(blend: Array32, targets: Array32) -> float:
+def mean_cosine_of(blend: Array32, targets: Array32) -> float:
+    """The score of (N, d) rows as people compute it, in float32; targets are of unit length."""
     length = np.maximum(np.linalg.norm(blend, axis=1), np.float32(1e-12))
     return float((np.einsum("id,id->i", blend, targets) / length).mean())
 
 
-def _unit(members: Array32) -> Array32:
-    return np.asarray(members / np.linalg.norm(members, axis=2, keepdims=True))
+def unit(vectors: Array32) -> Array32:
+    """Rows at unit length along the last axis; a zero row, of a member that lacks it, stays."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0.0, np.float32(1.0), lengths))
 
 
-def _of_unit_members(weights: NDArray[np.floating]) -> Found:
+def of_unit_members(weights: NDArray[np.floating]) -> Found:
+    """Weights that were found on members at unit length."""
     return Found(weights, np.ones(len(weights), dtype=bool))
 
 
@@ -87,14 +91,14 @@ def _best_params(
 def _optuna_weights(
     members: Array32, targets: Array32, trials: int, sampler: optuna.samplers.BaseSampler
 ) -> Found:
-    unit = _unit(members)
+    rows = unit(members)
 
     def objective(trial: optuna.Trial) -> float:
         weights = [trial.suggest_float(f"w{m}", 0.0, 1.0) for m in range(len(members))]
-        return _mean_cosine(unit, targets, np.array(weights))
+        return _mean_cosine(rows, targets, np.array(weights))
 
     best = _best_params(objective, trials, sampler)
-    return _of_unit_members(np.array([best[f"w{m}"] for m in range(len(members))]))
+    return of_unit_members(np.array([best[f"w{m}"] for m in range(len(members))]))
 
 
 def _tpe(members: Array32, targets: Array32, trials: int) -> Found:
@@ -118,10 +122,10 @@ def _tpe_with_norms(members: Array32, targets: Array32, trials: int) -> Found:
         for m, vectors in enumerate(members):
             weight = np.float32(trial.suggest_float(f"w{m}", 0.0, 1.0))
             if trial.suggest_categorical(f"unit{m}", [False, True]):
-                blend += weight * (vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+                blend += weight * unit(vectors)
             else:
                 blend += weight * vectors
-        return _mean_cosine_of(blend, targets)
+        return mean_cosine_of(blend, targets)
 
     best = _best_params(objective, trials, optuna.samplers.TPESampler(seed=0))
     return Found(
@@ -136,49 +140,49 @@ def _scipy(method: str, budget: str) -> Callable[[Array32, Array32, int], Found]
     def fit(members: Array32, targets: Array32, evaluations: int) -> Found:
         from scipy.optimize import minimize
 
-        unit = _unit(members)
+        rows = unit(members)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # SLSQP leaves its bounds by rounding
             solution = minimize(
-                lambda weights: -_mean_cosine(unit, targets, weights),
+                lambda weights: -_mean_cosine(rows, targets, weights),
                 np.full(len(members), 1.0 / len(members)),
                 method=method,
                 bounds=[(0.0, 1.0)] * len(members),
                 options={budget: evaluations},
             )
-        return _of_unit_members(np.maximum(solution.x, 0.0))
+        return of_unit_members(np.maximum(solution.x, 0.0))
 
     return fit
 
 
 def _greedy(members: Array32, targets: Array32, _: int) -> Found:
     """Caruana et al. (ICML 2004): add the member that lifts the running sum most."""
-    unit = _unit(members)
+    rows = unit(members)
     total, taken = np.zeros_like(targets), np.zeros(len(members))
     best, best_value = taken, -np.inf
     for _ in range(ROUNDS):
-        values = [_mean_cosine_of(total + vectors, targets) for vectors in unit]
+        values = [mean_cosine_of(total + vectors, targets) for vectors in rows]
         choice = int(np.argmax(values))
-        total += unit[choice]
+        total += rows[choice]
         taken[choice] += 1.0
         if values[choice] > best_value:
             best, best_value = taken.copy(), values[choice]
-    return _of_unit_members(best)
+    return of_unit_members(best)
 
 
 def _amltk(members: Array32, targets: Array32, _: int) -> Found:
     from amltk.ensembling.weighted_ensemble_caruana import weighted_ensemble_caruana
 
-    unit = _unit(members)
+    rows = unit(members)
     shares, _, _ = weighted_ensemble_caruana(
-        model_predictions=dict(enumerate(unit)),
+        model_predictions=dict(enumerate(rows)),
         targets=targets,
         size=ROUNDS,
-        metric=lambda truth, blend: _mean_cosine_of(blend, truth),
+        metric=lambda truth, blend: mean_cosine_of(blend, truth),
         select=max,
         seed=0,
     )
-    return _of_unit_members(np.array([shares.get(m, 0.0) for m in range(len(members))]))
+    return of_unit_members(np.array([shares.get(m, 0.0) for m in range(len(members))]))
 
 
 def _autogluon(members: Array32, targets: Array32, _: int) -> Found:
@@ -186,13 +190,13 @@ def _autogluon(members: Array32, targets: Array32, _: int) -> Found:
     from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
 
     def score(truth: Array32, blend: Array32) -> float:
-        return _mean_cosine_of(blend, truth)
+        return mean_cosine_of(blend, truth)
 
     # Several numbers a row pass its checks only as probabilities.
     metric = make_scorer("mean_cosine", score, needs_proba=True)
     selection = EnsembleSelection(ensemble_size=ROUNDS, problem_type="regression", metric=metric)
-    selection.fit(list(_unit(members)), targets)
-    return _of_unit_members(np.asarray(selection.weights_))
+    selection.fit(list(unit(members)), targets)
+    return of_unit_members(np.asarray(selection.weights_))
 
 
 CONTESTANTS = (

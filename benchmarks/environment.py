@@ -9,8 +9,12 @@ from pathlib import Path
 
 PACKAGES = (
     *("numpy", "scipy", "optuna", "pyarrow", "numba"),
-    *("pandas", "cmaes", "amltk", "autogluon.core"),
+    *("pandas", "scikit-learn", "cmaes", "amltk", "autogluon.core", "hillclimbers"),
 )
+
+
+class NotInstalledError(Exception):
+    """A whole benchmark's packages are not installed; says which, and what installs them."""
 
 
 def machine() -> dict[str, object]:

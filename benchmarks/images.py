@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers import check
+from benchmarks.environment import NotInstalledError
 from benchmarks.table import Line, Result
 from benchmarks.timing import medians
 from ensembler.images.preprocess import Preprocess
 from ensembler.inference.messages import Embed, Load, Setup
-from ensembler.inference.work import Entry, open_work
 from ensembler.inference.worker import Worker
 from ensembler.predicting.batches import Precision
+from ensembler.predicting.registry import find_adapter, missing_packages, pip_line
+from ensembler.work.entry import Entry
+from ensembler.work.store import open_work
 
 COUNTS = {"toy": 8, "small": 128, "full": 1024}  # images of 512 × 512
 RUNS = {"toy": 1, "small": 3, "full": 5}
@@ -47,7 +50,14 @@ class _Scene(NamedTuple):
 
 
 def run(size: str) -> list[Result]:
-    """One table for the CPU, and one for a CUDA device where there is one."""
+    """One table for the CPU, and one for a CUDA device where there is one.
+
+    Raises:
+        NotInstalledError: torch and the model libraries are not there.
+    """
+    tower = find_adapter("tower")
+    if missing := missing_packages(tower):
+        raise NotInstalledError(f"needs {', '.join(missing)}: {pip_line(tower)}")
     import torch
 
     devices: list[tuple[str, Precision]] = [("cpu", "float32")]
@@ -157,7 +167,6 @@ def _worker_loop(scene: _Scene, module: Any, entry: Entry) -> Callable[[], None]
             device=scene.device,
             precision=scene.precision,
             threads=scene.loaders,
-            cache=None,
         ),
         lambda message: said.append(message.kind),
     )

@@ -15,12 +15,14 @@ class Line:
         name: what ran.
         seconds: how long it took; None where it did not run.
         fact: what else is worth knowing, in the table's `fact` unit; None where there is none.
+        interval: of what the table's `interval` names; None where there is none.
         absent: why it did not run.
     """
 
     name: str
     seconds: float | None = None
     fact: float | None = None
+    interval: tuple[float, float] | None = None
     absent: str = ""
 
 
@@ -32,12 +34,14 @@ class Result:
         title: what was compared.
         lines: the contestants; ratios are over the first one's seconds.
         fact: heading of the lines' facts, "" where they have none.
-        decimals: of the facts.
+        interval: heading of the lines' intervals, "" where they have none.
+        decimals: of the facts and the intervals.
     """
 
     title: str
     lines: tuple[Line, ...]
     fact: str = ""
+    interval: str = ""
     decimals: int = 0
 
     def ratio(self, line: Line) -> float | None:
@@ -48,10 +52,12 @@ class Result:
     def as_json(self) -> dict[str, object]:
         """The result as plain data, numbers unrounded."""
         lines = [{**asdict(line), "ratio": self.ratio(line)} for line in self.lines]
-        return {"title": self.title, "fact": self.fact, "lines": lines}
+        headings = {"title": self.title, "fact": self.fact, "interval": self.interval}
+        return {**headings, "lines": lines}
 
     def __str__(self) -> str:
-        table = new_table(self.title, "seconds", "ratio", *filter(None, [self.fact]))
+        headings = filter(None, [self.fact, self.interval])
+        table = new_table(self.title, "seconds", "ratio", *headings)
         for line in self.lines:
             ratio = self.ratio(line)
             cells = [
@@ -60,5 +66,7 @@ class Result:
             ]
             if self.fact:
                 cells.append("" if line.fact is None else f"{line.fact:,.{self.decimals}f}")
+            if self.interval and line.interval is not None:
+                cells.append(" … ".join(f"{end:+.{self.decimals}f}" for end in line.interval))
             table.add_row(line.name, *cells)
         return as_text(table)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from benchmarks import fit
+from benchmarks import fit, images
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.answers import WrongAnswerError, check
 from benchmarks.contestants import CONTESTANTS
@@ -30,6 +30,19 @@ def test_a_benchmark_finds_every_answer_right_at_toy_size(name: str) -> None:
     for result in document["results"]:
         assert result["lines"][0]["ratio"] == 1.0
         assert all(line["seconds"] is not None or line["absent"] for line in result["lines"])
+
+
+def test_a_benchmark_whose_packages_are_not_installed_says_so_and_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "missing_packages", lambda _: ["timm", "torch"])
+    ran = CliRunner().invoke(main, ["images", "startup", "--size", "toy", "--json"])
+    assert ran.exit_code == 0, ran.output
+    sentence = "needs timm, torch: pip install 'oof-ensembler[towers]'"
+    assert f"images: not run, {sentence}\n" in ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["absent"] == {"images": sentence}
+    assert document["results"]
 
 
 def test_a_contestant_that_scores_higher_than_ours_stops_the_fit_benchmark(

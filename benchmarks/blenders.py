@@ -1,0 +1,183 @@
+"""Blenders: held-out scores of ours and of what people use, by the same outer folds.
+
+Everyone fits on the rows of all folds but one and is scored on that one, fold after fold, from the
+vectors. Ours get no corpus, which the others could not use. The best of ours may trail nobody by
+more than noise. A last table tells what `evaluate` takes for all of ours together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ensembler as en
+from benchmarks.answers import check
+from benchmarks.contestants import Array32
+from benchmarks.data import SHAPES, TOY, Shape, fresh_cache, generated_store
+from benchmarks.environment import NotInstalledError
+from benchmarks.sd_images import sd_images_store
+from benchmarks.stackers import Rows, Stacker, stackers
+from benchmarks.table import Line, Result
+from benchmarks.timing import timed
+from ensembler.comparing.contestants import Contestant, contestants
+from ensembler.comparing.estimate import hold_out
+from ensembler.comparing.folding import fold_assignments
+from ensembler.comparing.ground import Ground
+from ensembler.evaluation.intervals import GroupBootstrap
+from ensembler.fitting.inputs import resolve_study
+from ensembler.metrics import paired_cosine
+from ensembler.store.reader import Store
+
+OOF = Path(__file__).parents[1] / "oof"
+EVALUATIONS = {"toy": 20, "small": 200, "full": 200}  # what a search of weights may spend
+FIRST = "weighted"  # all times are beside its own
+OF_WEIGHTS = ("uniform", "single_best", "greedy", FIRST)
+THREADS = 2  # of an evaluation
+SEED = 0
+
+Cosines = NDArray[np.float64]  # (rows,) each under a fit that did not see its fold
+
+
+class _Ran(NamedTuple):
+    seconds: float
+    cosines: Cosines
+
+
+def run(size: str) -> list[Result]:
+    """A table for each store, and one of what a whole evaluation takes."""
+    evaluations, shape = EVALUATIONS[size], TOY if size == "toy" else SHAPES["small"][0]
+    results = []
+    if size != "toy":
+        with generated_store(TOY) as store:  # warms up: imports, compiled kernels
+            _compare("", store, EVALUATIONS["toy"])
+        results.append(_compare("oof/", Store.open(OOF), evaluations))
+        results.append(compare_images(evaluations))
+    with generated_store(shape) as store:
+        results.append(_compare(str(shape), store, evaluations))
+        results.append(_evaluation(shape, store))
+    return results
+
+
+def compare_images(evaluations: int) -> Result:
+    """Everyone on the store of real images; a line that says why where there is none."""
+    title = "sd_images"
+    try:
+        store = sd_images_store()
+    except NotInstalledError as error:
+        return Result(title=title, lines=(Line(name=title, absent=str(error)),))
+    return _compare(title, store, evaluations)
+
+
+def _compare(title: str, store: Store, evaluations: int) -> Result:
+    """Everyone on one store.
+
+    Raises:
+        WrongAnswerError: somebody's lead over the best of ours is more than noise.
+    """
+    (fold,) = fold_assignments(store, 1, SEED)
+    ours = {name: timed(partial(_hold_out, store, one, fold)) for name, one in _ours(store).items()}
+    rivals = stackers(evaluations)
+    rows = Rows(*_arrays(store), store.samples.group)
+    able = [rival for rival in rivals if not rival.why_not(len(fold))]
+    theirs = {rival.name: timed(partial(hold_out_rival, rival, rows, fold)) for rival in able}
+    found = {name: _Ran(*ran) for name, ran in {**ours, **theirs}.items()}
+    cosines = {name: ran.cosines for name, ran in found.items()}
+    bootstrap = GroupBootstrap(store.samples.group, store.samples.weight, SEED)
+    best = max(ours, key=lambda name: bootstrap.mean(cosines[name]))
+    for name in theirs:
+        check_lead(best, name, cosines, bootstrap)
+    absent = {rival.name: why for rival in rivals if (why := rival.why_not(len(fold)))}
+    return Result(
+        title=f"held out, {title}",
+        lines=(
+            *(_line(name, ran, found[best], bootstrap) for name, ran in found.items()),
+            *(Line(name=name, absent=why) for name, why in absent.items()),
+        ),
+        fact="score",
+        interval="our best leads by",
+        decimals=4,
+    )
+
+
+def _ours(store: Store) -> dict[str, Contestant]:
+    """What `ensembler evaluate` compares, the one that all times are beside first."""
+    _, definition = resolve_study("default", members=None, trials=None, seed=None)
+    every = contestants(store, definition, None, ())
+    return {FIRST: every[FIRST], **every}
+
+
+def _hold_out(store: Store, contestant: Contestant, fold: NDArray[np.int64]) -> Cosines:
+    """One of ours from the vectors on disk, with nothing that another has computed."""
+    with fresh_cache():
+        ground = Ground(
+            store=store, foldings=[fold], weight=store.samples.weight, corpus=None, jobs=1
+        )
+        return hold_out(contestant.blender, ground.repeats(contestant.space), SEED).cosines
+
+
+def hold_out_rival(rival: Stacker, rows: Rows, fold: NDArray[np.int64]) -> Cosines:
+    """(rows,) the cosines of a stacker fitted without each fold.
+
+    Args:
+        rival: any.
+        rows: of the whole store.
+        fold: (rows,) of each.
+    """
+    cosines = np.empty(len(fold))
+    for number in np.unique(fold):
+        held = fold == number
+        seen = Rows(rows.members[:, ~held], rows.targets[~held], rows.groups[~held])
+        predicted = rival.fit(seen)(rows.members[:, held])
+        cosines[held] = paired_cosine(predicted, rows.targets[held])
+    return cosines
+
+
+def check_lead(
+    best: str, rival: str, cosines: Mapping[str, Cosines], bootstrap: GroupBootstrap
+) -> None:
+    """Stop where a rival is better than the best of ours beyond noise.
+
+    Raises:
+        WrongAnswerError: the 95 % interval of the rival's lead is above 0.
+    """
+    low, high = bootstrap.interval(cosines[rival] - cosines[best])
+    theirs, ours = bootstrap.mean(cosines[rival]), bootstrap.mean(cosines[best])
+    leads = f"{rival} scores {theirs:.4f}, our best, {best}, {ours:.4f}"
+    check(low <= 0.0, f"{leads}: it leads by {low:.4f} to {high:.4f}")
+
+
+def _line(name: str, ran: _Ran, best: _Ran, bootstrap: GroupBootstrap) -> Line:
+    return Line(
+        name=name,
+        seconds=ran.seconds,
+        fact=bootstrap.mean(ran.cosines),
+        interval=bootstrap.interval(best.cosines - ran.cosines),
+    )
+
+
+def _arrays(store: Store) -> tuple[Array32, Array32]:
+    """(M, N, d) members, zero rows where one has none, and (N, d) targets, in memory."""
+    members = [member.block(0, len(store.samples)) for member in store.members()]
+    return np.stack(members), np.array(store.targets())
+
+
+def _evaluation(shape: Shape, store: Store) -> Result:
+    """What comparing blenders takes beside one fit, each from the vectors on disk."""
+    works: dict[str, Callable[[], object]] = {
+        "one fit": partial(en.fit, store, jobs=THREADS),
+        "evaluate, the weight blenders": partial(
+            en.evaluate, store, blenders=OF_WEIGHTS, jobs=THREADS
+        ),
+        "evaluate, every blender": partial(en.evaluate, store, jobs=THREADS),
+    }
+    lines = []
+    for name, work in works.items():
+        with fresh_cache():
+            seconds, _ = timed(work)
+        lines.append(Line(name=name, seconds=seconds))
+    return Result(title=f"evaluate, {shape}, {THREADS} threads", lines=tuple(lines))
