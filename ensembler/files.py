@@ -58,7 +58,8 @@ def writable_file(path: str | Path) -> Path:
         The same.
 
     Raises:
-        InputError: it is a folder, as "." and "" are, or the folder it lies in does not exist.
+        InputError: it is a folder, as "." and "" are, or the folder it lies in does not exist or
+            cannot be written.
     """
     file = Path(path)
     if file.is_dir():
@@ -67,6 +68,11 @@ def writable_file(path: str | Path) -> Path:
         raise InputError(
             f"{file} cannot be written: there is no folder {file.parent}; make it, or name a file"
             " in another"
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(
+            f"{file} cannot be written: the folder {file.parent} is read-only; name a file in"
+            " another"
         )
     return file
 

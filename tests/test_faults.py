@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ensembler.faults import faults_of
 
@@ -54,3 +57,47 @@ def test_a_keys_own_sentence_is_said_once_whatever_is_wrong_there() -> None:
 
 def test_what_is_wrong_with_the_whole_has_no_place() -> None:
     assert faults('{"load": 3}') == "a load needs wheels"
+
+
+class Sail(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["sail"] = "sail"
+    area: float
+
+
+class Boat(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["boat"] = "boat"
+    towed: Drive | None = None
+    oars: int
+
+
+Drive = Annotated[Sail | Boat, Field(discriminator="kind")]
+Boat.model_rebuild()
+
+
+class Barge(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    drives: tuple[Drive, ...]
+
+
+@pytest.mark.parametrize(
+    ("drive", "fault"),
+    [
+        ('{"kind": "sail", "area": "x"}', "drives.0.area: Input should be a valid number"),
+        ('{"kind": "sail", "aera": 1.0}', "drives.0: no key named 'aera'; did you mean 'area'?"),
+        ('{"kind": "boat", "oras": 2}', "drives.0: no key named 'oras'; did you mean 'oars'?"),
+        (
+            '{"kind": "boat", "oars": 2, "towed": {"kind": "boat", "oars": 2.5}}',
+            "drives.0.towed.oars: Input should be a valid integer",
+        ),
+        ('{"kind": "kite"}', "drives.0: Input tag 'kite' found using 'kind'"),
+    ],
+)
+def test_the_kind_of_a_part_is_no_step_of_its_place(drive: str, fault: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Barge.model_validate_json(f'{{"drives": [{drive}]}}')
+    assert fault in faults_of(caught.value, Barge)

@@ -54,6 +54,14 @@ def test_a_file_in_a_folder_that_is_not_there_is_refused_before_the_work(tmp_pat
     assert writable_file(tmp_path / "out.csv") == tmp_path / "out.csv"
 
 
+def test_a_file_in_a_read_only_folder_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write where no one else may
+    with pytest.raises(InputError, match=r"out\.csv cannot be written: .* is read-only;"):
+        writable_file(tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "spec.json"

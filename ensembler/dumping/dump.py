@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ensembler.dumping.images import SampleImages, find_sample_images
 from ensembler.dumping.job import make_job
 from ensembler.dumping.plan import make_plan
 from ensembler.dumping.record import joined_captions, lost_images, record_origin
-from ensembler.errors import InputError
+from ensembler.errors import InputError, StoreError
 from ensembler.files import writable_file
 from ensembler.images.failures import Failure, write_failures
 from ensembler.images.identity import file_identities
@@ -115,6 +116,7 @@ def dump(
     """
     opened = Store.open(store)
     check_new_name(opened, name)
+    _check_writable(opened)
     report = writable_file(failures or f"{name}.failures.csv")
     definition = load_definition(predictor)
     check_installed(definition.adapter, find_adapter(definition.adapter))
@@ -185,6 +187,15 @@ def default_work(store: Path, name: str) -> Path:
     """The work folder that a dump takes when none is named: hidden, beside the store."""
     whole = store.resolve()
     return whole.with_name(f".{whole.name}.{name}.dump")
+
+
+def _check_writable(store: Store) -> None:
+    """Refuse a read-only store before the work, not after it."""
+    if not os.access(store.path, os.W_OK):
+        raise StoreError(
+            f"{store.path} cannot be written: copy it to a folder that can be, and dump into the"
+            " copy"
+        )
 
 
 def _try_again(entry: Entry, found: SampleImages) -> None:

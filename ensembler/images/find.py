@@ -98,9 +98,10 @@ def match_images(ids: Iterable[str], files: ImageFiles) -> tuple[Path, ...]:
 def _check_names(folder: Path, by_id: dict[str, list[Path]]) -> None:
     twins = [", ".join(path.name for path in paths) for paths in by_id.values() if len(paths) > 1]
     if twins:
+        ids = "1 id has" if len(twins) == 1 else f"{len(twins)} ids have"
         raise InputError(
-            f"{folder}: {len(twins)} ids have more than one image ({first_few(twins)}); an id is"
-            " the name without its suffix: keep one file of each"
+            f"{folder}: {ids} more than one image ({first_few(twins)}); an id is the name without"
+            " its suffix: keep one file of each"
         )
     broken = [repr(one) for one in by_id if any("\ud800" <= letter <= "\udfff" for letter in one)]
     if broken:  # Python's stand-ins for bytes; no table could hold them

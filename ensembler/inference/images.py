@@ -127,8 +127,8 @@ def _find(folder: str | Path) -> ImageFiles:
         return find_images(folder)
     except InputError as error:
         raise InputError(
-            f"{folder} is not a store of test embeddings (it has no {MANIFEST}), nor can it be read"
-            f" as a folder of images: {error}"
+            f"{error} ({folder} is taken for a folder of images: it has no {MANIFEST}, as a store"
+            " of test embeddings has)"
         ) from error
 
 

@@ -280,7 +280,7 @@ class Run:
         try:
             self._verified[name].result(None if math.isinf(left) else max(left, 0.0))
         except PredictorError as error:
-            raise _DroppedError(str(error)) from error
+            raise _DroppedError(str(error).removeprefix(f"member {name!r}: ")) from error
 
     @property
     def _seconds_left(self) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ensembler.errors import InputError
-from ensembler.files import atomic_write, canonical_json
+from ensembler.files import atomic_write, canonical_json, is_full
 
 
 class WorkError(InputError):
@@ -30,9 +31,15 @@ def written(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WorkError(
             f"{folder} cannot be written ({error.strerror or error}); what is embedded so far is"
-            " kept: make room there and run the same command again, or name another folder with"
+            f" kept: {remedy(error)} and run the same command again, or name another folder with"
             " --work"
         ) from error
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a folder that cannot be written: a full disk is no read-only one."""
+    no_room = is_full(error) or error.errno == errno.EFBIG  # a file's size may be limited too
+    return "make room there" if no_room else "make it writable"
 
 
 def write_all(descriptor: int, content: bytes) -> None:

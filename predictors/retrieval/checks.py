@@ -31,7 +31,9 @@ def check_features(references: References, features: Path) -> None:
     if digest != references.features_sha256:
         raise PredictorError(
             f"{references.path} was made with features of the digest"
-            f" {references.features_sha256[:12]}, and {features} has {digest[:12]}. {REMAKE}"
+            f" {references.features_sha256[:12]}, and {features} with the files that it names has"
+            f" {digest[:12]}: give those it was made with; or remove it, and `ensembler dump` makes"
+            " it again with these"
         )
 
 

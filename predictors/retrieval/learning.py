@@ -19,7 +19,7 @@ from ensembler.predicting.batches import BatchLimit, embed_batch
 from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.contract import Predictor
 from ensembler.store.reader import Store
-from ensembler.work.disk import WorkError
+from ensembler.work.disk import WorkError, remedy
 from ensembler.work.entry import EMBEDDED, Entry
 from ensembler.work.notes import Note
 from ensembler.work.store import WorkStore, open_work
@@ -93,9 +93,11 @@ def _working_for(place: Path) -> Iterator[WorkStore]:
         with ExitStack() as held:
             yield _hold(folder, held)
     except WorkError as error:
+        cause = error.__cause__
+        assert isinstance(cause, OSError)  # noqa: S101 - what a WorkError is made of
         raise PredictorError(
-            f"{place} cannot be made: {folder} cannot be written ({error.__cause__}); what is"
-            " embedded so far is kept: make room there and run the same command again"
+            f"{place} cannot be made: {folder} cannot be written ({cause.strerror or cause}); what"
+            f" is embedded so far is kept: {remedy(cause)} and run the same command again"
         ) from error
 
 

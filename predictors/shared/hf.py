@@ -16,6 +16,7 @@ from ensembler.errors import PredictorError, first_few
 from ensembler.files import BROKEN
 from ensembler.images.preprocess import Preprocess
 from ensembler.store.encoder import quiet_loading
+from predictors.shared.weights import what_is_wrong
 
 # Pillow's numbers, which the folders hold.
 INTERPOLATIONS: Final = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -183,7 +184,6 @@ def _load(auto: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - unt
         with quiet_loading():
             return auto.from_pretrained(folder, **LOCAL, **options)
     except (*BROKEN, SafetensorError, UnpicklingError) as error:
-        reason = str(error).strip() or type(error).__name__
         raise PredictorError(
-            f"{folder} cannot be loaded with {auto.__name__}: {reason.splitlines()[0]}"
+            f"{folder} cannot be loaded with {auto.__name__}: {what_is_wrong(error)}"
         ) from error

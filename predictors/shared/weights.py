@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from ensembler.files import BROKEN
 # Where training scripts put the weights in a larger file; averaged ones first, as timm takes them.
 WITHIN = ("state_dict_ema", "model_ema", "state_dict", "model")
 WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DDP put before every name
+ASKED_FOR = re.compile(r"\bGLOBAL (\S+)")  # in torch's refusal of a pickle: what it would run
 
 State = dict[str, torch.Tensor]
 
@@ -43,7 +45,7 @@ def load_state(path: Path) -> State:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (*BROKEN, SafetensorError, pickle.UnpicklingError) as error:
         raise PredictorError(
-            f"{path} cannot be read as weights: {_first_line(error)}. It should be .safetensors,"
+            f"{path} cannot be read as weights: {what_is_wrong(error)}. It should be .safetensors,"
             " or what torch.save writes of a state dict; nothing in it is executed"
         ) from error
     if isinstance(content, dict):
@@ -132,6 +134,19 @@ def check_names(wanted: Iterable[str], found: Iterable[str], path: Path) -> None
         )
 
 
+def what_is_wrong(error: BaseException) -> str:
+    """What a library says of a file that it cannot read, in one line without a full stop.
+
+    Of a pickle only what it asks for: torch's own words advise to load it unsafely.
+    """
+    if isinstance(error, pickle.UnpicklingError):
+        asked = ASKED_FOR.search(str(error))
+        return f"it would run {asked[1]}" if asked else "it is no pickle of tensors"
+    if isinstance(error, KeyError):  # whose text is a bare key
+        return f"KeyError {error}"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def _refuse_torchscript(path: Path) -> None:
     """OpenAI's own CLIP files are programs, which torch says of no file without a warning."""
     if not zipfile.is_zipfile(path):
@@ -143,8 +158,3 @@ def _refuse_torchscript(path: Path) -> None:
             f"{path} is a TorchScript program, which would be executed. Where you trust it, save"
             " its weights alone: torch.save(torch.jit.load(path, 'cpu').state_dict(), other_path)"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    """What a library says, without its advice to load the file unsafely."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -33,7 +33,7 @@ def test_hidden_files_other_files_and_folders_are_passed_over(tmp_path: Path) ->
 
 
 def test_two_images_with_one_id_are_refused_and_both_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"1 ids have more than one image \(a\.jpg, a\.png\);"):
+    with pytest.raises(InputError, match=r"1 id has more than one image \(a\.jpg, a\.png\);"):
         fill(tmp_path, "a.png", "a.jpg", "b.png")
 
 

@@ -186,6 +186,7 @@ def test_a_swapped_checkpoint_is_named_with_both_digests(make_world: MakeWorld) 
     np.save(file, np.load(file)[::-1])
     (dropped,) = [run for run in world.predict().runs if run.dropped is not None]
     recorded = world.spec.weighted.members[0].origin.checkpoints[0].sha256
+    assert dropped.dropped.startswith("its ")  # whose, the list of what was dropped says
     assert f"{file}, has the sha256" in dropped.dropped
     assert recorded in dropped.dropped
 
@@ -328,8 +329,9 @@ def test_a_setting_that_cannot_be_used_is_refused_before_any_work(
 def test_an_empty_folder_and_two_images_of_one_id_are_refused(make_world: MakeWorld) -> None:
     world = make_world({"a": {}}, images=2)
     (world.images / "i000.jpg").touch()
-    assert "i000" in refusal(world)
+    assert "1 id has more than one image (i000.jpg, i000.png)" in refusal(world)
     for path in world.images.iterdir():
         path.unlink()
     said = refusal(world)
-    assert "is not a store of test embeddings (it has no manifest.json), nor can it be read" in said
+    assert "holds no image" in said
+    assert "it has no manifest.json, as a store of test embeddings has" in said

@@ -15,7 +15,7 @@ import pytest
 from ensembler.errors import InputError
 from ensembler.inference.messages import Embed, Load, Message, Setup, Stopped
 from ensembler.inference.worker import Worker
-from ensembler.work.disk import WorkError
+from ensembler.work.disk import WorkError, written
 from ensembler.work.entry import EMBEDDED, NOT_FINITE, PENDING, UNREADABLE, Entry
 from ensembler.work.notes import Note
 from ensembler.work.store import open_work
@@ -199,6 +199,22 @@ def test_a_disk_that_takes_only_some_bytes_is_written_to_until_it_takes_none(
         entry.write(rows(2, 3), VECTORS[2:4])
     assert entry.pending(1).tolist() == list(range(2, 10))
     np.testing.assert_array_equal(entry.vectors[:2], VECTORS[:2])
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "make room there"),
+        (errno.EFBIG, "make room there"),
+        (errno.EACCES, "make it writable"),
+        (errno.EROFS, "make it writable"),
+    ],
+)
+def test_a_full_disk_and_a_read_only_one_have_remedies_of_their_own(
+    tmp_path: Path, code: int, remedy: str
+) -> None:
+    with pytest.raises(WorkError, match=f"is kept: {remedy} and run"), written(tmp_path):
+        raise OSError(code, os.strerror(code))
 
 
 def test_a_work_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

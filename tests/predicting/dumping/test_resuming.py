@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ensembler.dumping.dump import default_work, dump
-from ensembler.errors import InputError, PredictorError
+from ensembler.errors import InputError, PredictorError, StoreError
 from ensembler.store.create import create_store
 from ensembler.store.reader import Member, Store
 
@@ -225,6 +225,18 @@ def test_a_work_folder_that_cannot_be_made_is_told(make_studio: MakeStudio) -> N
     (studio.folder / "file").write_text("")
     with pytest.raises(InputError, match=r"file/work cannot be written .*--work"):
         studio.dump("reds", definition, work=studio.folder / "file/work")
+
+
+def test_a_read_only_store_is_told_before_the_work(
+    make_studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = make_studio()
+    definition, _ = studio.folded()
+    # Root may write where no one else may.
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != studio.store)
+    with pytest.raises(StoreError, match="copy it to a folder that can be, and dump into the copy"):
+        studio.dump("reds", definition)
+    assert not default_work(studio.store, "reds").exists()
 
 
 def interrupted(studio: Any, definition: Path) -> Path:  # noqa: ANN401

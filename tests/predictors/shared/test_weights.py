@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,24 @@ def test_a_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, suffix: st
         load_state(path)
     assert "weights_only" not in str(refused.value)
     assert not (tmp_path / "witness").exists()
+
+
+def test_a_refused_pickle_is_told_by_what_it_would_run_and_not_by_how_to_let_it(
+    tmp_path: Path,
+) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.system, ("true",)
+
+    for content, asked in (
+        (Hostile(), rf"would run {os.name}\.system\."),
+        (Path, "would run path"),
+    ):
+        torch.save({"weight": content}, tmp_path / "w.pt")
+        with pytest.raises(PredictorError, match=asked) as refused:
+            load_state(tmp_path / "w.pt")
+        for advice in ("weights_only", "can still be loaded", "safe_globals"):
+            assert advice not in str(refused.value)
 
 
 def test_a_torchscript_program_is_refused_with_the_way_to_its_weights(tmp_path: Path) -> None:
