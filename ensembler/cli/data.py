@@ -7,10 +7,16 @@ import click
 from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
+    "import": ("ensembler.cli.data_import:import_", "Turn pairs as they come into one table."),
+    "filter": ("ensembler.cli.data_filter:filter_", "Drop pairs that are not worth training on."),
+    "resize": ("ensembler.cli.data_resize:resize", "Write pairs' images as WebDataset shards."),
+    "embed": ("ensembler.cli.data_embed:embed", "Turn the prompts of pairs into targets."),
+    "dedupe": ("ensembler.cli.data_dedupe:dedupe", "Leave out near-duplicates."),
+    "fold": ("ensembler.cli.data_fold:fold", "Deal pairs to folds, similar ones to the same."),
     "corpus": ("ensembler.cli.data_corpus:corpus", "Turn a list of prompts into a corpus file."),
 }
 
 
 @click.group(cls=LazyGroup, commands_at=_COMMANDS)
 def data() -> None:
-    """Make what a fit may use besides a store."""
+    """Curate image–prompt pairs; make what a fit may use besides a store."""

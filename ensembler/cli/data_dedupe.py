@@ -1,0 +1,57 @@
+"""`ensembler data dedupe`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ensembler.cli.data_options import check_comparable, comparing_options
+
+
+@click.command()
+@click.argument("pairs", type=click.Path(path_type=Path))
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Cosine from which two are near-duplicates.",
+)
+@comparing_options
+def dedupe(
+    pairs: Path,
+    threshold: float,
+    by: str,
+    vectors: Path | None,
+    encoder: Path | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write PAIRS without near-duplicates: the first in the table's order stays.
+
+    A pair goes when it is near one that stays and comes before it; so whatever goes is near one
+    that stays, and no two that stay are near. PAIRS is a table with the columns image (or id) and
+    prompt; a .tsv of image, prompt and fold needs no header. Up to 200,000 rows all are compared;
+    above, faiss looks in the nearest cells, and the share that it finds is printed.
+    """
+    from ensembler.cli.progress import stages
+    from ensembler.curation.deduplicating import dedupe as dedupe_pairs
+
+    check_comparable(by, vectors, encoder)
+    with stages() as advance:
+        done = dedupe_pairs(
+            pairs, out, threshold=threshold, vectors=vectors, encoder=encoder, advance=advance
+        )
+    if as_json:
+        document = {"pairs": str(out), "by": by, "threshold": threshold, **asdict(done)}
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    click.echo(
+        f"{out}: {done.kept} of {done.rows} pairs; {done.rows - done.kept} near-duplicates by"
+        f" {by} left out, at cosine {threshold:g}"
+    )
+    if done.recall is not None:
+        click.echo(f"  approximate search: it found {done.recall:.2%} of the near-duplicates")

@@ -1,0 +1,72 @@
+"""What `ensembler data embed` leaves: a folder of vectors with their ids, shard by shard.
+
+recipe.json               what is embedded, by what, and in how many rows to a shard
+embeddings-00000.npy      (rows, d) float32, C order, rows of unit length
+embeddings-00000.parquet  the rows' ids: one text column `id`
+complete.json             how many there are, and of what encoder; written last
+
+A shard's ids are written after its vectors: a shard is there when its ids are. Without
+complete.json there is more to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from ensembler.errors import InputError
+from ensembler.files import BROKEN
+from ensembler.store.importing.sources import Source
+from ensembler.store.model import EncoderRecord, Frozen
+
+COMPLETE: Final = "complete.json"
+
+
+class Complete(Frozen):
+    """How much there is in all, and what made it."""
+
+    rows: int = Field(ge=1)
+    dim: int = Field(ge=1)
+    shards: int = Field(ge=1)
+    encoder: EncoderRecord
+
+
+def shard_files(folder: Path, number: int) -> tuple[Path, Path]:
+    """Where a shard's vectors and its ids are."""
+    name = f"embeddings-{number:05}"
+    return folder / f"{name}.npy", folder / f"{name}.parquet"
+
+
+def read_shards(folder: Path) -> list[Source]:
+    """The shards of a folder that is complete, their vectors memory-mapped.
+
+    Raises:
+        InputError: it is not complete, or a shard is not whole.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        complete = Complete.model_validate_json((folder / COMPLETE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{folder} is no folder of embeddings, or one that is not finished; run"
+            " `ensembler data embed` again with the same arguments"
+        ) from error
+    sources = []
+    for number in range(complete.shards):
+        vectors_file, ids_file = shard_files(folder, number)
+        try:
+            vectors = np.load(vectors_file, mmap_mode="r", allow_pickle=False)
+            ids = pq.read_table(ids_file)["id"].combine_chunks()
+            if vectors.shape != (len(ids), complete.dim) or vectors.dtype != np.float32:
+                raise ValueError(f"{len(ids)} ids for {vectors.dtype}{vectors.shape}")
+        except BROKEN as error:
+            raise InputError(
+                f"shard {number} of {folder} cannot be read ({error}); delete its two files and"
+                " run `ensembler data embed` again"
+            ) from error
+        sources.append(Source(path=vectors_file, ids=ids, vectors=vectors))
+    return sources

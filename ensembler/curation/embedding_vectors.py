@@ -1,0 +1,136 @@
+"""The unit vectors of a pair table's rows, in its order: given by id, or made from the prompts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.curation.embedding import embed
+from ensembler.curation.embedding_folder import read_shards
+from ensembler.curation.pairs import read_pairs, writable_pairs
+from ensembler.errors import InputError, first_few
+from ensembler.metrics import unit_rows
+from ensembler.store.importing.joining import checked_blocks, common_dim, join_by_id
+from ensembler.store.importing.sources import Source, read_source
+
+Stages = Callable[[str, int, int], None]  # called with (stage, rows done, rows in all)
+
+
+class PairVectors(NamedTuple):
+    """Whose vectors they are, and the vectors."""
+
+    ids: NDArray[np.str_]  # (n,) unique
+    unit: NDArray[np.float32]  # (n, d), rows of unit length or zero; a memory map
+
+
+@contextmanager
+def pair_vectors(
+    pairs: Path, out: Path, vectors: Path | None, encoder: Path | None, advance: Stages
+) -> Iterator[PairVectors]:
+    """The images of a pair table's rows and the unit vectors of the rows until the block ends.
+
+    Where none are given, the prompts are embedded into a folder beside `out`, which goes when the
+    block ends well: after an interruption the same call goes on there.
+
+    Args:
+        pairs: a pair table; see `read_pairs`.
+        out: the file that shall be made from it.
+        vectors: as for `vectors_of`; None embeds the prompts.
+        encoder: a sentence-transformers folder; None takes the one that is installed.
+        advance: told how far the embedding is.
+
+    Yields:
+        Both in the table's order.
+
+    Raises:
+        InputError: as `vectors_of` and `embed`, or `out` cannot be written.
+        StoreError: likewise.
+    """
+    place = writable_pairs(out).parent
+    ids = np.array(
+        [image for block in read_pairs(pairs) for image in block["image"].to_pylist()],
+        dtype=np.str_,
+    )
+    _check_unique(pairs, ids)
+    if vectors is not None:
+        with vectors_of(vectors, ids, place) as unit:
+            yield PairVectors(ids, unit)
+        return
+    folder = place / f".{out.name}.embeddings"
+    embed(pairs, folder, encoder=encoder, progress=partial(advance, "embedding prompts"))
+    with vectors_of(folder, ids, place) as unit:
+        yield PairVectors(ids, unit)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArray[np.float32]]:
+    """The unit vectors of some ids, out of memory, until the block ends.
+
+    Args:
+        path: a folder that `data embed` made, or a file of vectors with ids (.parquet, .npz, .pt,
+            CSV), in any order and of more ids perhaps; or an .npy file in the order of `ids`.
+        ids: (n,) text, unique.
+        place: an existing folder for a temporary file of 4 n d bytes.
+
+    Yields:
+        (n, d) float32, a memory map; rows of unit length, or zero where they were.
+
+    Raises:
+        InputError: an id has no vector, or the files are not whole.
+        StoreError: a file is broken, or a vector is NaN or infinite.
+    """
+    sources = read_shards(path) if path.is_dir() else [_with_ids(read_source(path), ids)]
+    dim = common_dim(sources, None, str(path))
+    join = join_by_id(sources, ids, drop_unknown=True)
+    if len(join) < len(ids):
+        missing = np.delete(ids, join.positions)
+        raise InputError(
+            f"{path} has no vectors of {len(missing)} images: {first_few(missing)}; embed them too,"
+            " or leave their rows out"
+        )
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(tempfile.TemporaryFile(dir=place))
+            for block in checked_blocks(sources, join, ids, np.dtype(np.float64)):
+                file.write(unit_rows(block).astype("<f4").tobytes())
+            file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{place} cannot hold the {4 * len(ids) * dim:,} bytes of the vectors"
+                f" ({error.strerror or error}); make room there, or write to another folder"
+            ) from error
+        yield np.memmap(file, "<f4", "r", shape=(len(ids), dim))
+
+
+def _with_ids(source: Source, ids: NDArray[np.str_]) -> Source:
+    """The vectors of a file; one without ids must have a row for each, in their order."""
+    import pyarrow as pa
+
+    if source.vectors is None:
+        raise InputError(f"{source.path} holds texts; give vectors, or leave --vectors out")
+    if source.ids is not None:
+        return source
+    if source.vectors.ndim != 2 or len(source.vectors) != len(ids):
+        raise InputError(
+            f"{source.path} has numbers of shape {source.vectors.shape} for {len(ids)} pairs;"
+            " without ids there must be a row for each, in their order"
+        )
+    return Source(path=source.path, ids=pa.array(ids.tolist(), pa.string()), vectors=source.vectors)
+
+
+def _check_unique(pairs: Path, ids: NDArray[np.str_]) -> None:
+    names, counts = np.unique(ids, return_counts=True)
+    if len(names) < len(ids):
+        raise InputError(
+            f"{pairs}: the image {str(names[counts > 1][0])!r} comes twice, and"
+            f" {len(ids) - len(names)} rows repeat an image; keep one row for each"
+        )

@@ -1,0 +1,177 @@
+"""Pairs that are worth training on: the others are dropped, each for a reason that is counted.
+
+Verdicts are kept block by block in a folder of work, so that an interrupted run judges no block
+twice; the table is written when all are known.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.curation.filtering_images import judge_images
+from ensembler.curation.filtering_rules import Reason, Rules
+from ensembler.curation.filtering_text import text_judge
+from ensembler.curation.pairs import (
+    digest_pairs,
+    pair_columns,
+    read_pairs,
+    writable_pairs,
+    write_pairs,
+)
+from ensembler.curation.pairs_images import check_folder
+from ensembler.curation.resuming import resumed_work
+from ensembler.errors import InputError
+from ensembler.files import atomic_write, sha256_json
+from ensembler.images.decode import check_pillow
+from ensembler.store.encoder import Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK: Final = 1 << 12  # pairs judged between two points to go on from
+WORKERS: Final = 4
+KEPT: Final = len(Reason)  # a verdict is the position of its reason, or this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filtered:
+    """What became of a table.
+
+    Attributes:
+        pairs: how many there were.
+        kept: how many are left.
+        dropped: reason → pairs, for every reason that was looked for.
+        resumed: pairs that an earlier run had judged.
+    """
+
+    pairs: int
+    kept: int
+    dropped: dict[Reason, int]
+    resumed: int
+
+
+def filter_pairs(
+    pairs: Path,
+    out: Path,
+    rules: Rules,
+    *,
+    images: Path | None = None,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+) -> Filtered:
+    """Write those pairs of a table that pass all rules, in its order; go on with an earlier run.
+
+    Args:
+        pairs: a pair table; see `read_pairs`.
+        out: the table to create or replace: .csv, .tsv or .parquet. What is judged so far is kept
+            beside it, in `.NAME.filter`, until it is there.
+        rules: what is asked for.
+        images: the folder of the images; where it is given, pairs whose image cannot be read are
+            dropped. None where no rule asks for it.
+        workers: threads that decode.
+        progress: called with pairs judged and in all.
+
+    Raises:
+        InputError: no rule and no images are given, a rule cannot be met or lacks the images, the
+            table cannot be used, no pair is left, or what is kept is of other rules or pairs (both
+            digests are shown).
+        StoreError: the table is broken.
+    """
+    rules.check()
+    reasons = _reasons(rules, images)
+    writable_pairs(out)
+    digest, total = digest_pairs(pairs)
+    work = out.with_name(f".{out.name}.filter")
+    folder = None if images is None else str(images.absolute())
+    recipe = {
+        "pairs": digest,
+        "rules": sha256_json([asdict(rules), folder]),
+        "pairs to a block": BLOCK,
+    }
+    counts, resumed = np.zeros(KEPT + 1, np.int64), 0
+    judge = text_judge(rules)
+    with resumed_work(work, recipe), ThreadPoolExecutor(workers) as pool:
+        for number, block in enumerate(read_pairs(pairs, BLOCK)):
+            verdicts = _kept_verdicts(work, number, len(block))
+            if verdicts is None:
+                verdicts = _judge(block, judge, rules, images, pool)
+                with atomic_write(_file(work, number)) as file:
+                    np.lib.format.write_array(file, verdicts, allow_pickle=False)
+            else:
+                resumed += len(block)
+            counts += np.bincount(verdicts, minlength=KEPT + 1)
+            if progress is not None:
+                progress(int(counts.sum()), total)
+        if counts[KEPT]:
+            _write(pairs, out, work)
+    shutil.rmtree(work, ignore_errors=True)
+    dropped = {reason: int(counts[list(Reason).index(reason)]) for reason in reasons}
+    if not counts[KEPT]:
+        found = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
+        raise InputError(f"none of the {total} pairs of {pairs} is left ({found}); ask for less")
+    return Filtered(pairs=total, kept=int(counts[KEPT]), dropped=dropped, resumed=resumed)
+
+
+def _reasons(rules: Rules, images: Path | None) -> list[Reason]:
+    """The reasons that are looked for, in their order."""
+    asked = set(rules.reasons)
+    if images is not None:
+        check_pillow()
+        check_folder(images)
+        asked.add(Reason.UNREADABLE)
+    elif asked & {Reason.ASPECT, Reason.BLANK}:
+        raise InputError("rules of images were given without the folder of the images; name it")
+    if not asked:
+        raise InputError("no rule was given, so that every pair would be kept; give one")
+    return [reason for reason in Reason if reason in asked]
+
+
+def _judge(
+    block: pa.Table,
+    judge: Callable[[str], Reason | None],
+    rules: Rules,
+    images: Path | None,
+    pool: ThreadPoolExecutor,
+) -> NDArray[np.uint8]:
+    """(rows,) the verdicts on a block; images are decoded only of what passed by its prompt."""
+    reasons = [judge(prompt) for prompt in block["prompt"].to_pylist()]
+    if images is not None:
+        named = enumerate(block["image"].to_pylist())
+        left = {row: image for row, image in named if reasons[row] is None}
+        judged = judge_images(images, list(left.values()), rules, pool)
+        for row, reason in zip(left, judged, strict=True):
+            reasons[row] = reason
+    place = {reason: position for position, reason in enumerate(Reason)}
+    return np.array([KEPT if one is None else place[one] for one in reasons], np.uint8)
+
+
+def _write(pairs: Path, out: Path, work: Path) -> None:
+    """Write the pairs whose verdict is to keep them."""
+    import pyarrow as pa
+
+    with write_pairs(out, pair_columns(pairs)) as writer:
+        for number, block in enumerate(read_pairs(pairs, BLOCK)):
+            verdicts = np.load(_file(work, number), allow_pickle=False)
+            writer.write(block.filter(pa.array(verdicts == KEPT)))
+
+
+def _kept_verdicts(work: Path, number: int, rows: int) -> NDArray[np.uint8] | None:
+    """(rows,) what an earlier run found; None where it has to be found again."""
+    try:
+        verdicts: NDArray[np.uint8] = np.load(_file(work, number), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = verdicts.shape == (rows,) and verdicts.dtype == np.uint8
+    return verdicts if whole and verdicts.max() <= KEPT else None
+
+
+def _file(work: Path, number: int) -> Path:
+    return work / f"{number:05}.npy"

@@ -1,0 +1,137 @@
+"""Which rows are near which: exact search by blocks of matrix products.
+
+Products are taken in float32, as fast as the machine can; those that lie within its rounding of the
+threshold are taken again in float64. So what is near does not depend on the machine, on its threads
+or on the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXACT_ROWS: Final = 200_000  # up to here every row is compared with every other
+BLOCK: Final = 1 << 11  # rows that look for neighbours at once; bounds memory
+PANEL: Final = 1 << 13  # rows they are compared with at once; likewise
+UNSURE: Final = 1 << 14  # pairs taken again in float64 at once; likewise
+ROUNDING: Final = 1e-5  # of a float32 product of unit vectors: 1e-7 is usual, this never seen
+
+
+class Pairs(NamedTuple):
+    """Rows that are near one another."""
+
+    queries: NDArray[np.int64]  # (k,) positions among those who looked
+    rows: NDArray[np.int64]  # (k,) for each, the row it found
+
+
+class Index(Protocol):
+    """Rows that were added, to be found by others; they are added in ascending order."""
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Let rows be found from now on."""
+
+    def near(self, queries: NDArray[np.float32]) -> Iterator[Pairs]:
+        """What is near each of (q, d) unit vectors, in portions of bounded size."""
+
+
+class ExactIndex:
+    """Every query is compared with every row that was added."""
+
+    def __init__(self, vectors: NDArray[np.float32], threshold: float) -> None:
+        """Begin without rows.
+
+        Args:
+            vectors: (n, d) float32 of unit length or zero; may be a memory map.
+            threshold: the cosine from which two are near, in (0, 1).
+        """
+        self._vectors, self._threshold = vectors, threshold
+        self._rows = np.empty(len(vectors), dtype=np.int64)
+        self._added = 0
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """See `Index`."""
+        self._rows[self._added : self._added + len(rows)] = rows
+        self._added += len(rows)
+
+    def near(self, queries: NDArray[np.float32]) -> Iterator[Pairs]:
+        """See `Index`; the rows of each portion lie behind those of the one before."""
+        for start in range(0, self._added, PANEL):
+            rows = self._rows[start : min(start + PANEL, self._added)]
+            found = near_pairs(queries, self._vectors[rows], self._threshold)
+            yield Pairs(found.queries, rows[found.rows])
+
+
+def near_pairs(queries: NDArray[np.float32], keys: NDArray[np.float32], threshold: float) -> Pairs:
+    """All pairs of a query and a key whose cosine reaches a threshold.
+
+    Args:
+        queries: (q, d) float32 of unit length; a zero vector is near nothing.
+        keys: (k, d) float32, likewise.
+        threshold: in (0, 1).
+
+    Returns:
+        The pairs, by query and then by key; as their float64 products decide.
+    """
+    return decide(queries @ keys.T, queries, keys, threshold)
+
+
+def decide(
+    cosine: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    threshold: float,
+) -> Pairs:
+    """`near_pairs` of what is multiplied already: `cosine` is queries @ keys.T, (q, k)."""
+    width = max(1, cosine.shape[1])
+    flat = np.flatnonzero(cosine.ravel() >= np.float32(threshold - ROUNDING))
+    found = Pairs(flat // width, flat % width)
+    return settle(found, cosine.ravel()[flat], queries, keys, threshold)
+
+
+def settle(
+    found: Pairs,
+    cosine: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    threshold: float,
+) -> Pairs:
+    """Of pairs that are near by float32 arithmetic, give or take ROUNDING, those that are near.
+
+    Args:
+        found: (k,) pairs.
+        cosine: (k,) float32, theirs.
+        queries: (q, d) float32 that the pairs' queries point into.
+        keys: (n, d) float32 that their rows point into.
+        threshold: in (0, 1).
+    """
+    is_near = np.ones(len(cosine), dtype=bool)
+    unsure = np.flatnonzero(cosine < threshold + ROUNDING)
+    for start in range(0, len(unsure), UNSURE):
+        some = unsure[start : start + UNSURE]
+        left, right = queries[found.queries[some]], keys[found.rows[some]]
+        is_near[some] = paired_products(left, right) >= threshold
+    return Pairs(found.queries[is_near], found.rows[is_near])
+
+
+def paired_products(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(k,) float64 inner products of the rows of (k, d) and (k, d)."""
+    products: NDArray[np.float64] = np.einsum(
+        "kd,kd->k", left.astype(np.float64), right.astype(np.float64)
+    )
+    return products
+
+
+def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
+    """An exact index for up to EXACT_ROWS rows, an approximate one above.
+
+    Raises:
+        InputError: there are more, and faiss is not installed.
+    """
+    if len(vectors) <= EXACT_ROWS:
+        return ExactIndex(vectors, threshold)
+    from ensembler.curation.neighbours_cells import CellIndex
+
+    return CellIndex(vectors, threshold)

@@ -1,0 +1,239 @@
+"""Pair tables: which image was made from which prompt, read and written a block at a time.
+
+image   text: the image's id, or its path below the folder of images; `id` and `imgId` are read too
+prompt  text, never empty
+source  text, optional: where the pair came from
+fold    whole number, optional; -1 stands for none
+
+A .tsv may lack its header line: if the first line has three cells and the third is a whole number,
+it is a pair of the form image, prompt, fold. Other columns are left alone. TSV is read and written
+without quoting, so a prompt in it holds neither tab nor line break.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+
+from ensembler.errors import InputError, unknown_name
+from ensembler.files import atomic_write, writable_file
+from ensembler.store.importing.tables import (
+    ID_COLUMNS,
+    SUFFIXES,
+    is_table,
+    read_schema,
+    stream_columns,
+)
+from ensembler.store.samples import NO_FOLD
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS: Final = ("image", "prompt", "source", "fold")
+NAMED_IMAGE: Final = ("image", *ID_COLUMNS)
+BARE: Final = ("image", "prompt", "fold")  # the columns of a .tsv without a header line
+WHOLE: Final = re.compile(r"-?\d+")
+BREAKS: Final = re.compile(r"[\t\r\n]")  # what TSV without quoting cannot hold
+ROWS: Final = 1 << 16  # of a block; bounds memory
+
+
+class PairWriter(Protocol):
+    """Takes blocks of pairs into a file."""
+
+    def write(self, pairs: pa.Table) -> None:
+        """Append a block that has the columns of the file."""
+
+
+def pair_columns(path: Path) -> tuple[str, ...]:
+    """Which of COLUMNS a pair table has, in that order.
+
+    Raises:
+        InputError: it is no table, or has no image or prompt column; the nearest one is offered.
+        StoreError: the file is missing, empty, broken, or names a column twice.
+    """
+    return tuple(_layout(path))
+
+
+def read_pairs(path: Path, rows: int = ROWS) -> Iterator[pa.Table]:
+    """Read a pair table, a block at a time, in its order.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        rows: of every block but the last.
+
+    Yields:
+        Tables with those columns that `pair_columns` tells: fold int64, the others text.
+
+    Raises:
+        InputError: as `pair_columns`; a row has no image or a blank prompt; there are no rows.
+        StoreError: as `pair_columns`, or a cell does not fit its column.
+    """
+    import pyarrow as pa
+
+    layout = _layout(path)
+    types = {
+        name: pa.int64() if column == "fold" else pa.string() for column, name in layout.items()
+    }
+    header = BARE if is_bare(path) else ()
+    held, start = None, 0
+    for batch in stream_columns(path, types, header=header):
+        table = pa.Table.from_batches([batch]).rename_columns(list(layout))
+        held = table if held is None else pa.concat_tables([held, table])
+        while held.num_rows >= rows:
+            yield _checked(path, held.slice(0, rows).combine_chunks(), start)
+            held, start = held.slice(rows), start + rows
+    if held is not None and held.num_rows:
+        yield _checked(path, held.combine_chunks(), start)
+    elif not start:
+        raise InputError(f"{path} has no pairs: there is no row below its header")
+
+
+def digest_pairs(path: Path) -> tuple[str, int]:
+    """What a pair table holds, in brief, whatever the file that it is in.
+
+    Returns:
+        The sha256 of its rows in their order, and how many there are.
+
+    Raises:
+        InputError, StoreError: as `read_pairs`.
+    """
+    digest, rows = hashlib.sha256(), 0
+    for pairs in read_pairs(path):
+        cells = (pairs[name].to_pylist() for name in pairs.column_names)
+        for row in zip(*cells, strict=True):
+            digest.update(json.dumps(row).encode())
+        rows += len(pairs)
+    return digest.hexdigest(), rows
+
+
+def writable_pairs(path: Path) -> Path:
+    """Check where a pair table shall go before the work that makes it.
+
+    Raises:
+        InputError: it is no .csv, .tsv or .parquet, a folder, or in a folder that is not there.
+    """
+    if not is_table(path):
+        raise InputError(f"{path}: pairs are written as one of {', '.join(SUFFIXES)}; name one")
+    return writable_file(path)
+
+
+@contextmanager
+def write_pairs(path: Path, columns: Sequence[str]) -> Iterator[PairWriter]:
+    """Write a pair table that appears, whole, when the block ends.
+
+    Args:
+        path: .csv, .tsv or .parquet, to create or replace.
+        columns: those of COLUMNS that it shall have.
+
+    Raises:
+        InputError: the file cannot be written, or a cell cannot stand in a .tsv.
+    """
+    writable_pairs(path)
+    try:
+        with atomic_write(path) as file:
+            if path.suffix.lower() == ".parquet":
+                import pyarrow.parquet as pq
+
+                with pq.ParquetWriter(file, _schema(columns)) as writer:
+                    yield writer
+            else:
+                with _text(path, file, columns) as text:
+                    yield text
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); make room there, or name"
+            " another file"
+        ) from error
+
+
+class _TextWriter:
+    """CSV, or TSV without quoting."""
+
+    def __init__(self, path: Path, text: io.TextIOBase, columns: Sequence[str]) -> None:
+        self._path, self._columns = path, columns
+        self._tabs = path.suffix.lower() == ".tsv"
+        # Every text is quoted in CSV: where quotes are spared, a lone carriage return gets none.
+        options: dict[str, Any] = {"quoting": csv.QUOTE_NONNUMERIC}
+        if self._tabs:
+            options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
+        self._csv = csv.writer(text, lineterminator="\n", **options)
+        self._csv.writerow(columns)
+
+    def write(self, pairs: pa.Table) -> None:
+        """See `PairWriter`."""
+        cells = [pairs[name].to_pylist() for name in self._columns]
+        for row in zip(*cells, strict=True):
+            if self._tabs and any(isinstance(cell, str) and BREAKS.search(cell) for cell in row):
+                raise InputError(
+                    f"{self._path}: image {row[0]!r} has a cell with a tab or a line break, which"
+                    " a .tsv cannot hold; write a .csv or .parquet"
+                )
+            self._csv.writerow(row)
+
+
+@contextmanager
+def _text(path: Path, file: BinaryIO, columns: Sequence[str]) -> Iterator[_TextWriter]:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    yield _TextWriter(path, text, columns)
+    text.flush()
+    text.detach()  # the file is closed by who opened it
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({name: pa.int64() if name == "fold" else pa.string() for name in columns})
+
+
+def _layout(path: Path) -> Mapping[str, str]:
+    """Our name → the file's, of the columns that are there."""
+    if not is_table(path):
+        raise InputError(f"{path} is no table of pairs; give one of {', '.join(SUFFIXES)}")
+    names = list(BARE) if is_bare(path) else read_schema(path).names
+    images = [name for name in NAMED_IMAGE if name in names]
+    if len(images) > 1:
+        raise InputError(f"{path} has the columns {' and '.join(images)}; keep one as image")
+    for column, found in (("image", images), ("prompt", "prompt" in names)):
+        if not found:
+            raise InputError(
+                f"{path}: {unknown_name('column', column, names)}; pairs have the columns image and"
+                " prompt, and perhaps source and fold"
+            )
+    return {"image": images[0]} | {name: name for name in COLUMNS[1:] if name in names}
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a file is a .tsv without a header line: its first line is a pair already."""
+    if path.suffix.lower() != ".tsv":
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            cells = file.readline().rstrip("\n").split("\t")
+    except (OSError, UnicodeDecodeError):
+        return False  # the reader of tables says what is wrong
+    return len(cells) == len(BARE) and WHOLE.fullmatch(cells[-1]) is not None
+
+
+def _checked(path: Path, pairs: pa.Table, start: int) -> pa.Table:
+    """The block, if every row has an image and a prompt; a missing source is "", a fold -1."""
+    import pyarrow.compute as pc
+
+    for position, name in enumerate(pairs.column_names):
+        filled = pairs[name].fill_null(NO_FOLD if name == "fold" else "")
+        pairs = pairs.set_column(position, name, filled)
+    for name in ("image", "prompt"):
+        blank = pc.index(pc.utf8_trim_whitespace(pairs[name]), "").as_py()
+        if blank >= 0:
+            whose = f" (image {pairs['image'][blank].as_py()!r})" if name == "prompt" else ""
+            raise InputError(
+                f"{path}: row {start + blank + 1}{whose} has no {name}; give it one, or take the"
+                " row out"
+            )
+    return pairs

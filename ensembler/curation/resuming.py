@@ -1,0 +1,68 @@
+"""A folder of work that goes on where an earlier run of the same stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ensembler.errors import InputError
+from ensembler.files import atomic_write, canonical_json, is_full, locked
+
+RECIPE: Final = "recipe.json"
+
+
+@contextmanager
+def resumed_work(folder: Path, recipe: Mapping[str, object]) -> Iterator[None]:
+    """Hold a folder for one run, and only for runs that make the same.
+
+    Args:
+        folder: made where it is not there; what is in it is the block's affair.
+        recipe: all that decides what is made, by the words that name it in a message; JSON.
+
+    Raises:
+        InputError: the folder was begun with another recipe, holds other files, another run is at
+            work in it, or it cannot be written, in the block too.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, wait=False):
+            _begin(folder, recipe)
+            yield
+    except BlockingIOError as error:
+        raise InputError(f"another run is at work in {folder}; wait for its end") from error
+    except OSError as error:
+        what = f"{folder} cannot be written ({error.strerror or error})"
+        if is_full(error):
+            what += "; what is whole is kept: make room and run the same command again"
+        raise InputError(what) from error
+
+
+def _begin(folder: Path, recipe: Mapping[str, object]) -> None:
+    """Write down what is made, or hold it against what was begun."""
+    file = folder / RECIPE
+    try:
+        begun = json.loads(file.read_bytes())
+        if not isinstance(begun, dict):
+            raise ValueError("no object")
+    except FileNotFoundError:
+        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise InputError(
+                f"{folder} holds other files; name a folder that is empty or not there"
+            ) from None
+        with atomic_write(file) as opened:
+            opened.write(canonical_json(recipe))
+        return
+    except ValueError as error:
+        raise InputError(
+            f"{file} cannot be read ({error}); delete {folder} and begin again"
+        ) from error
+    now = json.loads(canonical_json(recipe))
+    for what in sorted({*begun, *now}):
+        if begun.get(what) != now.get(what):
+            raise InputError(
+                f"{folder} was begun with other arguments: {what} {begun.get(what)} there,"
+                f" {now.get(what)} here; go on with the same, or delete the folder"
+            )
