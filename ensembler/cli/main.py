@@ -21,6 +21,7 @@ _COMMANDS = {
     "predict": ("ensembler.cli.predict:predict", "Blend images or embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
     "data": ("ensembler.cli.data:data", "Turn a list of prompts into a corpus for a fit."),
+    "train": ("ensembler.cli.train:train", "Train a predictor's checkpoints, one for each fold."),
     "dump": (
         "ensembler.cli.dump:dump",
         "Embed a store's images: a predictor's out-of-fold member.",

@@ -7,24 +7,45 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
+def stages(unit: str | None = None) -> Iterator[Callable[[str, int, int], None]]:
     """Bars that come with the first word of a stage and go when the block ends.
+
+    Args:
+        unit: of what is counted, as in "images": its rate is shown, and how long is left.
 
     Yields:
         A function of (stage, done, total).
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda stage, done, total: None  # noqa: ARG005 - nobody is watching
         return
+
+    class Rate(ProgressColumn):
+        """How many are done in a second, once that is known."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f} {unit}/s")
+
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *((Rate(), TimeRemainingColumn()) if unit else ()),
         console=console,
         transient=True,
     )

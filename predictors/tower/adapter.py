@@ -14,6 +14,7 @@ from ensembler.store.model import Frozen
 from predictors.shared.tower_config import TowerConfig
 
 if TYPE_CHECKING:
+    from ensembler.training.contract import FoldJob, Trained
     from predictors.shared.embedding import TowerPredictor
 
 
@@ -37,3 +38,10 @@ class VisionTower:
         from predictors.shared.tower import load_tower
 
         return TowerPredictor(load_tower(config, files["weights"]), device)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train a tower; see `Trainable.train`."""
+        from predictors.tower.train import train
+
+        return train(job)

@@ -1,0 +1,191 @@
+"""What is trained on: prompts with their images and fold, from pair tables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.curation.pairs import read_pairs
+from ensembler.errors import InputError, first_few
+from ensembler.images.find import find_images
+from ensembler.store.samples import NO_FOLD
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS: Final = ["prompt", "image", "fold"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """Some prompts and the images of each.
+
+    Attributes:
+        rows: (n,) int64, where among all prompts they stand, ascending; targets are found by it.
+        keys: (n,) what names each of them, whatever else is in the table: draws are seeded by it.
+        images: of each, its images' paths.
+    """
+
+    rows: NDArray[np.int64]
+    keys: Sequence[str]
+    images: Sequence[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All prompts of the tables, in alphabetical order, whatever the order of the tables' rows.
+
+    Attributes:
+        prompts: (n,) distinct texts, sorted, as an Arrow array.
+        images: (k,) paths relative to the images' folder; those of one prompt next to each other.
+        starts: (n + 1,) int64, where in `images` each prompt's begin.
+        folds: (n,) int64; NO_FOLD for none, from which every checkpoint may learn.
+    """
+
+    prompts: pa.StringArray
+    images: pa.StringArray
+    starts: NDArray[np.int64]
+    folds: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def known_folds(self) -> list[int]:
+        """The folds that can be held out, ascending."""
+        return [int(fold) for fold in np.unique(self.folds) if fold != NO_FOLD]
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of every prompt with its images' names and fold; images are not opened."""
+        digest = hashlib.sha256()
+        for row, fold in enumerate(self.folds.tolist()):
+            paths = self.images[self.starts[row] : self.starts[row + 1]].to_pylist()
+            digest.update(repr((self.prompts[row].as_py(), fold, paths)).encode())
+        return digest.hexdigest()
+
+    def check_fold(self, fold: int) -> None:
+        """Refuse a fold that nothing could be held out of.
+
+        Raises:
+            InputError: no prompt is in it, or every one is.
+        """
+        if fold not in self.known_folds:
+            raise InputError(
+                f"no prompt is in fold {fold}, so there is nothing to hold out; the data has folds"
+                f" {first_few(self.known_folds, 20) or 'none: it needs a column fold'}"
+            )
+        if (self.folds == fold).all():
+            raise InputError(f"every prompt is in fold {fold}, so none is left to learn from")
+
+    def held_out(self, fold: int) -> Examples:
+        """The prompts of a fold."""
+        return self._examples(np.flatnonzero(self.folds == fold))
+
+    def without(self, fold: int) -> Examples:
+        """The prompts of all other folds, and those in none."""
+        return self._examples(np.flatnonzero(self.folds != fold))
+
+    def _examples(self, rows: NDArray[np.int64]) -> Examples:
+        prompts = self.prompts.take(rows).to_pylist()
+        bounds = zip(self.starts[rows], self.starts[rows + 1], strict=True)
+        images = [tuple(self.images[first:last].to_pylist()) for first, last in bounds]
+        return Examples(rows=rows, keys=prompts, images=images)
+
+
+def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
+    """Read pair tables and look for their images.
+
+    A pair that is there twice counts once.
+
+    Args:
+        tables: .tsv, .csv or .parquet with columns image, prompt and fold; see
+            `ensembler.curation.pairs`.
+        images: the folder that the images' paths are relative to.
+
+    Raises:
+        InputError: a table is not what it should be, a prompt is empty or in two folds, or images
+            are missing.
+        StoreError: a table is missing or broken.
+    """
+    import pyarrow as pa
+
+    read = [_columns(block) for table in tables for block in read_pairs(Path(table))]
+    pairs = pa.concat_tables(read)
+    pairs = pairs.group_by(COLUMNS).aggregate([])
+    pairs = pairs.sort_by([(name, "ascending") for name in COLUMNS]).combine_chunks()
+    paths = _image_paths(pairs["image"].combine_chunks(), Path(images))
+    return _grouped(pairs.set_column(1, "image", pa.array(paths, pa.string())))
+
+
+def _columns(block: pa.Table) -> pa.Table:
+    """The columns that count; without folds, all rows are in none."""
+    import pyarrow as pa
+
+    if "fold" not in block.column_names:
+        block = block.append_column("fold", pa.array([NO_FOLD] * len(block), pa.int64()))
+    return block.select(COLUMNS)
+
+
+def _grouped(pairs: pa.Table) -> TrainingData:
+    """Pairs that are sorted by prompt, as prompts with their images."""
+    prompts = pairs["prompt"].combine_chunks()
+    folds = pairs["fold"].to_numpy()
+    starts = _starts(prompts)
+    for first, last in pairwise(starts.tolist()):
+        if len(found := np.unique(folds[first:last])) > 1:
+            raise InputError(
+                f"the prompt {prompts[first].as_py()!r} is in folds {first_few(found)}: a"
+                " checkpoint would be judged on what it has learned; give all its rows one fold"
+            )
+    return TrainingData(
+        prompts=prompts.take(starts[:-1]),
+        images=pairs["image"].combine_chunks(),
+        starts=starts,
+        folds=folds[starts[:-1]],
+    )
+
+
+def _starts(ordered: pa.StringArray) -> NDArray[np.int64]:
+    """Where each distinct text of a sorted list begins, and where the last one ends."""
+    import pyarrow.compute as pc
+
+    other = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.flatnonzero(other) + 1, [len(ordered)]]).astype(np.int64)
+
+
+def _image_paths(images: pa.StringArray, folder: Path) -> list[str]:
+    """Paths below the folder; an image that is named by its id alone gets its file's name."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder of images {folder}")
+    paths: list[str] = images.to_pylist()
+    outside = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
+    if outside:
+        raise InputError(
+            f"images must lie below {folder}, by paths relative to it: {first_few(outside)}"
+        )
+    missing = {path for path in paths if not os.path.isfile(os.path.join(folder, path))}  # noqa: PTH113, PTH118 - a Path for each of millions takes minutes
+    if not missing:
+        return paths
+    files = find_images(folder)
+    by_id = {str(one): path.name for one, path in zip(files.ids, files.paths, strict=True)}
+    lost = sorted(missing - by_id.keys())
+    if lost:
+        raise InputError(
+            f"{len(lost)} of {len(set(paths))} images are not in {folder}: {first_few(lost)}; an"
+            " image is named by its path below the folder, or by its id, the name of a file there"
+            " without its suffix"
+        )
+    return [by_id[path] if path in missing else path for path in paths]

@@ -1,0 +1,147 @@
+"""A recipe: what is trained and how, read from TOML.
+
+epochs = 15
+batch = 256                   # over all processes
+optimiser = {name = "madgrad", lr = 1e-4, lr_end = 1e-6, weight_decay = 0.05}
+warmup = {epochs = 3, lr = 1e-2}
+augment = {scale = [0.5, 1.0], ratio = [0.9, 1.1], colour = 0.05}
+loss = {cosine = 1.0}
+
+[config]                      # the predictor's own, as in its definition
+model = "vit_large_patch14_clip_336.laion2b"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ensembler.errors import InputError, unknown_name
+from ensembler.faults import faults_of
+from ensembler.files import sha256_json
+from ensembler.predicting.batches import Precision
+from ensembler.store.model import Frozen
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+class Optimiser(Frozen):
+    """Who steps, and how far; the rate falls from `lr` to `lr_end` along half a cosine."""
+
+    name: Literal["adamw", "madgrad"]
+    lr: float = Field(gt=0.0)
+    lr_end: float = Field(default=0.0, ge=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)  # decoupled; none on biases, norms, positions
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)  # AdamW calls it beta 1
+
+
+class Warmup(Frozen):
+    """The first epochs, which train the head alone, at a constant rate; the tower is frozen."""
+
+    epochs: int = Field(ge=1)
+    lr: float = Field(gt=0.0)
+
+
+class Augment(Frozen):
+    """What is done to an image before it is learned from."""
+
+    scale: tuple[Share, Share]  # of the image's area that is cut out
+    ratio: tuple[Positive, Positive] = (1.0, 1.0)  # of the cut's sides
+    colour: float = Field(default=0.0, ge=0.0, lt=1.0)  # brightness, contrast, saturation: 1 ± this
+    flip: bool = False  # left to right, one time in two
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Augment:
+        for key, (low, high) in {"scale": self.scale, "ratio": self.ratio}.items():
+            if low > high:
+                raise ValueError(f"{key} = [{low}, {high}] begins with the larger; swap them")
+        return self
+
+
+class Loss(Frozen):
+    """The weights of losses that are added up.
+
+    cosine: 1 - cos(vector, target).
+    ranking: of all targets of the batch, an image finds its own (multiple negatives).
+    info_nce: the mean of that and of every target finding its image.
+    """
+
+    cosine: Weight = 0.0
+    ranking: Weight = 0.0
+    info_nce: Weight = 0.0
+    scale: float = Field(default=20.0, gt=0.0)  # cosines are multiplied by it before the softmax
+
+    @model_validator(mode="after")
+    def _something(self) -> Loss:
+        if not (self.cosine or self.ranking or self.info_nce):
+            raise ValueError("no loss has weight; say cosine = 1.0, or weigh several")
+        return self
+
+
+class Recipe(Frozen):
+    """Every key of a recipe, each with its default."""
+
+    description: str = ""
+    config: dict[str, Any]  # of the predictor; its own class checks it
+    optimiser: Optimiser
+    warmup: Warmup | None = None
+    augment: Augment | None = None  # without, an image is brought to its size as for a prediction
+    loss: Loss = Loss(cosine=1.0)
+    epochs: int = Field(ge=1)  # warm-up included
+    batch: int = Field(ge=2)  # images to a step of the optimiser, over all processes
+    accumulate: int = Field(default=1, ge=1)  # parts of a batch that follow each other
+    precision: Precision = "float32"
+    ema: float | None = Field(
+        default=None, gt=0.0, lt=1.0
+    )  # how much of the average each step keeps
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.warmup is not None and self.warmup.epochs > self.epochs:
+            raise ValueError(
+                f"warmup.epochs = {self.warmup.epochs} is more than all {self.epochs} epochs"
+            )
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"batch = {self.batch} cannot be accumulated from {self.accumulate} equal parts"
+            )
+        if self.optimiser.lr_end > self.optimiser.lr:
+            raise ValueError("optimiser.lr_end is above optimiser.lr; the rate only falls")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that decides a result: of every key but the description."""
+        return sha256_json(self.model_dump(mode="json", exclude={"description"}))
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe; its `config` is checked by who trains.
+
+    Args:
+        path: a TOML file.
+
+    Raises:
+        InputError: no such file, not TOML, a key is unknown (the nearest is offered), missing or
+            out of its bounds; all faults are told at once.
+    """
+    file = Path(path)
+    if not file.is_file():
+        beside = (other.name for other in file.parent.glob("*.toml"))
+        raise InputError(
+            f"there is no recipe {file}: in {file.parent},"
+            f" {unknown_name('file', file.name, beside)}"
+        )
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        return Recipe.model_validate(document, strict=False)
+    except ValidationError as error:
+        raise InputError(f"{file}: {faults_of(error, Recipe)}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as a recipe: {error}") from error

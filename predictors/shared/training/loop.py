@@ -1,0 +1,205 @@
+"""One fold, from its first step to its last; killed anywhere, it goes on as if it had not been."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from ensembler.errors import InputError, PredictorError, first_few
+from ensembler.files import atomic_write
+from ensembler.training.contract import BEST, LAST, METRICS, FoldJob, Trained
+from ensembler.training.data import Examples
+from predictors.shared.training.draws import Draw, draw, epoch_order
+from predictors.shared.training.learner import Learner
+from predictors.shared.training.loading import load_batches
+from predictors.shared.training.metric_log import MetricLog
+from predictors.shared.training.processes import join_processes
+from predictors.shared.training.schedule import Phase, phases
+from predictors.shared.training.state import (
+    Position,
+    State,
+    load_state,
+    packed,
+    save_state,
+)
+from predictors.shared.training.targets import Targets, make_targets, open_targets
+from predictors.shared.training.validation import held_out_score
+
+Batch = list[Draw]
+
+
+def train_fold(model: torch.nn.Module, job: FoldJob) -> Trained:
+    """Train a model; see `Trainable.train`.
+
+    Args:
+        model: a `Trainee` with the weights to begin with; changed in place.
+        job: how, on what, and where to.
+
+    Raises:
+        InputError: as `Trainable.train` says.
+        PredictorError: the model's vectors are not of the targets' dimension.
+    """
+    accelerator = join_processes(job)
+    try:
+        if accelerator.is_main_process:
+            make_targets(job)
+        accelerator.wait_for_everyone()
+        return _Fold(model, job, accelerator).run()
+    except OSError as error:
+        raise InputError(
+            f"{job.out} cannot be written: {error.strerror or error}; what was saved before is"
+            " whole: make room, and the same command goes on from it"
+        ) from error
+
+
+class _Fold:
+    """The state of a fold's training."""
+
+    def __init__(self, model: torch.nn.Module, job: FoldJob, accelerator: Accelerator) -> None:
+        self.job, self.recipe, self.accelerator = job, job.recipe, accelerator
+        self.learned: Examples = job.data.without(job.fold)
+        self.held_out: Examples = job.data.held_out(job.fold)
+        if len(self.learned) < self.recipe.batch:
+            raise InputError(
+                f"fold {job.fold} leaves {len(self.learned)} prompts to learn from, fewer than a"
+                f" batch of {self.recipe.batch}; say a smaller batch"
+            )
+        self.targets: Targets = open_targets(job.shared)
+        if model.dim != self.targets.vectors.shape[1]:
+            raise PredictorError(
+                f"config: the vectors have {model.dim} numbers, and the targets"
+                f" {self.targets.vectors.shape[1]}; say so in head.dim"
+            )
+        self.epoch_steps = len(self.learned) // self.recipe.batch
+        self.phases = phases(self.recipe, self.epoch_steps)
+        self.learner = Learner(model, self.recipe, accelerator)
+        self.step = 0
+        self.scores: tuple[float, ...] = ()
+
+    def run(self) -> Trained:
+        """All steps that are left."""
+        self._restore()
+        self.accelerator.wait_for_everyone()  # the first one may be done with what is read here
+        log_at = self.job.out / METRICS if self.accelerator.is_main_process else None
+        with MetricLog(log_at, steps=self.step) as log:
+            while self.step < self.phases[-1].last:
+                self._epoch(log)
+        best = int(np.argmax(self.scores))
+        return Trained(
+            best_score=self.scores[best],
+            best_epoch=best,
+            scores=self.scores,
+            steps=self.step,
+            trained=len(self.learned),
+            held_out=len(self.held_out),
+            processes=self.accelerator.num_processes,
+            encoder=self.targets.encoder,
+            preprocess=self.learner.model.preprocess,
+        )
+
+    def _epoch(self, log: MetricLog) -> None:
+        """The steps of an epoch that are left, its score, its checkpoints."""
+        epoch, begun = divmod(self.step, self.epoch_steps)
+        steps = epoch_order(
+            len(self.learned), self.recipe.batch, seed=self.recipe.seed, epoch=epoch
+        )[begun:]
+        draws = partial(self._draws, epoch)
+        loaded = load_batches(
+            (self._own(draws(numbers)) for numbers in steps),
+            self.job.images,
+            self.learner.model.preprocess,
+            self.recipe.augment,
+            workers=self.job.workers,
+        )
+        with closing(loaded):
+            for numbers, images in zip(steps, loaded, strict=True):
+                self._learn(draws(numbers), images, epoch, log)
+                if self.step % self.job.save_steps == 0 and self.step % self.epoch_steps:
+                    self._save()
+        score = held_out_score(
+            self.learner.judged,
+            self.held_out,
+            self.targets.vectors,
+            self.job.images,
+            self.accelerator,
+            batch=self.recipe.batch // (self.recipe.accumulate * self.accelerator.num_processes),
+            precision=self.recipe.precision,
+            workers=self.job.workers,
+            progress=partial(self.job.progress, f"fold {self.job.fold}: validating"),
+        )
+        if not np.isfinite(score):
+            raise InputError(
+                f"the vectors of what is held out are no numbers after epoch {epoch}; say a lower"
+                " learning rate, or float32"
+            )
+        best = score > max(self.scores, default=-np.inf)
+        self.scores += (score,)
+        log.write(step=self.step, epoch=epoch, mean_cosine=score)
+        if self.accelerator.is_main_process:
+            for name in (BEST, LAST) if best else (LAST,):
+                self._write_weights(self.job.out / name)
+        self._save()
+
+    def _learn(self, batch: Batch, images: NDArray[np.uint8], epoch: int, log: MetricLog) -> None:
+        """One step."""
+        phase = self._phase(self.step)
+        if phase.first == self.step:
+            self.learner.enter(phase)
+        rows = np.array([one.row for one in batch]).reshape(self.recipe.accumulate, -1)
+        loss = self.learner.learn(self.step, images, self.targets.vectors[rows])
+        if not np.isfinite(loss):
+            raise InputError(
+                f"the loss of step {self.step + 1}, epoch {epoch}, is {loss}; its images are"
+                f" {first_few((one.image for one in batch), len(batch))}. Look at them, or say a"
+                f" lower learning rate than {phase.rate(self.step):g}; what was saved is whole"
+            )
+        log.write(step=self.step + 1, epoch=epoch, lr=phase.rate(self.step), loss=loss)
+        self.step += 1
+        size = self.recipe.batch
+        self.job.progress(
+            f"fold {self.job.fold}: training", self.step * size, self.phases[-1].last * size
+        )
+
+    def _draws(self, epoch: int, numbers: NDArray[np.int64]) -> Batch:
+        """What a step learns from."""
+        seed = self.recipe.seed
+        return [draw(self.learned, int(number), seed=seed, epoch=epoch) for number in numbers]
+
+    def _own(self, batch: Batch) -> Batch:
+        """This process's share of every part of a batch, part after part."""
+        processes, here = self.accelerator.num_processes, self.accelerator.process_index
+        shares = np.arange(len(batch)).reshape(self.recipe.accumulate, processes, -1)
+        return [batch[number] for number in shares[:, here].ravel()]
+
+    def _phase(self, step: int) -> Phase:
+        return next(phase for phase in self.phases if step < phase.last)
+
+    def _restore(self) -> None:
+        """Go on from the state that is there; a phase that begins with the next step is left to it.
+
+        Steps that were done after that state are done again, with the same outcome.
+        """
+        saved = load_state(self.job.out)
+        if saved is None:
+            return
+        position = saved.position
+        self.step, self.scores = position.step, position.scores
+        self.learner.enter(self._phase(self.step - 1))
+        self.learner.restore(saved.tensors, position.optimiser, position.scaler)
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        tensors, numbers, scaler = self.learner.state()
+        position = Position(step=self.step, scores=self.scores, optimiser=numbers, scaler=scaler)
+        save_state(self.job.out, State(position, tensors))
+
+    def _write_weights(self, path: Path) -> None:
+        with atomic_write(path) as file:
+            file.write(packed(self.learner.judged.state_dict()))

@@ -1,0 +1,82 @@
+"""What a prompt's vector should be: made once for all folds, kept on disk, mapped into memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.errors import InputError
+from ensembler.files import atomic_write, canonical_json
+from ensembler.metrics import unit_rows
+from ensembler.store.encoder import load_encoder
+from ensembler.store.model import EncoderRecord
+from ensembler.training.contract import FoldJob
+
+VECTORS: Final = "targets.npy"
+RECORD: Final = "targets.json"
+CHUNK: Final = 4096  # prompts encoded between two reports of progress
+
+
+class Targets(NamedTuple):
+    """The prompts' vectors.
+
+    Attributes:
+        vectors: (prompts, d) float32 of unit length, memory-mapped.
+        encoder: that made them.
+    """
+
+    vectors: NDArray[np.float32]
+    encoder: EncoderRecord
+
+
+def make_targets(job: FoldJob) -> None:
+    """Encode all prompts of a job's data, unless that is done.
+
+    Raises:
+        StoreError: the encoder cannot be loaded.
+        InputError: the vectors that are there are another encoder's, or cannot be written.
+    """
+    loaded = load_encoder(job.encoder)
+    made_from = {"data": job.digests["data"], "encoder": loaded.record.model_dump(mode="json")}
+    record = job.shared / RECORD
+    if record.exists():
+        there = json.loads(record.read_bytes())
+        if there != made_from:
+            raise InputError(
+                f"{job.shared} has targets of the encoder {there['encoder']['name']!r}"
+                f" ({there['encoder']['sha256']}), and this is {loaded.record.name!r}"
+                f" ({loaded.record.sha256}); give the same encoder, or name another --out"
+            )
+        return
+    prompts = job.data.prompts
+    try:
+        with atomic_write(job.shared / VECTORS) as file:
+            for first in range(0, len(prompts), CHUNK):
+                chunk = unit_rows(loaded.encode(prompts[first : first + CHUNK].to_pylist()))
+                if not first:
+                    shape = (len(prompts), chunk.shape[1])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(chunk.astype("<f4").tobytes())
+                job.progress("encoding prompts", first + len(chunk), len(prompts))
+        with atomic_write(record) as file:
+            file.write(canonical_json(made_from))
+    except OSError as error:
+        raise InputError(
+            f"{job.shared / VECTORS} cannot be written: {error.strerror or error}"
+        ) from error
+
+
+def open_targets(folder: Path) -> Targets:
+    """What `make_targets` has made.
+
+    Args:
+        folder: of all folds.
+    """
+    record = json.loads((folder / RECORD).read_bytes())
+    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    return Targets(vectors, EncoderRecord.model_validate(record["encoder"]))

@@ -1,0 +1,136 @@
+"""A small training: noisy images, a tiny tower of timm, an encoder that costs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensembler.metrics import unit_rows
+from ensembler.predicting.skeleton import toml_value
+from ensembler.store.model import EncoderRecord
+from ensembler.training.run import TrainReport, train
+
+DIM = 6
+FOLDS = 3
+PROMPTS = 15
+TOWER = {
+    "model": "test_vit.r160_in1k",
+    "image_size": 16,
+    "head": {"kind": "linear", "dim": DIM},
+}
+RECIPE: dict[str, Any] = {
+    "epochs": 2,
+    "batch": 4,
+    "optimiser": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+    "config": TOWER,
+}
+
+Train = Callable[..., TrainReport]
+
+
+class FakeEncoder(NamedTuple):
+    """Texts to vectors by their letters."""
+
+    record: EncoderRecord = EncoderRecord(name="letters", sha256="0" * 64)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, DIM) float32 of unit length."""
+        seeds = [[ord(letter) for letter in text] for text in texts]
+        drawn = np.stack([np.random.default_rng(seed).normal(1.0, 1.0, DIM) for seed in seeds])
+        return unit_rows(drawn).astype(np.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fake_encoder() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("predictors.shared.training.targets.load_encoder", lambda _: FakeEncoder())
+        yield
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PROMPTS prompts in FOLDS folds, of one image or two each; a TSV without a header."""
+    folder = tmp_path_factory.mktemp("pairs")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    lines = []
+    for prompt in range(PROMPTS):
+        for image in range(1 + prompt % 2):
+            name = f"{prompt}_{image}.png"
+            pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / name)
+            lines.append(f"{name}\tprompt {prompt}\t{prompt % FOLDS}")
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n")
+    return folder / "train.tsv"
+
+
+@pytest.fixture(scope="session")
+def images(table: Path) -> Path:
+    """The folder of the table's images."""
+    return table.parent / "images"
+
+
+@pytest.fixture(scope="session")
+def write_recipe() -> Callable[..., Path]:
+    """`write_recipe(path, **keys)`: RECIPE with other keys, as TOML."""
+
+    def write(path: Path, **keys: object) -> Path:
+        lines = (f"{key} = {toml_value(one)}" for key, one in (RECIPE | keys).items())
+        path.write_text("\n".join(lines))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def train_here(
+    table: Path, images: Path, tmp_path: Path, write_recipe: Callable[..., Path]
+) -> Train:
+    """`train_here(out="out", fold=0, options={…}, **keys)`: other keys are the recipe's."""
+
+    def run(
+        *,
+        out: str = "out",
+        fold: int | Literal["all"] = 0,
+        name: str = "tower",
+        options: Mapping[str, Any] | None = None,
+        **keys: object,
+    ) -> TrainReport:
+        recipe = write_recipe(tmp_path / "recipe.toml", **keys)
+        given: dict[str, Any] = {"data": [table], "images": images, **(options or {})}
+        return train(name, recipe=recipe, fold=fold, out=tmp_path / out, **given)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def losses() -> Callable[[Path], list[float]]:
+    """`losses(folder)`: of every step of a fold."""
+
+    def read(folder: Path) -> list[float]:
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        return [line["loss"] for line in lines if "loss" in line]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """`encode(texts)`: the targets, as the encoder makes them."""
+    return FakeEncoder().encode

@@ -1,0 +1,252 @@
+"""Killed, interrupted, out of disk: the same command then ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensembler.errors import InputError
+from ensembler.files import locked
+from ensembler.store.encoder import TextEncoder
+from ensembler.store.model import EncoderRecord
+from predictors.shared.training import loop, targets
+from tests.disk_changes import before_each_change
+
+RECIPE: dict[str, Any] = {
+    "epochs": 3,
+    "optimiser": {"name": "madgrad", "lr": 1e-2, "weight_decay": 0.05},
+    "warmup": {"epochs": 1, "lr": 1e-2},
+    "augment": {"scale": [0.5, 1.0], "colour": 0.2, "flip": True},
+    "ema": 0.5,
+}
+STEPS = 6
+MADE = ("best.safetensors", "last.safetensors", "metrics.jsonl", "record.json")
+
+
+class Died(BaseException):
+    """Stands for a death at a moment that the test chooses."""
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, bytes]:
+    """What an uninterrupted run made; the first test that needs it fills it."""
+    return {}
+
+
+@pytest.fixture
+def check_equal(
+    train_here: Callable[..., Any], whole: dict[str, bytes], tmp_path: Path
+) -> Callable[[], None]:
+    """`check_equal()`: finish the training in `out`, which is then as an uninterrupted one."""
+    if not whole:
+        train_here(out="whole", **RECIPE)
+        whole |= {name: (tmp_path / "whole/fold0" / name).read_bytes() for name in MADE}
+
+    def check() -> None:
+        train_here(**RECIPE)
+        folder = tmp_path / "out/fold0"
+        assert {path.name for path in folder.iterdir()} == {*MADE, "job.json"}
+        for name, content in whole.items():
+            assert (folder / name).read_bytes() == content, name
+
+    return check
+
+
+def dying_after(changes: int) -> Callable[[], None]:
+    """Kills this process when it is called once too often."""
+    left = iter(range(changes))
+
+    def die() -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
+
+
+def dies_at(step: int, steps: int = STEPS) -> Callable[[str, int, int], None]:
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage.endswith("training") and done * steps == step * total:
+            raise Died
+
+    return progress
+
+
+@pytest.mark.parametrize("save_steps", [1, 1000])
+def test_interrupted_at_any_step_it_goes_on_bit_for_bit(
+    train_here: Callable[..., Any],
+    check_equal: Callable[[], None],
+    tmp_path: Path,
+    save_steps: int,
+) -> None:
+    for step in range(1, STEPS + 1):
+        options = {"progress": dies_at(step), "save_steps": save_steps}
+        with pytest.raises(Died):
+            train_here(options=options, **RECIPE)
+        lines = (tmp_path / "out/fold0/metrics.jsonl").read_text().count("loss")
+        assert lines == step
+    check_equal()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"optimiser": {"name": "adamw", "lr": 1e-3}, "precision": "bfloat16", "accumulate": 2},
+        {
+            "config": {
+                "model": "test_resnet.r160_in1k",
+                "head": {"kind": "wide", "dim": 6, "hidden": [8]},
+                "image_size": 32,
+            }
+        },
+    ],
+    ids=["adamw-bfloat16", "batch-norm"],
+)
+def test_other_recipes_go_on_bit_for_bit_too(
+    train_here: Callable[..., Any], tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    whole = train_here(out="whole", **keys)
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(3, 4), "save_steps": 1}, **keys)
+    assert train_here(**keys).folds == whole.folds
+    for name in ("last.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "out/fold0" / name).read_bytes() == (
+            tmp_path / "whole/fold0" / name
+        ).read_bytes()
+
+
+def test_killed_before_any_change_of_the_disk_it_goes_on_bit_for_bit(
+    train_here: Callable[..., Any], check_equal: Callable[[], None], tmp_path: Path
+) -> None:
+    for change in count(2, 5):  # each run gets further and dies elsewhere
+        child = os.fork()
+        if not child:
+            before_each_change(tmp_path / "out", dying_after(change))
+            train_here(options={"save_steps": 1}, **RECIPE)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    assert change > 15
+    check_equal()
+
+
+def test_a_full_disk_leaves_the_older_state_and_the_run_goes_on_from_it(
+    train_here: Callable[..., Any],
+    check_equal: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(4), "save_steps": 1}, **RECIPE)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {path.name for path in (tmp_path / "out/fold0").glob("state*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_state", lambda *_: full(0))
+        with pytest.raises(InputError, match=r"No space left on device; what was saved before is"):
+            train_here(options={"save_steps": 1}, **RECIPE)
+    assert {path.name for path in (tmp_path / "out/fold0").glob("state*")} == before
+    check_equal()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: content[:-5], "its sha256 is"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "its sha256 is"),
+        (None, "No such file"),
+    ],
+)
+def test_a_damaged_state_is_refused(
+    train_here: Callable[..., Any],
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes] | None,
+    said: str,
+) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(4)}, **RECIPE)
+    (tensors,) = (tmp_path / "out/fold0").glob("state-*.safetensors")
+    if damage is None:
+        tensors.unlink()
+    else:
+        tensors.write_bytes(damage(tensors.read_bytes()))
+    with pytest.raises(InputError, match=r"is damaged: .*Remove the folder") as refused:
+        train_here(**RECIPE)
+    assert said in str(refused.value)
+
+
+def test_a_damaged_record_of_the_state_is_refused(
+    train_here: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(4)}, **RECIPE)
+    (tmp_path / "out/fold0/state.json").write_text('{"position": {}}')
+    with pytest.raises(InputError, match=r"state.json is damaged: "):
+        train_here(**RECIPE)
+
+
+def test_another_recipe_is_refused_with_both_digests(train_here: Callable[..., Any]) -> None:
+    digests = [train_here(**RECIPE).folds[0].digests["recipe"]]
+    with pytest.raises(InputError, match="begun with the recipe of digest") as refused:
+        train_here(**RECIPE | {"ema": 0.25})
+    digests.append(train_here(out="other", **RECIPE | {"ema": 0.25}).folds[0].digests["recipe"])
+    assert all(digest in str(refused.value) for digest in digests)
+
+
+def test_other_data_are_refused_with_both_digests(
+    train_here: Callable[..., Any], table: Path, tmp_path: Path
+) -> None:
+    digest = train_here(**RECIPE).folds[0].digests["data"]
+    less = tmp_path / "less.tsv"
+    less.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(InputError, match=f"begun with the data of digest {digest}, and this is"):
+        train_here(fold=1, options={"data": [less]}, **RECIPE)
+
+
+def test_another_predictor_is_refused(train_here: Callable[..., Any], tmp_path: Path) -> None:
+    train_here(**RECIPE)
+    begun = tmp_path / "out/fold0/job.json"
+    begun.write_text(begun.read_text().replace("tower", "convnext"))
+    with pytest.raises(InputError, match="holds a 'convnext', not a 'tower'"):
+        train_here(**RECIPE)
+
+
+def test_another_encoder_is_refused(
+    train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_here(**RECIPE)
+    other = EncoderRecord(name="other", sha256="1" * 64)
+    monkeypatch.setattr(targets, "load_encoder", lambda _: TextEncoder(other, None))
+    with pytest.raises(InputError, match="targets of the encoder 'letters'"):
+        train_here(fold=1, **RECIPE)
+
+
+def test_finished_folds_are_skipped(
+    train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_here(fold=1)
+    report = train_here(fold="all")
+    assert report.before == (1,)
+    monkeypatch.setattr(loop, "train_fold", None)  # nothing is left to train
+    again = train_here(fold="all")
+    assert again.before == (0, 1, 2)
+    assert again.folds == report.folds
+
+
+def test_two_runs_do_not_share_a_folder(train_here: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(InputError, match="another run trains in"),
+    ):
+        train_here(**RECIPE)

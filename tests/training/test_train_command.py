@@ -1,0 +1,65 @@
+"""`ensembler train` as a command."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+
+class Ran(Protocol):
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def command(
+    ensembler: Command, table: Path, images: Path, write_recipe: Callable[..., Path], tmp_path: Path
+) -> Command:
+    """`command(*more, **keys)`: the command on the small training, with more options."""
+
+    def call(*more: object, **keys: object) -> Ran:
+        recipe = write_recipe(tmp_path / "recipe.toml", **{"epochs": 1, **keys})
+        options = ["--recipe", recipe, "--data", table, "--images", images]
+        return ensembler("train", "tower", *options, "--out", tmp_path / "out", *more)
+
+    return call
+
+
+def test_it_tells_each_fold_and_names_what_dump_takes(command: Command, tmp_path: Path) -> None:
+    done = command("--fold", "all")
+    assert done.code == 0, done.err
+    *folds, last = done.out.splitlines()
+    assert len(folds) == 3
+    assert folds[1].startswith("fold 1: 0.")
+    assert "over 5 prompts held out" in folds[1]
+    assert last == f"wrote {tmp_path / 'out/predictor.toml'}"
+    definition = tomllib.loads((tmp_path / "out/predictor.toml").read_text())
+    assert [one["weights"] for one in definition["checkpoints"]] == [
+        f"fold{fold}/best.safetensors" for fold in range(3)
+    ]
+
+
+def test_json_is_one_object_and_says_what_was_finished_before(command: Command) -> None:
+    command("--fold", "2")
+    folds = json.loads(command("--fold", "2", "--json").out)["folds"]
+    assert folds["2"]["finished_before"] is True
+    assert folds["2"]["scores"] == [folds["2"]["score"]]
+
+
+def test_bad_input_is_one_sentence_and_exit_2(command: Command) -> None:
+    done = command("--fold", "0", epoch=3)
+    assert (done.code, done.out) == (2, "")
+    assert "did you mean 'epochs'?" in done.err
+    assert command("--fold", "first").code == 2
+    assert command("--fold", "7").code == 2
