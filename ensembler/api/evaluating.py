@@ -97,7 +97,8 @@ def evaluate(
     Raises:
         StoreError: the store is broken, has no targets, or too few groups.
         StudyError: the study cannot be used.
-        SpecError: a spec is broken, or was fitted on other members.
+        SpecError: a spec is broken, or was fitted on other members, with another corpus or for
+            another mix.
         InputError: an unknown blender, column or source, or a corpus that cannot be used.
     """
     from threadpoolctl import threadpool_limits
@@ -109,10 +110,10 @@ def evaluate(
 
     opened = store if isinstance(store, Store) else Store.open(store)
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
-    entrants = contestants(opened, definition, blenders, specs)
     known = None if corpus is None else load_corpus(corpus)
     if known is not None:
         known.check_fits(opened)
+    entrants = contestants(opened, definition, blenders, specs, corpus=known, target_mix=target_mix)
     asked = Asked(
         repeats=repeats,
         column=column,

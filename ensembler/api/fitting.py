@@ -34,8 +34,7 @@ class FitResult:
     Attributes:
         spec: the frozen spec.
         blender: what fitted it.
-        status: how that ended, a name of `ensembler.blending.solver.Status`; "given" where nothing
-            was solved.
+        status: how that ended, by name; `ensembler.fitting.statuses` has the sentences.
         comparison: of all blenders, where one was to be chosen.
         study: the Optuna study with every trial.
         warnings: what to look at before trusting the scores.
@@ -125,9 +124,12 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
+    from ensembler.blenders.budget import affordable
     from ensembler.blenders.data import Data
     from ensembler.blenders.registry import parse_blender
+    from ensembler.blenders.weighted import Weighted
     from ensembler.comparing.choosing import AUTO, choose_blender
+    from ensembler.comparing.parts import parts_of, reads_corpus
     from ensembler.fitting.caveats import caveats
     from ensembler.fitting.composing import freeze_fitted
     from ensembler.fitting.freezing import freeze
@@ -139,8 +141,7 @@ def fit(
 
     begun = time.monotonic()
     opened = store if isinstance(store, Store) else Store.open(store)
-    if blender != AUTO:
-        parse_blender(blender)  # before any work: is it one?
+    parts = () if blender == AUTO else tuple(parts_of(parse_blender(blender)))
     name, definition = resolve_study(study, members=members, trials=trials, seed=seed)
     space = make_space(definition, opened)
     known = None if corpus is None else load_corpus(corpus)
@@ -153,6 +154,10 @@ def fit(
     # One thread for each product: the order of its sums must not depend on the machine's cores.
     with threadpool_limits(1):
         statistics = fit_statistics(opened, space, jobs=jobs, progress=progress, weight=weight)
+        data = Data(store=opened, statistics=statistics, space=space, corpus=known)
+        for part in parts:
+            if isinstance(part, Weighted) and part.budget is not None:
+                affordable(data, part.budget)  # before the search: can it be kept?
         identity = study_identity(opened, space, target_mix)
         with recorded(spec, storage, identity, resume=resume, join=join, jobs=jobs) as record:
             whole = scorer_of_all(space, statistics, jobs=jobs)
@@ -162,19 +167,20 @@ def fit(
             )  # fmt: skip
             held_out = search_held_out(space, statistics, jobs=jobs, progress=progress, whole=whole)
             nested = held_out.nested if held_out else None
-            data = Data(store=opened, statistics=statistics, space=space, corpus=known)
             choice = None
             if blender != WEIGHTED:
                 choice = choose_blender(
                     blender, data, definition.seed, jobs=jobs, progress=progress
                 )
+            if choice is not None and choice.comparison is not None:
+                names["chosen_among"] = sorted(choice.comparison.blends)
             if choice is None or choice.name == WEIGHTED:
                 status = outcome.status
                 frozen = freeze(names, opened, space, statistics, outcome, nested)
             else:
                 status = choice.fitted.status
                 names["blender"] = choice.name
-                if known is not None:
+                if known is not None and reads_corpus(parse_blender(choice.name)):
                     names["corpus"] = known.sha256
                 frozen = freeze_fitted(names, data, choice.fitted, choice.cosines, outcome, nested)
             if spec is not None:

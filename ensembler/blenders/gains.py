@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.contract import Blender, FittedBlend, Property
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.directions import Basis, Directions, find_directions
+from ensembler.blenders.memory import fit_once
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.strength import choose_strength
 from ensembler.blenders.weighted import Weighted
@@ -119,7 +120,7 @@ class Gains:
             InputError: the basis is the corpus', and there is none or it is not the store's kind.
         """
         basis: Basis = self.basis or ("targets" if data.corpus is None else "corpus")
-        base = self.base.fit(data, aside, seed)
+        base = fit_once(data, self.base, aside, seed)
 
         def score(inner: Aside, fold: int) -> NDArray[np.float64]:
             blend = base.refitted(data, inner).blend

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.contract import Blender, Property
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.gates import Gates, Structure, structure_of
+from ensembler.blenders.memory import fit_once
 from ensembler.blenders.strength import choose_strength
 from ensembler.blenders.weighted import Weighted
 from ensembler.blending.apply import WeightedSum
@@ -92,7 +93,7 @@ class Gated:
         Raises:
             InputError: the base is no blender of plain weights.
         """
-        blend = self.base.fit(data, aside, seed).blend
+        blend = fit_once(data, self.base, aside, seed).blend
         if not isinstance(blend, weighted.Weighted):
             raise InputError(
                 f"gated stands on plain weights, and {self.base.name!r} makes something else of its"

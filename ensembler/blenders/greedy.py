@@ -21,9 +21,10 @@ from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weights import FittedWeights, Rule, Solved, fit_weights
-from ensembler.blending.greedy import greedy_selection
+from ensembler.blending.greedy import foremost, greedy_selection, places_by_name
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
+from ensembler.blending.solver import TIE
 from ensembler.errors import InputError
 
 
@@ -65,7 +66,8 @@ class Greedy:
             fit_weights(data, aside, whole, centred=centred, alphas=unit)
             for centred in data.space.centrings
         ]
-        centred = max(unbagged, key=lambda fitted: fitted.objective).weighting.centred
+        best = max(fitted.objective for fitted in unbagged)
+        centred = next(f.weighting.centred for f in unbagged if f.objective >= best - TIE)
         bagged = _selecting(columns, _drawn(data.names, self.bags, self.share, seed))
         return fit_weights(data, aside, bagged, centred=centred, alphas=unit)
 
@@ -84,21 +86,28 @@ def _selecting(columns: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> Rule:
     """Each bag selects from its members and the prior; their weights are averaged."""
 
     def select(problem: Problem) -> Solved:
-        allowed = columns & problem.covered
+        allowed, places = columns & problem.covered, places_by_name(problem)
         total = np.zeros(problem.columns)
         for members in drawn:
             within = allowed & np.r_[True, members]
             if within.any():
-                total += greedy_selection(problem, within, _best_few(problem, within))
+                start = _best_few(problem, within, places)
+                total += greedy_selection(problem, within, start, places)
         found = np.where(total.any(), total, columns) / problem.scale
         return Solved(found / found.sum(), evaluations=len(drawn))  # each a pass for every round
 
     return select
 
 
-def _best_few(problem: Problem, columns: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _best_few(
+    problem: Problem, columns: NDArray[np.bool_], places: NDArray[np.intp]
+) -> NDArray[np.float64]:
     """(K,) ones for the first few columns in order of their own scores, whose sum scores best."""
-    alone = np.eye(problem.columns)[columns]
-    ranked = alone[np.argsort(-scores(problem, alone), kind="stable")]
-    firsts = np.cumsum(ranked, axis=0)
-    return np.asarray(firsts[int(scores(problem, firsts).argmax())])
+    alone, order = np.eye(problem.columns)[columns], places[columns]
+    values = scores(problem, alone)
+    left, ranked = np.arange(len(alone)), list[int]()
+    while len(left):
+        ranked.append(int(left[foremost(values[left], order[left])]))
+        left = left[left != ranked[-1]]
+    firsts = np.cumsum(alone[ranked], axis=0)
+    return np.asarray(firsts[foremost(scores(problem, firsts), np.arange(len(firsts)))])

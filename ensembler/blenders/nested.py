@@ -32,7 +32,7 @@ from ensembler.blending.solver import TIE, solve
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.blends.tree import Tree
-from ensembler.errors import InputError
+from ensembler.errors import InputError, first_few
 
 CHILDREN: tuple[Blender, ...] = (Gated(), Ridge(base=Gated()), Kernel(base=Gated()))
 
@@ -93,10 +93,18 @@ class Nested:
     def __post_init__(self) -> None:
         if not self.children:
             raise InputError("nested: there are no children; give one blender at least")
+        names = [child.name for child in self.children]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise InputError(f"nested: child {first_few(twice)} is given twice; give each once")
+        if self.groups and self.children != CHILDREN:
+            raise InputError(
+                "nested: with groups=True the study's groups are the children; leave out the others"
+            )
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it, unless its children are others."""
+        """As `parse_blender` reads it."""
         if self.groups:
             return "nested:groups=True"
         if self.children == CHILDREN:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.weights import training_problem
+from ensembler.blending.greedy import foremost, places_by_name
 from ensembler.blending.objective import expand, scores
 from ensembler.blending.solver import solve
 from ensembler.blending.statistics import Geometry, Statistics
@@ -33,24 +34,26 @@ def forward_selection(data: Data, aside: Aside, limit: int) -> NDArray[np.int64]
 
     Returns:
         (k,) int64 ascending positions among the members; fewer than `limit` where no member's
-        direction raises the score any more, the first of all where none has a training row.
+        direction raises the score any more, the first by name where none has a training row.
     """
     space, count = data.space, len(data.names)
     problem = training_problem(data, aside, centred=space.centrings[-1], alphas=(1.0,) * count)
     allowed = space.columns & problem.covered
-    bounds = space.definition.bounds
+    bounds, places = space.definition.bounds, places_by_name(problem)
     taken = np.zeros(1 + count, dtype=bool)
     taken[0] = allowed[0]
     rising = np.where(allowed, scores(problem, np.eye(1 + count)), -np.inf)  # the first: by itself
     rising[0] = -np.inf
     here: NDArray[np.float64] | None = None
     while np.isfinite(rising.max()) and taken[1:].sum() < limit:
-        taken[int(rising.argmax())] = True
+        taken[foremost(rising, places)] = True
         here = solve(problem, taken, bounds=bounds, warm=here).scaled
         gradient = expand(problem, here).gradient
         steepness = np.abs(gradient) if bounds == "free" else gradient
         rising = np.where(allowed & ~taken & (steepness > 0.0), steepness, -np.inf)
-    return np.flatnonzero(taken[1:]) if taken[1:].any() else np.arange(limit)
+    if not taken[1:].any():
+        taken[1:] = places[1:] <= limit
+    return np.flatnonzero(taken[1:])
 
 
 def of_members(data: Data, chosen: NDArray[np.int64]) -> Data:

@@ -10,6 +10,7 @@ import numpy as np
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blending.greedy import foremost, places_by_name
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
 
@@ -23,11 +24,11 @@ class SingleBest:
     fallback: ClassVar[str] = "single_best"
 
     def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
-        """As `Blender.fit` says; of members that tie the first in order."""
+        """As `Blender.fit` says; of members that tie the first by name."""
         unit = (1.0,) * len(data.names)
         return fit_weights(data, aside, _best, centred=False, alphas=unit)
 
 
 def _best(problem: Problem) -> Solved:
     alone = np.eye(problem.columns)[1:]
-    return Solved(alone[int(scores(problem, alone).argmax())])
+    return Solved(alone[foremost(scores(problem, alone), places_by_name(problem)[1:])])

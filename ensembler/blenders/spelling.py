@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 BASE = "base"  # the field of a blender that stands on another
+CHILDREN = "children"  # the field of one that blends others
 TEXT = "text"  # in a field's metadata, False: no text gives this option
 
 

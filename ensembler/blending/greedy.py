@@ -3,6 +3,9 @@
 Starting from nothing, each round adds the member, again if need be, that lifts the mean cosine of
 the sum most; a member's weight is how often it was taken. The best round counts, not the last.
 
+Scores that float32 cannot tell apart tie. Where ties go by name, members in another order give the
+same selection, not another that follows from the last digit of one round.
+
 The products of all columns with the sum are kept from round to round, so that a round costs K
 numbers a row, not K(K+1)/2: `s + e_k` has the square `s·s + 2 s·e_k + e_k·e_k`.
 """
@@ -12,15 +15,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.problem import Block, Rows, packed_pairs
+from ensembler.blending.problem import Block, Problem, Rows, packed_pairs
 from ensembler.blending.rules import CANCELLED
+from ensembler.blending.solver import TIE
 
 ROUNDS = 50  # weights are multiples of 1/50 at the finest
 PATIENCE = 10  # rounds without a gain after which none is expected
 
 
 def greedy_selection(
-    problem: Rows, columns: NDArray[np.bool_], start: NDArray[np.float64] | None = None
+    problem: Rows,
+    columns: NDArray[np.bool_],
+    start: NDArray[np.float64] | None = None,
+    places: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
     """Weights by greedy forward selection with replacement.
 
@@ -28,12 +35,13 @@ def greedy_selection(
         problem: rows, centring and norms.
         columns: (K,) which columns may be taken; at least one.
         start: (K,) how often each column is taken before the first round; None for an empty sum.
+        places: (K,) where each column stands among those that tie; None for their own order.
 
     Returns:
-        (K,) float64 in units of the columns' scale, nonnegative with sum 1; ties go to the earlier
-        column.
+        (K,) float64 in units of the columns' scale, nonnegative with sum 1.
     """
     allowed = np.flatnonzero(columns)
+    order = allowed if places is None else places[allowed]
     taken = np.zeros(problem.columns) if start is None else start
     sums = [_Sum(block, taken) for block in problem.blocks()]
     best, best_value, best_round = taken, -np.inf, 0
@@ -46,13 +54,31 @@ def greedy_selection(
             if added is not None:
                 block_sum.add(block, added, 1.0)
             values += block_sum.values_with(block, allowed)
-        added = int(allowed[values.argmax()])
+        chosen = foremost(values, order)
+        added = int(allowed[chosen])
         taken = taken + np.eye(problem.columns)[added]
-        if values.max() > best_value:
-            best, best_value, best_round = taken, values.max(), number
+        if values[chosen] > best_value + TIE:
+            best, best_value, best_round = taken, values[chosen], number
         elif number - best_round >= PATIENCE:
             break
     return np.asarray(best / best.sum())
+
+
+def places_by_name(problem: Problem) -> NDArray[np.intp]:
+    """(K,) where each column stands among those that tie: the prior, then the members by name."""
+    names = problem.selection.statistics.names
+    return np.asarray(np.r_[0, 1 + np.argsort(np.argsort(names))])
+
+
+def foremost(values: NDArray[np.float64], places: NDArray[np.intp]) -> int:
+    """Which value is the highest; of those that tie with it, the first in place.
+
+    Args:
+        values: (k,) one at least, scores.
+        places: (k,) of each.
+    """
+    close = np.flatnonzero(values >= np.max(values) - TIE)
+    return int(close[places[close].argmin()])
 
 
 class _Sum:

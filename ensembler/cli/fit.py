@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -93,16 +94,35 @@ def fit(
     if as_json:
         click.echo(json.dumps(_summary(result, spec)))
     else:
-        click.echo(f"{result}\n\nwrote {spec} (digest {result.spec.digest[:12]})")
+        sidecar = _sidecar(result.spec, spec)
+        beside = "" if sidecar is None else f" and, which belongs to it, {sidecar}"
+        click.echo(f"{result}\n\nwrote {spec} (digest {result.spec.digest[:12]}){beside}")
 
 
 def _within(blender: str, budget: str) -> str:
     """The weighted blender that keeps a budget."""
+    from ensembler.errors import InputError
     from ensembler.inference.deadline import seconds_of
 
+    try:
+        weighted = f"weighted:budget={seconds_of(budget):g}"
+    except InputError as error:
+        raise click.UsageError(
+            f"--budget: {budget!r} is no duration; give one like 1.2s"
+        ) from error
     if blender != "weighted":
-        raise click.UsageError(f"--budget is for plain weights, not for --blender {blender}")
-    return f"weighted:budget={seconds_of(budget):g}"
+        raise click.UsageError(
+            f"--budget is for plain weights, not for --blender {blender}; a chain keeps one as in"
+            f" --blender {weighted}+gains"
+        )
+    return weighted
+
+
+def _sidecar(spec: EnsembleSpec, path: str) -> str | None:
+    """The file beside a composed spec that belongs to it."""
+    from ensembler.spec.tensors import sidecar_path
+
+    return None if spec.tensors is None else str(sidecar_path(Path(path), spec.tensors.sha256))
 
 
 @contextmanager
@@ -176,6 +196,7 @@ def _summary(result: FitResult, path: str) -> dict[str, object]:
         "trials": spec.provenance.trials,
         "warnings": list(result.warnings),
         "spec": path,
+        "sidecar": _sidecar(spec, path),
         "digest": spec.digest,
         "seconds": round(result.seconds, 3),
     }

@@ -44,8 +44,8 @@ def choose_blender(
     """Fit a blender, or each of them and take the simplest within one standard error of the best.
 
     The choice among blenders is made on the very rows that score them. A dozen of them, whose
-    scores move together, flatter the chosen one by little, but the spec's held-out score does not
-    know it.
+    scores move together, flatter the chosen one by little; the spec keeps their names, and its
+    table says so.
 
     Args:
         name: a blender, a chain, or "auto".

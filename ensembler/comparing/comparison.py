@@ -48,7 +48,7 @@ class Comparison:
         blends: name → standing.
         best: the highest held-out score.
         chosen: the simplest within one standard error of it.
-        rows: compared.
+        rows: of any weight.
         groups: among them.
         folds: of each repeat.
         repeats: how many foldings.
@@ -95,8 +95,8 @@ def compare(
         blends=standings,
         best=next(iter(standings)),
         chosen=choose(cosines, {name: one.blender for name, one in estimates.items()}, bootstrap),
-        rows=len(groups),
-        groups=len(np.unique(groups)),
+        rows=int(np.count_nonzero(weight)),
+        groups=len(np.unique(groups[weight > 0.0])),
         folds=folds,
         repeats=repeats,
     )

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.registry import blender_names, parse_blender
+from ensembler.comparing.parts import without_corpus
 from ensembler.errors import InputError, SpecError, first_few
 from ensembler.fitting.inputs import make_space
 from ensembler.search.definition import StudyDefinition, parse_study
 from ensembler.search.space import Space
 from ensembler.spec.loading import load_spec
 from ensembler.spec.model import EnsembleSpec
+from ensembler.store.corpus import Corpus
+from ensembler.store.mix import mix_text
 from ensembler.store.reader import Store
 
 # Each step lifts what the last one left, and gains do most at the end.
@@ -33,12 +36,20 @@ class Contestant:
     blender: Blender
     space: Space
 
+    @property
+    def seed(self) -> int:
+        """Of its fits: its own study's."""
+        return self.space.definition.seed
+
 
 def contestants(
     store: Store,
     definition: StudyDefinition,
     blenders: Sequence[str] | None,
     specs: Iterable[str | Path],
+    *,
+    corpus: Corpus | None = None,
+    target_mix: Mapping[str, float] | None = None,
 ) -> dict[str, Contestant]:
     """Everyone to compare, by name.
 
@@ -47,13 +58,16 @@ def contestants(
         definition: the study of the blenders that are named.
         blenders: names or chains; None takes every registered one, but none where specs are named.
         specs: files of frozen specs.
+        corpus: that the evaluation is given, or None.
+        target_mix: source → share that the evaluation is for, or None.
 
     Returns:
         Name → contestant; a spec goes by its file's name.
 
     Raises:
         InputError: an unknown blender, or two contestants of one name.
-        SpecError: a spec is broken, or was fitted on other members than the store's.
+        SpecError: a spec is broken, or was fitted on other members than the store's, with another
+            corpus or for another mix of sources.
         StoreError: the store has no targets or no members.
         StudyError: the study does not fit the store.
     """
@@ -62,7 +76,10 @@ def contestants(
     if blenders is None:
         blenders = () if paths else every_blender(definition)
     named = [(text, Contestant(blender=parse_blender(text), space=space)) for text in blenders]
-    named += [(path.name, _of_spec(load_spec(path), path, store)) for path in paths]
+    for path in paths:
+        spec = load_spec(path)
+        _check_mix(spec, path, target_mix)
+        named.append((path.name, _of_spec(spec, path, store, corpus)))
     found = dict(named)
     if len(found) < len(named):
         twice = first_few(sorted({name for name, _ in named if _count(named, name) > 1}))
@@ -76,7 +93,7 @@ def every_blender(definition: StudyDefinition) -> tuple[str, ...]:
     return (*(name for name in blender_names() if given or name != NEEDS_WEIGHTS), *CHAINS)
 
 
-def _of_spec(spec: EnsembleSpec, path: Path, store: Store) -> Contestant:
+def _of_spec(spec: EnsembleSpec, path: Path, store: Store, corpus: Corpus | None) -> Contestant:
     """A spec is compared by fitting its study anew: its own weights know all rows."""
     fitted = {member.name: member.sha256 for member in spec.weighted.members}
     here = {record.name: record.sha256 for record in store.manifest.members}
@@ -88,7 +105,30 @@ def _of_spec(spec: EnsembleSpec, path: Path, store: Store) -> Contestant:
         )
     study = _definition(spec.provenance.study, path)
     blender = parse_blender(str(spec.provenance.study.get("blender", "weighted")))
+    known = spec.provenance.study.get("corpus")
+    if known is None:
+        blender = without_corpus(blender)  # the evaluation's may be for others
+    elif corpus is None or corpus.sha256 != known:
+        given = "none is given" if corpus is None else f"{corpus.sha256[:12]}… is given"
+        raise SpecError(
+            f"{path} was fitted with the corpus {str(known)[:12]}…, but {given}; name the same file"
+            " with --corpus"
+        )
     return Contestant(blender=blender, space=make_space(study, store))
+
+
+def _check_mix(spec: EnsembleSpec, path: Path, mix: Mapping[str, float] | None) -> None:
+    """Scores under one mix are none of a fit for another."""
+    own: Mapping[str, float] | None = spec.provenance.study.get("target_mix")
+    if (own and dict(own)) != (mix and dict(mix)):
+        raise SpecError(
+            f"{path} was fitted for {_told(own)}, but the evaluation is for {_told(mix)}; give the"
+            " spec's own --target-mix, or compare its blender with --blender instead"
+        )
+
+
+def _told(mix: Mapping[str, float] | None) -> str:
+    return "the rows as they are" if mix is None else f"the mix {mix_text(mix)}"
 
 
 def _definition(study: Mapping[str, object], path: Path) -> StudyDefinition:

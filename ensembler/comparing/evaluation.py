@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ensembler.comparing.breakdown import Part
@@ -24,6 +25,8 @@ class Evaluation:
         best: rows of the chosen blend, best first.
         left_out: each source scored by fits on the others; empty where not asked for.
         kept_in: sources without which the others would be too few to fit on.
+        target_mix: source → share in what is to be predicted; None: the rows as they are.
+        plain: the blend that contributions and budgets are told of; None where neither is.
         contributions: of members; None where not asked for.
         budgets: of the weighted blend, the smallest first; empty where not asked for.
         seconds: that all of it took.
@@ -36,6 +39,8 @@ class Evaluation:
     best: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
     kept_in: tuple[str, ...]
+    target_mix: Mapping[str, float] | None
+    plain: str | None
     contributions: Contributions | None
     budgets: tuple[Budget, ...]
     seconds: float
@@ -61,6 +66,8 @@ class Evaluation:
             "best_rows": [asdict(row) for row in self.best],
             "left_out": [asdict(part) | {"best": part.best} for part in self.left_out],
             "kept_in": list(self.kept_in),
+            "target_mix": self.target_mix and dict(self.target_mix),
+            "told_of": self.plain,
             "contributions": self.contributions and asdict(self.contributions),
             "budgets": [asdict(budget) for budget in self.budgets],
             "seconds": round(self.seconds, 3),

@@ -19,7 +19,6 @@ def leave_source_out(
     ground: Ground,
     entrants: Mapping[str, Contestant],
     known: Mapping[str, NDArray[np.float64]],
-    seed: int,
     *,
     jobs: int,
     progress: Progress | None,
@@ -33,7 +32,6 @@ def leave_source_out(
         ground: with the source, under the store's own row weights.
         entrants: by name.
         known: (rows,) held-out cosines of each, the source fitted.
-        seed: of the fits.
         jobs: threads; the result is the same for any number.
         progress: told of each fit.
 
@@ -48,7 +46,7 @@ def leave_source_out(
     for name, entrant in entrants.items():
         repeats = others.repeats(entrant.space)
         told = counting(f"without {source}: {name}", others.folds, progress)
-        held = hold_out(entrant.blender, repeats, seed, jobs=jobs, told=told)
+        held = hold_out(entrant.blender, repeats, entrant.seed, jobs=jobs, told=told)
         scores[name] = _mean(held.cosines[rows], samples.weight[rows])
         own = own_means_cosines(repeats, held.blends, rows)
         if own is not None:

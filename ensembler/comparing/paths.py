@@ -69,13 +69,13 @@ def drop_weakest(problem: Problem, columns: NDArray[np.bool_], bounds: Bounds) -
         All members, then each stage with one less.
     """
     left = columns.copy()
-    path = [Stage(None, int(left[1:].sum()), solve(problem, left, bounds=bounds))]
+    path = [Stage(None, int(left[1:].sum()), _solved(problem, left, bounds))]
     while path[-1].members > 1:
         now, tried = path[-1].solution.scaled, {}
         for member in sorted(np.flatnonzero(left[1:]), key=lambda m: abs(now[1 + m]))[:LIKELY]:
             fewer = _with(left, int(member), allowed=False)
             warm = np.where(fewer, now, 0.0)
-            tried[int(member)] = solve(problem, fewer, bounds=bounds, warm=warm)
+            tried[int(member)] = _solved(problem, fewer, bounds, warm)
         weakest = _best(tried)
         left = _with(left, weakest, allowed=False)
         path.append(Stage(weakest, path[-1].members - 1, tried[weakest]))
@@ -101,7 +101,7 @@ def take_strongest(problem: Problem, columns: NDArray[np.bool_], bounds: Bounds)
         for member in np.flatnonzero((columns & ~taken)[1:]):
             more = _with(taken, int(member), allowed=True)
             warm = _nudged(path[-1].solution.scaled, 1 + int(member)) if path else None
-            tried[int(member)] = solve(problem, more, bounds=bounds, warm=warm)
+            tried[int(member)] = _solved(problem, more, bounds, warm)
         strongest = _best(tried)
         taken = _with(taken, strongest, allowed=True)
         path.append(Stage(strongest, len(path) + 1, tried[strongest]))
@@ -139,6 +139,20 @@ def walk(walker: Walker, data: Data, weights: PlainWeights, seed: int) -> tuple[
 def _walked(walker: Walker, data: Data, weighting: Weighting, aside: Aside) -> list[Stage]:
     problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
     return walker(problem, data.space.columns, data.space.definition.bounds)
+
+
+def _solved(
+    problem: Problem,
+    columns: NDArray[np.bool_],
+    bounds: Bounds,
+    warm: NDArray[np.float64] | None = None,
+) -> Solution:
+    """The best weights of some columns; a member without a row gets none, though it counts as one.
+
+    Nothing moves the weight that it starts with: it has no gradient.
+    """
+    covered = columns & problem.covered
+    return solve(problem, covered if covered.any() else columns, bounds=bounds, warm=warm)
 
 
 def _best(tried: Mapping[int, Solution]) -> int:

@@ -68,7 +68,7 @@ def run_evaluation(
         entrants: by name; contributions and budgets are told of the first that is `weighted`.
         asked: what is to be told.
         corpus: or None.
-        seed: of foldings, fits and intervals.
+        seed: of foldings and intervals; fits have that of their contestant's study.
         jobs: threads; the result is the same for any number.
         progress: told of each fit.
 
@@ -97,7 +97,7 @@ def run_evaluation(
         name: estimate(
             entrant.blender,
             ground.repeats(entrant.space),
-            seed,
+            entrant.seed,
             jobs=jobs,
             told=counting(name, 1 + ground.folds, progress),
         )
@@ -120,7 +120,6 @@ def run_evaluation(
             whole,
             entrants,
             known,
-            seed,
             jobs=jobs,
             progress=progress,
         )
@@ -145,6 +144,8 @@ def run_evaluation(
         best=best,
         left_out=left_out,
         kept_in=sources.needed,
+        target_mix=asked.target_mix,
+        plain=weighted,
         contributions=given,
         budgets=bought,
         seconds=time.monotonic() - begun,

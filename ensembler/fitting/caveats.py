@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ensembler.blending.solver import Status
 from ensembler.blending.statistics import Statistics
 from ensembler.fitting.held_out import HeldOutSearch
+from ensembler.fitting.statuses import remark
 from ensembler.folds import why_dealt_anew
 from ensembler.store.audit.finding import SAME
 from ensembler.store.audit.leak import LEAK_SHARE
@@ -25,7 +25,7 @@ def caveats(
     Args:
         samples: of the store.
         statistics: of all rows.
-        status: how the solver ended for the best trial on all rows, by name.
+        status: how the fit on all rows ended, by name.
         held_out: the search repeated without each fold, or None.
 
     Returns:
@@ -51,9 +51,9 @@ def _dealt_anew(samples: Samples) -> Iterator[str]:
 
 
 def _unconverged(where: str, status: str) -> Iterator[str]:
-    """A status that is not a solver's ("given") has nothing to converge."""
-    if status in Status.__members__ and status != Status.CONVERGED.name:
-        yield f"the search {where}: {Status[status].value}"
+    said = remark(status)
+    if said is not None:
+        yield f"the search {where}: {said}"
 
 
 def _leaks(statistics: Statistics) -> Iterator[str]:

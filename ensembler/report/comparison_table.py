@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ensembler.comparing.comparison import Comparison, Standing
 from ensembler.errors import first_few
+from ensembler.fitting.statuses import remark
 from ensembler.report.spec_table import FEW_GROUPS, PLACES, interval_text
 from ensembler.report.tables import new_table
 
@@ -52,6 +53,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield "gap: in-sample less held out, what a fit flatters itself by. s: seconds of the"
     yield "fit on all rows, less those of what a simpler blend had fitted already."
     yield f"* {_choice(comparison)}"
+    if len(comparison.blends) > 1:
+        yield "The choice was made by these very scores, which flatters the chosen one."
     unproven = _unproven(comparison)
     if unproven:
         yield (
@@ -86,5 +89,6 @@ def _unproven(comparison: Comparison) -> list[str]:
 
 
 def _remarks(name: str, standing: Standing) -> Iterator[str]:
-    if standing.status not in ("CONVERGED", "given"):
-        yield f"{name}: {standing.status}"
+    said = remark(standing.status)
+    if said is not None:
+        yield f"{name}: {said}."

@@ -16,6 +16,7 @@ from ensembler.errors import first_few
 from ensembler.report.comparison_table import comparison_table
 from ensembler.report.spec_table import PLACES, interval_text
 from ensembler.report.tables import new_table
+from ensembler.store.mix import mix_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,6 +41,9 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     from rich.console import Group
 
     parts: list[RenderableType] = [comparison_table(evaluation.comparison)]
+    if evaluation.target_mix is not None:
+        mix = mix_text(evaluation.target_mix)
+        parts.append(f"Fits and scores are for the mix of sources {mix}; others weigh nothing.")
     if len(evaluation.parts) > 1:
         parts += ["", _by_value(evaluation)]
     if evaluation.worst:
@@ -49,9 +53,11 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     if evaluation.contributions is not None:
         if len(evaluation.parts) > 1:
             parts += ["", _members_by_value(evaluation)]
-        parts += ["", *_contributions(evaluation.contributions)]
+        parts += ["", f"What members give to {evaluation.plain}:"]
+        parts += [*_contributions(evaluation.contributions)]
     if evaluation.budgets:
-        parts += ["", *_budgets(evaluation.budgets)]
+        parts += ["", f"What seconds per image buy, blended by {evaluation.plain}:"]
+        parts += [*_budgets(evaluation.budgets)]
     return Group(*parts)
 
 
@@ -166,7 +172,13 @@ def _contributions(found: Contributions) -> Iterator[RenderableType]:
         yield ""
         yield _path(heading, path)
         enough = min(step.members for step in path if step.held_out.within_error)
-        yield f"{enough} members come within one standard error of the best number."
+        yield _needed(enough)
+
+
+def _needed(members: int) -> str:
+    if members == 1:
+        return "1 member is enough: it scores within a standard error of the best number."
+    return f"{members} members are needed: fewer score more than a standard error less."
 
 
 def _path(heading: str, path: tuple[Step, ...]) -> Table:

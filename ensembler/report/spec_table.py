@@ -10,6 +10,7 @@ from ensembler.report.tree_lines import tree_lines
 from ensembler.spec.composed import ComposedBlend
 from ensembler.spec.model import EnsembleSpec, HeldOut, Scores
 from ensembler.spec.weighted import MemberSpec
+from ensembler.store.mix import mix_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -97,6 +98,11 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     yield f"{spec.provenance.trials} trials of study {study['name']!r}."
     if "blender" in study:
         yield f"blender: {study['blender']}."
+    if "corpus" in study:
+        yield f"corpus: {study['corpus'][:12]}…."
+    if "target_mix" in study:
+        yield f"All scores are for the mix of sources {mix_text(study['target_mix'])};"
+        yield "rows of other sources weigh nothing."
     yield "share: weight times mean length under the norm; magnitudes sum to 1."
     if isinstance(spec.blend, ComposedBlend):
         yield "(share, norm, centring, loss without: of the plain weights that stand in"
@@ -110,6 +116,9 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     yield f"{'are solved again' if solved else 'keep their weights'}."
     yield f"held out: the whole search repeated without each of {scores.folds} folds of whole"
     yield "groups, priors included; nothing that scores a row saw its group's targets."
+    if "chosen_among" in study:
+        yield f"Only the choice of the blender among {len(study['chosen_among'])} was made by these"
+        yield "scores themselves, which flatters the chosen one's a little."
     yield "(Members' means, which know no target, are taken over all rows.)"
     yield f"folds: {_origin_of_folds(scores)}."
     yield "lead: of the blend, held out, over each baseline on the same rows."

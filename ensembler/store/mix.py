@@ -43,3 +43,8 @@ def mix_weights(samples: Samples, mix: Mapping[str, float]) -> NDArray[np.float6
         if share > 0.0:
             weight[rows] = samples.weight[rows] * (share / total / own)
     return np.asarray(weight * samples.weight.sum())
+
+
+def mix_text(mix: Mapping[str, float]) -> str:
+    """A mix as a person reads it: "sd=3, sdxl=1"."""
+    return ", ".join(f"{source}={share:g}" for source, share in mix.items())

@@ -10,6 +10,7 @@ class TestMine(BlenderConformance):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -86,6 +87,7 @@ class BlenderConformance:
 
     def test_it_is_plain_options_and_says_what_it_is(self, blender: Blender) -> None:
         assert is_dataclass(type(blender))
+        assert hash(copy(blender)) == hash(blender)  # fits are kept by their blender's options
         assert (type(blender).__doc__ or "").strip()
         assert all(isinstance(kept, Property) for kept in blender.properties)
         assert parse_blender(blender.fallback).name == blender.fallback

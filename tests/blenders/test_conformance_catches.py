@@ -131,7 +131,15 @@ class Promising(ByScore):
     properties: ClassVar[frozenset[Property]] = frozenset({Property.DUPLICATE_INVARIANT})
 
 
+class Unequal(ByScore):
+    """Two of the same options are not the same."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
 CLAIMS: list[tuple[type[ByScore], str]] = [
+    (Unequal, "test_it_is_plain_options_and_says_what_it_is"),
     (Proud, "test_a_fit_says_how_it_ended_and_what_it_scores"),
     (Restless, "test_the_same_data_and_seed_give_the_same_bytes"),
     (Flattering, "test_vectors_score_what_the_fit_says"),

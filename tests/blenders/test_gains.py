@@ -22,7 +22,10 @@ from ensembler.blenders.directions import (
 )  # fmt: skip
 from ensembler.blenders.gains import PRIORS, Gains, summed_cosines
 from ensembler.blenders.gated import Gated
+from ensembler.blenders.nested import Nested
+from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.weighted import Weighted
+from ensembler.blenders.weights import FittedWeights
 from ensembler.blending.apply import WeightedSum
 from ensembler.blends.gains import Gains as GainsBlend
 from ensembler.blends.weighted import Weighted as WeightedBlend
@@ -237,3 +240,17 @@ def test_a_corpus_of_another_dimension_is_refused(data: Data) -> None:
     wide = replace(data.corpus, mean=np.zeros(7), covariance=np.eye(7))
     with pytest.raises(InputError, match=r"the corpus has 7 dimensions.*have 12"):
         Gains().fit(replace(data, corpus=wide), NOTHING, 0)
+
+
+def test_chains_on_one_base_share_its_fit(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, fit = [], Weighted.fit
+
+    def counted(blender: Weighted, data: Data, aside: Aside, seed: int) -> FittedWeights:
+        begun.append(aside)
+        return fit(blender, data, aside, seed)
+
+    monkeypatch.setattr(Weighted, "fit", counted)
+    anew = replace(data, jobs=data.jobs)  # nothing is kept of other tests' fits
+    for blender in (Gains(), Gains(base=Gated()), Gated(), Ridge(base=Gains()), Nested()):
+        blender.fit(anew, HELD, 0)
+    assert begun == [HELD]

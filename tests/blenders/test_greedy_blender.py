@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.data import NOTHING, Aside, Data
 from ensembler.blenders.greedy import Greedy
+from ensembler.blenders.single_best import SingleBest
 from ensembler.blenders.weights import training_problem
 from ensembler.blending.greedy import greedy_selection
 from ensembler.blending.objective import scores
@@ -17,6 +20,7 @@ from ensembler.blending.statistics import Statistics
 from ensembler.errors import InputError
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
+from ensembler.testing.worlds import make_world
 
 HELD: Aside = frozenset({1})
 Prepare = Callable[..., tuple[Space, Statistics]]
@@ -118,6 +122,23 @@ def test_the_centring_under_which_all_members_score_higher_is_taken(
         return Greedy(bags=1, share=1.0).fit(data, NOTHING, 0).objective
 
     assert fitted("both") == max(fitted("on"), fitted("off"))
+
+
+def test_near_ties_go_by_name_in_whatever_order_members_stand(tmp_path: Path) -> None:
+    """Members that differ in length score the same up to the last digit of a float32."""
+    world = make_world()
+    m0, m3 = world.members["m0"], world.members["m3"]
+    twins = {"b": m0 * np.float32(0.7), "c": m3, "a": m0, "d": m0 * np.float32(1.3)}
+    found = []
+    for order in permutations(twins):
+        folder = tmp_path / "".join(order)
+        folder.mkdir()
+        data = world.with_members({name: twins[name] for name in order}).data(folder)
+        single, greedy = SingleBest().fit(data, HELD, 0), Greedy().fit(data, HELD, 0)
+        assert single.blend.members == ("a",)
+        found.append(dict(zip(data.names, greedy.weighting.weights[1:], strict=True)))
+    assert all(weights == pytest.approx(found[0]) for weights in found)
+    assert found[0]["a"] > max(found[0]["b"], found[0]["d"])
 
 
 @pytest.mark.parametrize("options", [{"bags": 0}, {"share": 0.0}, {"share": 1.5}])

@@ -226,6 +226,11 @@ def test_children_are_no_option_of_the_text() -> None:
         parse_blender("nested:children=gated")
 
 
+def test_a_child_given_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="nested: child weighted is given twice; give each once"):
+        Nested(children=(Weighted(), Uniform(), Weighted()))
+
+
 def test_a_blend_of_no_blends_is_refused() -> None:
     with pytest.raises(InputError, match="there are no children; give one blender at least"):
         Nested(children=())

@@ -12,9 +12,15 @@ import pytest
 from ensembler import plugins
 from ensembler.blenders.contract import Blender, FittedBlend, Property
 from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.gains import Gains
+from ensembler.blenders.gated import Gated
 from ensembler.blenders.greedy import Greedy
+from ensembler.blenders.kernel import Kernel
+from ensembler.blenders.nested import Nested
 from ensembler.blenders.registry import blender_names, find_blender, parse_blender
+from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.spelling import spell
+from ensembler.blenders.uniform import Uniform
 from ensembler.blenders.weighted import Weighted
 from ensembler.errors import InputError
 
@@ -46,9 +52,21 @@ class NoBlender:
     name = "no_blender"
 
 
+@dataclass(kw_only=True)
+class Changeable:
+    """Nothing can be kept by it: its options may change."""
+
+    name = "changeable"
+    fallback = "weighted"
+    properties = frozenset[Property]()
+
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
+        return Weighted().fit(data, aside, seed)
+
+
 @pytest.fixture(autouse=True)
 def _strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two blenders of this file beside the built-in ones."""
+    """What this file has beside the built-in ones."""
     known = plugins.registered(plugins.BLENDERS)
 
     class Entry(EntryPoint):
@@ -59,6 +77,7 @@ def _strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         name: Entry(name, f"{HERE}:{attribute}", plugins.BLENDERS)
         for name, attribute in (
             ("sharpened", "Sharpened"), ("no_blender", "NoBlender"), ("a_function", "spell"),
+            ("changeable", "Changeable"),
         )
     }  # fmt: skip
     monkeypatch.setattr(plugins, "registered", lambda _: {**known, **own})
@@ -85,6 +104,9 @@ def test_every_chain_of_names_stands_left_to_right() -> None:
         Weighted(shrinkage=0.25),
         Greedy(bags=3),
         Sharpened(base=Greedy(share=1.0), how="hard"),
+        Nested(children=(Greedy(bags=3), Gated(), Nested(children=(Uniform(),)))),
+        Gains(base=Nested(children=(Weighted(), Kernel(base=Gated(), width=3.0)))),
+        Ridge(alone=True),
     ],
     ids=lambda blender: str(blender.name),
 )
@@ -104,6 +126,20 @@ def test_a_name_reads_back_as_the_blender_that_has_it(blender: Blender) -> None:
         ("sharpened:how=harder", "how='harder' will not do: Input should be 'soft' or 'hard'"),
         ("weighted:shrinkage=2", "weighted: shrinkage is 2.0; give a share of the way in 0..1"),
         ("weighted+greedy", "blender 'greedy' stands on no other: put it first, or leave out"),
+        ("gated+ridge:alone=True", "blender 'ridge:alone=True' stands on no other: put it first"),
+        ("weighted+nested(greedy)", "blender 'nested(greedy)' stands on no other: put it first"),
+        ("nested(greedy, weigted)", "no blender named 'weigted'; did you mean 'weighted'?"),
+        ("nested()", "no blender named ''; known: "),
+        ("nested(greedy", "blender 'nested(greedy': parentheses do not match"),
+        ("greedy)+(gains", "blender 'greedy)+(gains': parentheses do not match"),
+        (9 * "nested(" + "greedy" + 9 * ")", "or are more than 8 deep; write it as in nested("),
+        ("nested(greedy)gains", "after its parentheses comes 'gains'; put : before options, +"),
+        ("greedy(weighted)", "blender 'greedy' blends no other blends: leave out its parentheses"),
+        ("nested(greedy):groups=True", "the study's groups are the children; leave out the others"),
+        (
+            "changeable",
+            "'changeable' is none: it is not a frozen dataclass; see ensembler.blenders",
+        ),
         ("no_blender", "what is registered as blender 'no_blender' is none: it lacks properties"),
         ("a_function", "what is registered as blender 'a_function' is none: it lacks name, prop"),
     ],
@@ -111,6 +147,13 @@ def test_a_name_reads_back_as_the_blender_that_has_it(blender: Blender) -> None:
 def test_what_names_no_blender_is_refused_with_the_remedy(text: str, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         parse_blender(text)
+
+
+def test_children_may_be_chains_with_options_and_hold_others() -> None:
+    found = parse_blender(" nested( greedy:bags=3, gated+kernel, nested(uniform) )+gains")
+    inner = Nested(children=(Uniform(),))
+    children = (Greedy(bags=3), Kernel(base=Gated()), inner)
+    assert found == Gains(base=Nested(children=children))
 
 
 def test_a_blender_that_cannot_be_imported_is_named_with_its_package(

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from ensembler.spec.loading import load_spec
+from ensembler.store.corpus import save_corpus
+from ensembler.store.model import EncoderRecord
 
 if TYPE_CHECKING:
     from ensembler.store.reader import Store
@@ -41,6 +44,34 @@ def test_the_chosen_blender_is_the_one_that_its_table_marks(ensembler: Run, smal
     assert marked[:1] == [made_by]
 
 
+def test_a_choice_says_that_its_own_scores_made_it(ensembler: Run, small: Store) -> None:
+    assert ensembler("fit", small.path, *QUICK, "--blender", "auto").code == 0
+    among = load_spec("ensemble.json").provenance.study["chosen_among"]
+    assert {"weighted", "gated+gains"} <= set(among)
+    shown = " ".join(ensembler("spec", "show", "ensemble.json").out.split())
+    assert f"the choice of the blender among {len(among)} was made by these scores" in shown
+
+
+def test_a_composed_fit_names_both_files_that_it_wrote(ensembler: Run, small: Store) -> None:
+    ran = ensembler("fit", small.path, *QUICK, "--blender", "gated", "--spec", "k.json")
+    (sidecar,) = Path().glob("*.safetensors")
+    assert "wrote k.json" in ran.out
+    assert ran.out.rstrip().endswith(f"and, which belongs to it, {sidecar}")
+
+
+def test_a_corpus_that_no_blender_reads_is_not_recorded(ensembler: Run, small: Store) -> None:
+    mean, encoder = np.zeros(small.targets().shape[1]), EncoderRecord(name="drawn", sha256="0" * 64)
+    save_corpus(
+        "c.safetensors", mean=mean, covariance=np.eye(len(mean)), prompts=9, encoder=encoder
+    )
+    for blender, recorded in (("gated", False), ("gains", True)):
+        given = ("--blender", blender, "--corpus", "c.safetensors")
+        assert ensembler("fit", small.path, *QUICK, *given).code == 0
+        spec = load_spec("ensemble.json")
+        assert ("corpus" in spec.provenance.study) == recorded
+        assert ("corpus: " in ensembler("spec", "show", "ensemble.json").out) == recorded
+
+
 def test_plain_weights_by_name_are_the_plain_fit(ensembler: Run, small: Store) -> None:
     assert ensembler("fit", small.path, *QUICK, "--spec", "plain.json").code == 0
     named = ("--blender", "weighted", "--spec", "named.json")
@@ -53,6 +84,8 @@ def test_a_fit_for_another_mix_says_so_and_verifies(ensembler: Run, oof: Path) -
     ran = ensembler("fit", oof, *QUICK, *mix, "--json")
     assert ran.code == 0, ran.err
     assert load_spec("ensemble.json").provenance.study["target_mix"] == {"sd": 3.0, "sdxl": 1.0}
+    shown = ensembler("spec", "show", "ensemble.json").out
+    assert "All scores are for the mix of sources sd=3, sdxl=1;" in shown
     assert ensembler("spec", "verify", "ensemble.json", "--store", oof).code == 0
 
 
@@ -63,8 +96,9 @@ def test_a_fit_for_another_mix_says_so_and_verifies(ensembler: Run, oof: Path) -
         (("--blender", "ridge+uniform"), "stands on no other"),
         (("--target-mix", "sdlx=1"), "'sdxl'"),
         (("--target-mix", "sd"), "source=weight"),
-        (("--budget", "soon"), "soon"),
-        (("--budget", "1s", "--blender", "ridge"), "plain weights"),
+        (("--budget", "soon"), "'soon' is no duration; give one like 1.2s"),
+        (("--budget", "1s", "--blender", "ridge"), "weighted:budget=1+gains"),
+        (("--blender", "weighted:budget=1+gains"), "seconds per image"),
         (("--budget", "1s"), "seconds per image"),
     ],
 )

@@ -115,6 +115,35 @@ def test_a_step_scores_what_naive_loops_over_the_folds_say(
         assert found.held_out.behind == pytest.approx((best - cosines).mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("walker", [drop_weakest, take_strongest])
+def test_all_members_score_what_the_blend_does_where_one_has_the_rows_of_a_fold_alone(
+    walker: Walker, make_data: Callable[[World], Data], world: World
+) -> None:
+    held = np.array([fold == "0" for fold in world.samples["fold"]])[:, None]
+    lonely = np.where(held, world.members["m1"], 0.0).astype(np.float32)
+    data = make_data(world.with_members({**world.members, "m1": lonely}))
+    weighted = estimate(Weighted(), [data], 0)
+    steps = walk(walker, data, plain_weights(weighted), 0)
+    assert sorted(step.members for step in steps) == [1, 2, 3, 4]
+    (whole,) = (step for step in steps if step.members == 4)
+    assert whole.held_out.score == pytest.approx(weighted.cosines.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("walker", [drop_weakest, take_strongest])
+def test_a_member_without_a_row_counts_and_gets_no_weight(
+    walker: Walker, make_data: Callable[[World], Data], world: World
+) -> None:
+    empty = np.where(np.arange(len(world))[:, None] < 4, world.members["m1"], 0.0)
+    data = make_data(world.with_members({**world.members, "m1": empty.astype(np.float32)}))
+    fold = int(world.samples["fold"][0])  # of the group that has the first four rows
+    problem = training_problem(data, frozenset({fold}), centred=False, alphas=(1.0,) * 4)
+    for columns in (EVERY, EVERY & (np.arange(5) > 0)):
+        path = walker(problem, columns, "simplex")
+        assert sorted(stage.members for stage in path) == [1, 2, 3, 4]
+        lonely = np.array([stage.solution.weights[2] for stage in path])
+        assert (lonely == 0.0).all()
+
+
 def test_correlations_of_errors_are_pearsons_over_the_rows_of_both(
     data: Data, world: World
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_source_left_out_scores_what_fits_on_the_others_make_of_it(
     entrants = {"weighted": Contestant(blender=parse_blender("weighted"), space=data.space)}
     rows = np.array([source == "painted" for source in world.samples["source"]])
     known = {"weighted": np.linspace(0.0, 1.0, len(world))}
-    left = leave_source_out("painted", _ground(data), entrants, known, 0, jobs=1, progress=None)
+    left = leave_source_out("painted", _ground(data), entrants, known, jobs=1, progress=None)
     assert (left.source, left.rows) == ("painted", rows.sum())
     assert left.known["weighted"] == pytest.approx(known["weighted"][rows].mean())
     others = _ground(data).under((~rows).astype(np.float64), "of the other source")
