@@ -20,7 +20,7 @@ from benchmarks.timing import medians, timed
 from ensembler.curation.deduplicating import find_leaders, measure_recall
 from ensembler.curation.embedding import embed
 from ensembler.curation.grouping import find_components
-from ensembler.curation.neighbours import make_index
+from ensembler.curation.neighbours_choice import make_index
 from ensembler.store.encoder import quiet_loading
 
 ROWS = {"toy": 400, "small": 20_000, "full": 200_000}

@@ -11,14 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.curation.embedding_vectors import Stages, pair_vectors
-from ensembler.curation.neighbours import (
-    BLOCK,
-    EXACT_ROWS,
-    ExactIndex,
-    Index,
-    make_index,
-    near_pairs,
-)
+from ensembler.curation.neighbours import BLOCK, ExactIndex, Index, near_pairs
+from ensembler.curation.neighbours_choice import EXACT_ROWS, make_index
 from ensembler.curation.pairs import pair_columns, read_pairs, write_pairs
 from ensembler.store.encoder import Progress
 

@@ -14,7 +14,7 @@ from ensembler.curation.deduplicating import find_leaders
 from ensembler.curation.embedding_vectors import Stages, pair_vectors
 from ensembler.curation.grouping import find_components
 from ensembler.curation.grouping_leaks import Leak, measure_leak
-from ensembler.curation.neighbours import make_index
+from ensembler.curation.neighbours_choice import make_index
 from ensembler.curation.pairs import COLUMNS, pair_columns, read_pairs, write_pairs
 from ensembler.errors import InputError
 from ensembler.folds import group_folds

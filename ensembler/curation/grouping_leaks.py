@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ensembler.curation.neighbours import (
     BLOCK,
-    EXACT_ROWS,
     PANEL,
     ROUNDING,
     decide,
     paired_products,
 )
+from ensembler.curation.neighbours_choice import EXACT_ROWS
 from ensembler.store.encoder import Progress
 
 DRAWN: Final = 2_048  # rows compared with all others where there are too many to compare them all

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-EXACT_ROWS: Final = 200_000  # up to here every row is compared with every other
 BLOCK: Final = 1 << 11  # rows that look for neighbours at once; bounds memory
 PANEL: Final = 1 << 13  # rows they are compared with at once; likewise
 UNSURE: Final = 1 << 14  # pairs taken again in float64 at once; likewise
@@ -122,16 +121,3 @@ def paired_products(left: NDArray[np.float32], right: NDArray[np.float32]) -> ND
         "kd,kd->k", left.astype(np.float64), right.astype(np.float64)
     )
     return products
-
-
-def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
-    """An exact index for up to EXACT_ROWS rows, an approximate one above.
-
-    Raises:
-        InputError: there are more, and faiss is not installed.
-    """
-    if len(vectors) <= EXACT_ROWS:
-        return ExactIndex(vectors, threshold)
-    from ensembler.curation.neighbours_cells import CellIndex
-
-    return CellIndex(vectors, threshold)

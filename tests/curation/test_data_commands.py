@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.curation import deduplicating, neighbours
+from ensembler.curation import deduplicating, neighbours_choice
 from ensembler.curation.grouping import find_components
 from ensembler.curation.pairs import read_pairs
 
@@ -131,7 +131,7 @@ def test_above_the_exact_limit_the_measured_recall_is_printed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (neighbours, deduplicating):
+    for module in (neighbours_choice, deduplicating):
         monkeypatch.setattr(module, "EXACT_ROWS", 100)
     pairs, file = write_pairs_of(clustered(400))
     code, out, err = ensembler(
@@ -173,7 +173,7 @@ def test_many_rows_without_faiss_end_with_2_and_what_installs_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(neighbours, "EXACT_ROWS", 10)
+    monkeypatch.setattr(neighbours_choice, "EXACT_ROWS", 10)
     monkeypatch.setitem(sys.modules, "faiss", None)
     pairs, file = write_pairs_of(clustered(20))
     code, _, err = ensembler(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.curation import neighbours, neighbours_cells
-from ensembler.curation.neighbours import ExactIndex, Index, make_index, near_pairs
+from ensembler.curation import neighbours, neighbours_cells, neighbours_choice
+from ensembler.curation.neighbours import ExactIndex, Index, near_pairs
 from ensembler.curation.neighbours_cells import CellIndex
+from ensembler.curation.neighbours_choice import make_index
 from ensembler.metrics import unit_rows
 
 Vectors = NDArray[np.float32]
@@ -86,7 +87,7 @@ def test_cells_are_cut_only_where_there_are_too_many_rows_to_compare(
     clustered: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = clustered(200)
-    monkeypatch.setattr(neighbours, "EXACT_ROWS", 200)
+    monkeypatch.setattr(neighbours_choice, "EXACT_ROWS", 200)
     assert isinstance(make_index(vectors, 0.9), ExactIndex)
-    monkeypatch.setattr(neighbours, "EXACT_ROWS", 199)
+    monkeypatch.setattr(neighbours_choice, "EXACT_ROWS", 199)
     assert isinstance(make_index(vectors, 0.9), CellIndex)
