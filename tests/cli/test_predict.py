@@ -148,7 +148,8 @@ def test_predict_of_anything_but_a_store_exits_2(
     assert run("predict", name, "--spec", SPEC) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"Error: {name} is not a store of test embeddings")
+    assert printed.err.startswith("Error: ")
+    assert f"({name} is taken for a folder of images: it has no manifest.json" in printed.err
     assert not Path("submission.csv").exists()
 
 
