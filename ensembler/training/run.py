@@ -171,7 +171,11 @@ def is_first_process() -> bool:
 
 
 def _can_be_trained(name: str) -> bool:
-    adapter: object = find_adapter(name)
+    """Whether it can; a stranger's that cannot even be imported cannot."""
+    try:
+        adapter: object = find_adapter(name)
+    except PredictorError:
+        return False
     return isinstance(adapter, Trainable)
 
 
