@@ -71,8 +71,9 @@ def sum_targets(
     """Add the weighted unit targets of rows from `start` on to their folds' sums, (F, d)."""
     for i in range(len(fold)):
         unit_target(address, start + i, unit)
+        total, share = sums[fold[i]], weight[i]
         for k in range(len(unit)):
-            sums[fold[i], k] += weight[i] * unit[k]
+            total[k] += share * unit[k]
 
 
 @compiled
@@ -165,12 +166,14 @@ def scale(
         product = vector_at(products + 4 * (m + 1), later)
         others = vector_at(address_of(inverse) + 4 * (m + 1), later)
         cosine = vector_at(pairs, later)
+        own = inverse[m]
         for n in range(later):
-            cosine[n] = product[n] * (inverse[m] * others[n])
+            cosine[n] = product[n] * (own * others[n])
         pairs += 4 * later
         along = vector_at(products + 4 * (members + 1), folds)
+        fold_cosine = vector_at(address_of(fold_cosines) + 4 * folds * (i * members + m), folds)
         for f in range(folds):
-            fold_cosines[i, m, f] = along[f] * inverse[m]
+            fold_cosine[f] = along[f] * own
     return True
 
 
