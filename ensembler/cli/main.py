@@ -22,6 +22,7 @@ _COMMANDS = {
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
     "data": ("ensembler.cli.data:data", "Turn a list of prompts into a corpus for a fit."),
     "train": ("ensembler.cli.train:train", "Train a predictor's checkpoints, one for each fold."),
+    "recipe": ("ensembler.cli.recipe:recipe", "List and show what predictors are trained by."),
     "dump": (
         "ensembler.cli.dump:dump",
         "Embed a store's images: a predictor's out-of-fold member.",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 if TYPE_CHECKING:
     from ensembler.training.run import TrainReport
+
+ROLE: Final = re.compile(r"(?P<role>[a-z_]+)=(?P<path>.+)")  # ./a=b is a path
 
 
 def _fold(_: click.Context, __: click.Parameter, given: str) -> int | Literal["all"]:
@@ -21,14 +25,27 @@ def _fold(_: click.Context, __: click.Parameter, given: str) -> int | Literal["a
     return int(given)
 
 
+def _begin_with(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> Path | Mapping[str, Path] | None:
+    """A path alone, or one for each role."""
+    named = [ROLE.match(one) for one in given]
+    if len(given) == 1 and named[0] is None:
+        return Path(given[0])
+    found = {one["role"]: Path(one["path"]) for one in named if one is not None}
+    if len(found) < len(given):
+        raise click.BadParameter("several are told apart by their roles: ROLE=PATH, each role once")
+    return found or None
+
+
 @click.command()
 @click.argument("name")
 @click.option(
     "--recipe",
     required=True,
-    metavar="FILE",
+    metavar="NAME|FILE",
     type=click.Path(path_type=Path),
-    help="What is trained and how, a TOML file.",
+    help="What is trained and how: a recipe that comes with ensembler, or a TOML file.",
 )
 @click.option(
     "--data",
@@ -61,9 +78,11 @@ def _fold(_: click.Context, __: click.Parameter, given: str) -> int | Literal["a
 )
 @click.option(
     "--weights",
-    metavar="FILE|DIR",
-    type=click.Path(path_type=Path),
-    help="To begin with: a checkpoint, or another training's folder, for its best of the fold.",
+    multiple=True,
+    callback=_begin_with,
+    metavar="[ROLE=]PATH",
+    help="To begin with: a checkpoint, or another training's folder, for its best of the fold. A"
+    " predictor of several files takes one for each role: tower=FILE.",
 )
 @click.option(
     "--encoder",
@@ -105,7 +124,7 @@ def train(
     images: Path,
     fold: int | Literal["all"],
     out: Path,
-    weights: Path | None,
+    weights: Path | Mapping[str, Path] | None,
     encoder: Path | None,
     device: str,
     processes: int | None,
@@ -116,8 +135,8 @@ def train(
     """Train predictor NAME, without the prompts of each fold, on one image of each prompt an epoch.
 
     Writes OUT/predictor.toml, which `ensembler dump` takes, and for each fold the best and the last
-    checkpoint, what they were made from, and metrics as JSON lines. Folds that are finished are
-    skipped; the same command goes on after an interruption.
+    checkpoint, what they were made from, and metrics as JSON lines and for TensorBoard. Folds that
+    are finished are skipped; the same command goes on after an interruption.
     """
     from ensembler.cli.progress import stages
     from ensembler.training.run import is_first_process
@@ -155,6 +174,8 @@ def _document(report: TrainReport) -> dict[str, object]:
                 "steps": one.result.steps,
                 "trained": one.result.trained,
                 "held_out": one.result.held_out,
+                "judged": one.result.judged,
+                "cut": one.result.cut,
                 "processes": one.result.processes,
                 "finished_before": one.fold in report.before,
             }
@@ -169,7 +190,7 @@ def _said(report: TrainReport) -> str:
         made = one.result
         before = ", finished before" if one.fold in report.before else ""
         lines.append(
-            f"fold {one.fold}: {made.best_score:.4f} over {made.held_out} prompts held out (best of"
+            f"fold {one.fold}: {made.best_score:.4f} over {made.judged} prompts held out (best of"
             f" {len(made.scores)} epochs: the {made.best_epoch + 1}.){before}"
         )
     return "\n".join([*lines, f"wrote {report.definition}"])

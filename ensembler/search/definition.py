@@ -16,12 +16,10 @@ from ensembler.blending.solver import Bounds
 from ensembler.errors import StudyError, first_few, unknown_name
 from ensembler.faults import faults_of
 from ensembler.search.samplers import SamplerName
+from ensembler.shipped import shipped
 from ensembler.spec.numbers import Norm
 from ensembler.store.model import Frozen
 
-_PACKAGED = Path(__file__).parents[1] / "studies"
-_SOURCE = Path(__file__).parents[2] / "studies"  # of a checkout that is installed in place
-STUDIES = _PACKAGED if _PACKAGED.is_dir() else _SOURCE
 _SHAPES = {"members": 'members: give "all", a list of names or patterns, or a table of such lists'}
 
 
@@ -60,7 +58,7 @@ class StudyDefinition(Frozen):
 
 def study_paths() -> dict[str, Path]:
     """The studies that come with ensembler: name → file."""
-    return {path.stem: path for path in sorted(STUDIES.glob("*.toml"))}
+    return shipped("studies")
 
 
 def load_study(name_or_path: str | Path) -> StudyDefinition:

@@ -31,12 +31,13 @@ class FoldJob:
         data: all prompts, those of the fold among them.
         fold: what is held out.
         images: the folder that the images' paths are relative to.
-        weights: a checkpoint to begin with; None begins with new weights.
+        weights: what to begin with: role of the adapter → file or folder. Of what is not among
+            them the weights are new.
         encoder: a sentence-transformers folder; None takes the one that is installed.
         out: the folder of the fold's files; the first process has made it.
         shared: a folder for what all folds need; it exists.
-        digests: what the run is known by: name → sha256 of the recipe, the data and the weights
-            that it begins with.
+        digests: what the run is known by: sha256 of the recipe, of the data, and by its role of
+            each file that it begins with.
         device: "auto" or "cpu".
         processes: how many must be running; None takes whatever there are.
         workers: threads that decode, in each process.
@@ -49,7 +50,7 @@ class FoldJob:
     data: TrainingData
     fold: int
     images: Path
-    weights: Path | None
+    weights: Mapping[str, Path]
     encoder: Path | None
     out: Path
     shared: Path
@@ -64,8 +65,9 @@ class FoldJob:
 class Trained(Frozen):
     """What became of a fold.
 
-    `best_score` is the mean cosine over the held-out prompts, one image of each; `preprocess` is
-    how images came in without augmentation.
+    `best_score` is the mean cosine over the held-out prompts that were judged, one image of each;
+    `preprocess` is how images came in without augmentation. `files` are those that the adapter
+    loads the best checkpoint from, by role: their paths below the folder of all folds.
     """
 
     best_score: float
@@ -74,7 +76,10 @@ class Trained(Frozen):
     steps: int
     trained: int  # prompts
     held_out: int  # prompts
+    judged: int  # of these
+    cut: int = 0  # prompts longer than a captioner has places for, which learned their beginnings
     processes: int
+    files: dict[str, str]
     encoder: EncoderRecord
     preprocess: Preprocess
 
@@ -87,9 +92,10 @@ class Trainable(Protocol):
     def train(cls, job: FoldJob) -> Trained:
         """Train one checkpoint; killed at any moment, the same call goes on where it was.
 
-        Leaves in the job's folder BEST and LAST, which the adapter loads as its file of the role
-        `weights`, METRICS, and what it goes on from, named like STATES. In several processes
-        each calls it, and the first one writes.
+        Leaves in the job's folder the best checkpoint and the last one, METRICS, and what it goes
+        on from, named like STATES. A predictor of one file has them as BEST and LAST; one of
+        several files in folders called like these, without suffix. In several processes each
+        calls it, and the first one writes.
 
         Raises:
             InputError: data, recipe and machine do not go together, an image cannot be read, the

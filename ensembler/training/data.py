@@ -116,8 +116,8 @@ def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
         images: the folder that the images' paths are relative to.
 
     Raises:
-        InputError: a table is not what it should be, a prompt is empty or in two folds, or images
-            are missing.
+        InputError: a table is not what it should be, a prompt is empty, a prompt or an image is in
+            two folds, or images are missing.
         StoreError: a table is missing or broken.
     """
     import pyarrow as pa
@@ -127,7 +127,10 @@ def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
     pairs = pairs.group_by(COLUMNS).aggregate([])
     pairs = pairs.sort_by([(name, "ascending") for name in COLUMNS]).combine_chunks()
     paths = _image_paths(pairs["image"].combine_chunks(), Path(images))
-    return _grouped(pairs.set_column(1, "image", pa.array(paths, pa.string())))
+    pairs = pairs.set_column(1, "image", pa.array(paths, pa.string()))
+    data = _grouped(pairs)
+    _check_images(pairs)
+    return data
 
 
 def _columns(block: pa.Table) -> pa.Table:
@@ -137,6 +140,21 @@ def _columns(block: pa.Table) -> pa.Table:
     if "fold" not in block.column_names:
         block = block.append_column("fold", pa.array([NO_FOLD] * len(block), pa.int64()))
     return block.select(COLUMNS)
+
+
+def _check_images(pairs: pa.Table) -> None:
+    """Refuse an image that several prompts have, not all of them in one fold."""
+    import pyarrow.compute as pc
+
+    folds = pairs.group_by("image").aggregate([("fold", "min"), ("fold", "max")])
+    torn = folds.filter(pc.not_equal(folds["fold_min"], folds["fold_max"]))
+    if len(torn):
+        first, *_ = torn.slice(0, 1).to_pylist()
+        raise InputError(
+            f"the image {first['image']!r} is in folds {first['fold_min']} and"
+            f" {first['fold_max']}: a checkpoint would be judged on what it has learned from; give"
+            " all its prompts one fold, as `ensembler data fold` does"
+        )
 
 
 def _grouped(pairs: pa.Table) -> TrainingData:

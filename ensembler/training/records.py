@@ -12,12 +12,12 @@ from ensembler.faults import faults_of
 from ensembler.files import atomic_write, canonical_json
 from ensembler.predicting.skeleton import toml_key, toml_value
 from ensembler.store.model import Frozen
-from ensembler.training.contract import BEST, RECORD, STATES, Trained
+from ensembler.training.contract import RECORD, STATES, Trained
 
 JOB: Final = "job.json"  # of a fold that is begun
 DEFINITION: Final = "predictor.toml"
 NOTHING: Final = "none"  # the digest of what is not given
-OF_A_FOLD: Final = frozenset({"weights"})  # digests that may differ between the folds of a folder
+OF_ALL_FOLDS: Final = frozenset({"recipe", "data"})  # digests that all folds of a folder share
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -26,7 +26,7 @@ class Begun(Frozen):
     """`job.json`: what a fold's files were made from."""
 
     adapter: str
-    digests: dict[str, str]  # of the recipe, the data, and the weights that it began with
+    digests: dict[str, str]  # of the recipe, the data, and what it began with, by role
 
 
 class Finished(Frozen):
@@ -69,7 +69,7 @@ def check_begun(out: Path, fold: int, begun: Begun) -> None:
             )
         for what in sorted(begun.digests | there.digests):
             digest, other = (one.digests.get(what, NOTHING) for one in (begun, there))
-            if other != digest and (path == own or what not in OF_A_FOLD):
+            if other != digest and (path == own or what in OF_ALL_FOLDS):
                 raise InputError(
                     f"{path.parent} was begun with the {what} of digest {other}, and this is"
                     f" {digest}; give the same {what} again, or name another --out"
@@ -121,9 +121,10 @@ def write_definition(out: Path) -> Path:
     lines = [f"adapter = {toml_value(finished[0].adapter)}", "", "[config]"]
     lines += [f"{toml_key(k)} = {toml_value(v)}" for k, v in config.items() if v is not None]
     for one in finished:
-        weights = fold_folder(out, one.fold).relative_to(out) / BEST
         lines += ["", "[[checkpoints]]", f"fold = {one.fold}"]
-        lines.append(f"weights = {toml_value(weights.as_posix())}")
+        lines += [
+            f"{toml_key(role)} = {toml_value(name)}" for role, name in one.result.files.items()
+        ]
     path = out / DEFINITION
     _replace(path, ("\n".join(lines) + "\n").encode())
     return path

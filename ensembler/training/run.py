@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from ensembler.plugins import PREDICTORS, registered
 from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.contract import Adapter
 from ensembler.predicting.registry import check_installed, find_adapter
-from ensembler.training.contract import BEST, FoldJob, Progress, Trainable, Trained
+from ensembler.training.beginning import Given, files_to_begin_with
+from ensembler.training.contract import FoldJob, Progress, Trainable, Trained
 from ensembler.training.data import TrainingData, load_data
 from ensembler.training.recipe import Recipe, load_recipe
 from ensembler.training.records import (
@@ -34,6 +35,7 @@ from ensembler.training.records import (
     write_finished,
 )
 
+NEEDS: Final = ("accelerate", "peft", "pytorch_optimizer", "tensorboard")
 WORKERS: Final = 4  # threads that decode
 SAVE_STEPS: Final = 1000  # steps between two states to go on from
 
@@ -61,7 +63,7 @@ def train(
     images: str | Path,
     fold: int | Literal["all"],
     out: str | Path,
-    weights: str | Path | None = None,
+    weights: Given = None,
     encoder: str | Path | None = None,
     device: str = "auto",
     processes: int | None = None,
@@ -76,13 +78,13 @@ def train(
 
     Args:
         name: of an adapter that can be trained.
-        recipe: its TOML file.
+        recipe: the name of one that comes with ensembler, or a TOML file.
         data: pair tables.
         images: the folder that the images' paths are relative to.
         fold: what is held out; "all" trains one checkpoint for each fold of the data.
         out: the folder to make, or to go on in.
-        weights: to begin with: a checkpoint, or the `out` of another training, whose best of the
-            same fold is taken. None begins with new weights.
+        weights: to begin with: a checkpoint; a mapping, role → file or folder; or the `out` of
+            another training, whose best of the same fold is taken. None begins with new weights.
         encoder: a sentence-transformers folder that makes the targets; None takes the one that is
             installed.
         device: "auto" for the GPUs there are, or "cpu".
@@ -113,7 +115,7 @@ def train(
     records, before = [], []
     with _alone_in(Path(out)) as place:
         for held_out in folds:
-            begin = _weights_of(weights, held_out)
+            begin = files_to_begin_with(name, adapter, weights, held_out)
             job = FoldJob(
                 recipe=plan,
                 config=config,
@@ -160,8 +162,10 @@ def find_trainer(name: str) -> tuple[type[Adapter], Trainable]:
             f"{name!r} cannot be trained; those that can: {first_few(others, 20) or 'none'}"
         )
     check_installed(name, adapter)
-    if importlib.util.find_spec("accelerate") is None:
-        raise PredictorError("training needs accelerate: pip install 'oof-ensembler[training]'")
+    if missing := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
+        raise PredictorError(
+            f"training needs {first_few(missing)}: pip install 'oof-ensembler[training]'"
+        )
     return adapter, trainable
 
 
@@ -199,20 +203,9 @@ def _alone_in(out: Path) -> Iterator[Path]:
         yield out
 
 
-def _weights_of(weights: str | Path | None, fold: int) -> Path | None:
-    """The checkpoint that a fold begins with."""
-    if weights is None:
-        return None
-    given = Path(weights)
-    path = fold_folder(given, fold) / BEST if given.is_dir() else given
-    if not path.is_file():
-        raise InputError(f"there are no weights {path} to begin with")
-    return path
-
-
-def _digests(recipe: Recipe, data: TrainingData, weights: Path | None) -> dict[str, str]:
+def _digests(recipe: Recipe, data: TrainingData, begin: Mapping[str, Path]) -> dict[str, str]:
     found = {"recipe": recipe.digest, "data": data.digest}
-    return found if weights is None else found | {"weights": file_digest(weights)}
+    return found | {role: file_digest(path) for role, path in begin.items()}
 
 
 def _begin(name: str, job: FoldJob) -> Finished | None:

@@ -15,7 +15,8 @@ from predictors.shared.text import ENCODER, load_text_head
 from predictors.shared.wording import INSTALL, NEEDS, Wording
 
 if TYPE_CHECKING:
-    from predictors.shared.generating import ImageToText
+    from ensembler.training.contract import FoldJob, Trained
+    from predictors.shared.generating import ImageToText, Speaker
 
 
 class BlipConfig(Wording):
@@ -48,13 +49,36 @@ class Blip:
             PredictorError: the folder holds another model, or its weights are not all of it.
         """
         from predictors.shared.generating import ImageToText
-        from predictors.shared.hf import model_type
 
-        kind = model_type(files["model"])
-        if kind != "blip":
-            raise PredictorError(
-                f"{files['model']} holds a model of type {kind!r}, not a BLIP captioner; the"
-                " adapter 'captioner' takes any image-to-text model"
-            )
+        speaker = load_blip(files["model"], device=device)
         head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
-        return ImageToText(files["model"], config, config.prompt, head=head, device=device)
+        return ImageToText(speaker, config, config.prompt, head=head)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train the captioner; see `Trainable.train`."""
+        from predictors.blip.train import train
+
+        return train(job)
+
+
+def load_blip(folder: Path, *, device: str) -> Speaker:
+    """Load a folder, ready to predict.
+
+    Args:
+        folder: of a BLIP captioner.
+        device: as torch names it.
+
+    Raises:
+        PredictorError: the folder holds another model, or its weights are not all of it.
+    """
+    from predictors.shared.generating import load_speaker
+    from predictors.shared.hf import model_type
+
+    kind = model_type(folder)
+    if kind != "blip":
+        raise PredictorError(
+            f"{folder} holds a model of type {kind!r}, not a BLIP captioner; the adapter"
+            " 'captioner' takes any image-to-text model"
+        )
+    return load_speaker(folder, device=device)

@@ -12,6 +12,7 @@ from ensembler.store.model import Frozen
 from predictors.blip2_qformer.config import Blip2QFormerConfig
 
 if TYPE_CHECKING:
+    from ensembler.training.contract import FoldJob, Trained
     from predictors.shared.embedding import TowerPredictor
 
 
@@ -62,3 +63,10 @@ class Blip2QFormer:
         else:
             load_strictly(model, load_state(weights), weights)
         return TowerPredictor(model.eval().requires_grad_(False), device)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train vision tower, Q-Former and head; see `Trainable.train`."""
+        from predictors.blip2_qformer.train import train
+
+        return train(job)

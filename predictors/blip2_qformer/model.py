@@ -7,6 +7,7 @@ an error; so they are built here and filled by name.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,8 @@ from transformers import Blip2QFormerModel as QFormer
 from transformers import Blip2VisionModel
 
 from ensembler.errors import PredictorError
-from ensembler.images.preprocess import Preprocess
 from predictors.blip2_qformer.config import Blip2QFormerConfig
-from predictors.shared.heads import make_head
+from predictors.shared.headed import Headed
 from predictors.shared.hf import load_config, load_image_processor, preprocess_of
 from predictors.shared.weights import State, check_finite
 
@@ -40,6 +40,11 @@ class Blip2Tower(torch.nn.Module):  # type: ignore[misc]  # torch is untyped her
         width = config.qformer_config.hidden_size
         self.query_tokens = torch.nn.Parameter(torch.zeros(1, config.num_query_tokens, width))
 
+    def no_weight_decay(self) -> set[str]:
+        """The parameters that stand for places, whatever an image shows there; as timm says it."""
+        places = ("class_embedding", "position_embedding")
+        return {"query_tokens", *(f"vision_model.embeddings.{name}" for name in places)}
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, queries, width) from (n, 3, height, width) normalised pixels."""
         patches = self.vision_model(pixel_values=pixels).last_hidden_state
@@ -50,17 +55,13 @@ class Blip2Tower(torch.nn.Module):  # type: ignore[misc]  # torch is untyped her
         return answers.last_hidden_state
 
 
-class Blip2QFormerModel(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """Images → queries' vectors → pooled → head; of unit length where the config says so.
+class Blip2QFormerModel(Headed):
+    """Images → queries' vectors → pooled → head → vectors.
 
-    Its `state_dict` is our checkpoint's layout: `tower.*` and, unless there is no head, `head.*`.
-
-    Attributes:
-        tower: vision tower and Q-Former.
-        head: from pooled features to vectors.
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
+    The blocks that a recipe freezes or adapts are the vision tower's; the Q-Former stands on top.
     """
+
+    config: Blip2QFormerConfig
 
     def __init__(self, config: Blip2QFormerConfig, folder: Path) -> None:
         """Build it, newly initialised.
@@ -72,27 +73,29 @@ class Blip2QFormerModel(torch.nn.Module):  # type: ignore[misc]  # torch is unty
         Raises:
             PredictorError: it holds another kind of model, or no image processor.
         """
-        super().__init__()
         architecture = load_config(folder)
         if architecture.model_type != "blip-2":
             raise PredictorError(
                 f"{folder} holds a model of type {architecture.model_type!r}, not a BLIP-2"
             )
-        self.config = config
-        self.preprocess: Preprocess = preprocess_of(load_image_processor(folder), folder)
-        self.tower = Blip2Tower(architecture)
+        preprocess = preprocess_of(load_image_processor(folder), folder)
         width = architecture.qformer_config.hidden_size
-        self.head = make_head(config.head, width)
-        self.dim: int = config.head.dim or width
+        super().__init__(config, Blip2Tower(architecture), width, preprocess)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, dim) vectors of (n, 3, height, width) normalised pixels."""
+    @property
+    def stem(self) -> Sequence[torch.nn.Module]:
+        """What stands below the lowest block."""
+        return [self.tower.vision_model.embeddings]
+
+    @property
+    def blocks(self) -> Sequence[torch.nn.Module]:
+        """The vision tower's layers, bottom to top."""
+        return list(self.tower.vision_model.encoder.layers)
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, width) pooled queries of (n, 3, height, width) normalised pixels."""
         answers = self.tower(pixels)
-        pooled = answers[:, 0] if self.config.pooling == "first" else answers.mean(1)
-        vectors = self.head(pooled)
-        if not self.config.normalise_output:
-            return vectors
-        return torch.nn.functional.normalize(vectors, dim=-1)
+        return answers[:, 0] if self.config.pooling == "first" else answers.mean(1)
 
 
 def read_tower(folder: Path) -> State:

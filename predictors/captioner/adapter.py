@@ -59,14 +59,8 @@ class AnyCaptioner:
         """
         import torch
 
-        from predictors.shared.generating import ImageToText
+        from predictors.shared.generating import ImageToText, load_speaker
 
         head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
-        return ImageToText(
-            files["model"],
-            config,
-            config.question,
-            head=head,
-            device=device,
-            dtype=getattr(torch, config.dtype),
-        )
+        speaker = load_speaker(files["model"], device=device, dtype=getattr(torch, config.dtype))
+        return ImageToText(speaker, config, config.question, head=head)

@@ -13,6 +13,7 @@ from predictors.shared.text import ENCODER, load_text_head
 from predictors.shared.wording import NEEDS
 
 if TYPE_CHECKING:
+    from ensembler.training.contract import FoldJob, Trained
     from predictors.clip_gpt2.captioning import PrefixCaptioner
 
 
@@ -44,7 +45,15 @@ class ClipGpt2:
             PredictorError: a file is not what its role says, its weights are not all of the part,
                 or the parts do not fit each other.
         """
-        from predictors.clip_gpt2.captioning import PrefixCaptioner
+        from predictors.clip_gpt2.captioning import PrefixCaptioner, load_parts
 
+        parts = load_parts(config, files, device=device)
         head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
-        return PrefixCaptioner(config, files, head=head, device=device)
+        return PrefixCaptioner(config, parts, head=head, device=device)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train mapper and language model; see `Trainable.train`."""
+        from predictors.clip_gpt2.train import train
+
+        return train(job)

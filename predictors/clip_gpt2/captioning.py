@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,24 @@ from predictors.shared.hf import load_model, load_tokenizer
 from predictors.shared.nan_watch import NanWatch
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead
-from predictors.shared.tower import load_tower
+from predictors.shared.tower import Tower, load_tower
 from predictors.shared.weights import load_state, load_strictly
+
+
+class Parts(NamedTuple):
+    """What a prefix captioner consists of.
+
+    Attributes:
+        tower: of CLIP, from pixels to embeddings.
+        mapper: from embeddings to prefixes.
+        language: of transformers, which continues them.
+        tokenizer: its own.
+    """
+
+    tower: Tower
+    mapper: PrefixMapper
+    language: Any
+    tokenizer: Any
 
 
 class PrefixCaptioner:
@@ -33,31 +49,20 @@ class PrefixCaptioner:
     """
 
     def __init__(
-        self, config: ClipGpt2Config, files: Mapping[str, Path], *, head: TextHead, device: str
+        self, config: ClipGpt2Config, parts: Parts, *, head: TextHead, device: torch.device | str
     ) -> None:
-        """Load the three parts.
+        """Put them together.
 
         Args:
-            config: their shapes.
-            files: `tower`, `mapper` and `language`.
+            config: how texts are searched for.
+            parts: on their device, in eval mode.
             head: what turns texts into vectors; it frames them already.
-            device: as torch names it.
-
-        Raises:
-            PredictorError: a file is not what its role says, or the parts do not fit each other.
+            device: the parts'.
         """
-        tower = load_tower(config.tower, files["tower"])
-        language = load_model(AutoModelForCausalLM, files["language"], device=device)
-        self._tokenizer = load_tokenizer(files["language"])
-        _check_fit(config, language.config, self._tokenizer, files["language"])
-        width = language.get_input_embeddings().embedding_dim
-        mapper = PrefixMapper(config.mapper, tower.dim, width)
-        load_strictly(mapper, load_state(files["mapper"]), files["mapper"])
-        mapper.eval().requires_grad_(requires_grad=False)
         self.dim = head.dim
         self.encoder_record = head.encoder.record
-        self.preprocess = tower.preprocess
-        self._tower, self._mapper, self._language = tower.to(device), mapper.to(device), language
+        self.preprocess = parts.tower.preprocess
+        self._tower, self._mapper, self._language, self._tokenizer = parts
         self._config, self._head, self._device = config, head, device
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,6 +104,44 @@ class PrefixCaptioner:
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         texts = [text.strip() for text in texts]
         return [texts[at : at + each] for at in range(0, len(texts), each)], watch.seen
+
+
+def load_parts(config: ClipGpt2Config, files: Mapping[str, Path], *, device: str) -> Parts:
+    """Load the three parts, ready to predict.
+
+    Args:
+        config: their shapes.
+        files: `tower`, `mapper` and `language`.
+        device: as torch names it.
+
+    Raises:
+        PredictorError: a file is not what its role says, or the parts do not fit each other.
+    """
+    parts = begin_parts(config, files["tower"], files["language"])
+    load_strictly(parts.mapper, load_state(files["mapper"]), files["mapper"])
+    parts.mapper.eval().requires_grad_(requires_grad=False)
+    for part in parts[:3]:
+        part.to(device)
+    return parts
+
+
+def begin_parts(config: ClipGpt2Config, tower: Path, language: Path) -> Parts:
+    """Load tower and language model, for which the mapper is new.
+
+    Args:
+        config: their shapes.
+        tower: a checkpoint of the CLIP tower.
+        language: a transformers folder.
+
+    Raises:
+        PredictorError: a file is not what its role says, or the parts do not fit each other.
+    """
+    clip = load_tower(config.tower, tower)
+    model = load_model(AutoModelForCausalLM, language, device="cpu")
+    tokenizer = load_tokenizer(language)
+    _check_fit(config, model.config, tokenizer, language)
+    width = model.get_input_embeddings().embedding_dim
+    return Parts(clip, PrefixMapper(config.mapper, clip.dim, width), model, tokenizer)
 
 
 def _check_fit(config: ClipGpt2Config, language: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401 - untyped library

@@ -12,6 +12,7 @@ from predictors.coca.config import CocaConfig
 from predictors.shared.text import ENCODER, load_text_head
 
 if TYPE_CHECKING:
+    from ensembler.training.contract import FoldJob, Trained
     from predictors.coca.captioning import CocaCaptioner
 
 
@@ -50,3 +51,10 @@ class Coca:
         loaded = load_coca(config.model, files.get("architecture"), files["weights"])
         head = load_text_head(files.get("encoder"), prefix=config.prefix, suffix=config.suffix)
         return CocaCaptioner(loaded, config, head=head, device=device)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train the captioner; see `Trainable.train`."""
+        from predictors.coca.train import train
+
+        return train(job)

@@ -37,6 +37,20 @@ class Prompt(NamedTuple):
     echo: int
 
 
+class Speaker(NamedTuple):
+    """A model and its processor.
+
+    Attributes:
+        model: of transformers, from images to texts.
+        processor: its own, of images and tokens.
+        folder: they are from, for messages.
+    """
+
+    model: Any
+    processor: Any
+    folder: Path
+
+
 class ImageToText:
     """A loaded image-to-text model with its text head: a `Captioner`.
 
@@ -46,32 +60,19 @@ class ImageToText:
         encoder_record: the sentence encoder.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        wording: Wording,
-        prompt: str,
-        *,
-        head: TextHead,
-        device: str,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Load a folder.
+    def __init__(self, speaker: Speaker, wording: Wording, prompt: str, *, head: TextHead) -> None:
+        """Find out how the model wants to be prompted.
 
         Args:
-            folder: model and processor, as `save_pretrained` writes them.
+            speaker: on its device, in eval mode.
             wording: how texts are searched for.
             prompt: a question, or how captions begin; "" tells the model nothing.
             head: what frames the texts and turns them into vectors.
-            device: as torch names it.
-            dtype: of the model's weights.
 
         Raises:
-            PredictorError: weights are missing, unexpected or not finite, or the processor does
-                more than a `Preprocess` can say.
+            PredictorError: the processor does more than a `Preprocess` can say.
         """
-        self._model = load_model(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
-        processor = load_processor(folder)
+        self._model, processor, folder = speaker
         self.dim = head.dim
         self.encoder_record = head.encoder.record
         self.preprocess = preprocess_of(processor.image_processor, folder)
@@ -158,6 +159,22 @@ class ImageToText:
             cut = {name: values[:, :-1] for name, values in tokens.items()}
             return Prompt(cut, prompt.echo - 1)
         return prompt
+
+
+def load_speaker(folder: Path, *, device: str, dtype: torch.dtype = torch.float32) -> Speaker:
+    """Load a folder, ready to predict.
+
+    Args:
+        folder: model and processor, as `save_pretrained` writes them.
+        device: as torch names it.
+        dtype: of the model's weights.
+
+    Raises:
+        PredictorError: transformers has no image-to-text class for the folder, or weights are
+            missing, unexpected or not finite.
+    """
+    model = load_model(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
+    return Speaker(model, load_processor(folder), folder)
 
 
 def _tokens(processor: Any, preprocess: Preprocess, prompt: str, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - untyped library

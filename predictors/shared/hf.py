@@ -16,7 +16,7 @@ from ensembler.errors import PredictorError, first_few
 from ensembler.files import BROKEN
 from ensembler.images.preprocess import Preprocess
 from ensembler.store.encoder import quiet_loading
-from predictors.shared.weights import what_is_wrong
+from predictors.shared.weights import State, what_is_wrong
 
 # Pillow's numbers, which the folders hold.
 INTERPOLATIONS: Final = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -75,6 +75,20 @@ def load_model(
             " its training diverged"
         )
     return model.to(device, dtype).eval().requires_grad_(requires_grad=False)
+
+
+def save_folder(folder: Path, model: Any, weights: State, tokens: Any) -> None:  # noqa: ANN401 - untyped library
+    """Write what `load_model` and who loads the processor or tokenizer read.
+
+    Args:
+        folder: to make.
+        model: of transformers.
+        weights: the model's, named as its own; those that it shares under one of their names.
+        tokens: its processor or tokenizer.
+    """
+    with quiet_loading():
+        model.save_pretrained(folder, state_dict=weights)
+        tokens.save_pretrained(folder)
 
 
 def load_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library

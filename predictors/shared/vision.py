@@ -24,20 +24,31 @@ from predictors.shared.tower_config import Resize, TowerConfig
 from predictors.shared.weights import State
 
 
-def build_vision(config: TowerConfig) -> torch.nn.Module:
+def build_vision(config: TowerConfig, *, drop_path: float = 0.0) -> torch.nn.Module:
     """A timm model, newly initialised, at the config's size.
 
     Args:
         config: model, features (all but "projected" leave out the classifier), image_size, stride
             and keep_gelu count.
+        drop_path: how likely training skips the highest block; how likely the lower ones, timm
+            decides.
 
     Raises:
-        PredictorError: nobody knows the name, it is ambiguous, or the model cannot take the size
-            or stride.
+        PredictorError: nobody knows the name, it is ambiguous, or the model cannot take the size,
+            the stride or a drop_path.
     """
     check_model_name(config.model, keep_gelu=config.keep_gelu)
-    classifier: dict[str, Any] = {} if config.features == "projected" else {"num_classes": 0}
-    model = timm.create_model(config.model, pretrained=False, **classifier)
+    settings: dict[str, Any] = {} if config.features == "projected" else {"num_classes": 0}
+    if drop_path:
+        settings["drop_path_rate"] = drop_path
+    try:
+        model = timm.create_model(config.model, pretrained=False, **settings)
+    except TypeError as error:
+        if not drop_path:
+            raise
+        raise PredictorError(
+            f"model {config.model!r} has no paths to drop: take out drop_path"
+        ) from error
     if config.stride is not None:
         _spread(model, config)
     elif config.image_size is not None:

@@ -16,6 +16,7 @@ from ensembler.store.model import Frozen
 from predictors.style_metric.config import StyleMetricConfig
 
 if TYPE_CHECKING:
+    from ensembler.training.contract import FoldJob, Trained
     from predictors.shared.embedding import TowerPredictor
 
 
@@ -50,3 +51,10 @@ class StyleMetric:
 
         model = load_style_metric(config, weights=files["weights"], style=files["style"])
         return TowerPredictor(model, device)
+
+    @classmethod
+    def train(cls, job: FoldJob) -> Trained:
+        """Train CLIP tower and head; see `Trainable.train`."""
+        from predictors.style_metric.train import train
+
+        return train(job)

@@ -8,9 +8,10 @@ import torch
 
 from ensembler.errors import PredictorError
 from ensembler.images.preprocess import Preprocess
+from predictors.shared.aside import Aside
 from predictors.shared.features import extract_features, feature_width
-from predictors.shared.heads import make_head
-from predictors.shared.tower import TOWER
+from predictors.shared.headed import Headed
+from predictors.shared.tower import fill
 from predictors.shared.tower_config import TowerConfig
 from predictors.shared.vision import build_vision, own_state, vision_preprocess
 from predictors.shared.weights import load_state, load_strictly
@@ -18,16 +19,17 @@ from predictors.style_metric.config import StyleMetricConfig
 from predictors.style_metric.gram import gram_features
 
 
-class StyleMetricModel(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+class StyleMetricModel(Headed):
     """Images → CLIP's patches by GeM, a ConvNeXt's Gram features → head → vectors.
 
+    Its parameters and `state_dict` are those of the CLIP tower and the head: the ConvNeXt is never
+    trained, and all folds share its file. Both towers see one image, in the colours of each.
+
     Attributes:
-        tower: the CLIP tower.
-        style: the ConvNeXt, which is never trained.
-        head: from both features, side by side, to vectors.
-        dim: numbers in a vector.
-        preprocess: how it wants its images, with the colours of the CLIP tower.
+        style: the ConvNeXt.
     """
+
+    config: StyleMetricConfig
 
     def __init__(self, config: StyleMetricConfig) -> None:
         """Build it, newly initialised.
@@ -35,45 +37,36 @@ class StyleMetricModel(torch.nn.Module):  # type: ignore[misc]  # torch is untyp
         Raises:
             PredictorError: the config names no model, or a style model without stages.
         """
-        super().__init__()
-        self.config = config
-        self.tower = build_vision(config)
-        self.preprocess: Preprocess = vision_preprocess(self.tower, config)
-        style = _style_config(config)
-        self.style = build_vision(style).requires_grad_(False)
-        if not hasattr(self.style, "stages"):
+        tower = build_vision(config)
+        preprocess = vision_preprocess(tower, config)
+        style = build_vision(_style_config(config))
+        if not hasattr(style, "stages"):
             raise PredictorError(
                 f"style_model {config.style_model!r} has no stages whose maps could be compared:"
                 " name a ConvNeXt"
             )
-        colours = vision_preprocess(self.style, style)
-        self._recolour = _recolouring(self.preprocess, colours)
-        channels = sum(stage["num_chs"] for stage in self.style.feature_info)
-        width = feature_width(self.tower, config.features) + channels
-        self.head = make_head(config.head, width)
-        self.dim: int = config.head.dim or width
+        channels = sum(stage["num_chs"] for stage in style.feature_info)
+        width = feature_width(tower, config.features) + channels
+        super().__init__(config, tower, width, preprocess)
+        self.style = Aside(style)
+        colours = vision_preprocess(style, _style_config(config))
+        self._recolour = _recolouring(preprocess, colours)
 
-    def trained(self) -> torch.nn.Module:
-        """What training changes and a checkpoint holds: `tower.*` and `head.*`."""
-        return torch.nn.ModuleDict({"tower": self.tower, "head": self.head})
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Vectors of normalised images.
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What both towers see.
 
         Args:
             pixels: (n, 3, height, width) float, with mean and std of `preprocess`.
 
         Returns:
-            (n, dim), of unit length where the config says so.
+            (n, width), those of the CLIP tower first.
         """
         config = self.config
         content = extract_features(self.tower, pixels, config.features, config.gem_power)
         factor, offset = (part.to(pixels) for part in self._recolour)
-        maps = self.style.forward_intermediates(pixels * factor + offset, intermediates_only=True)
-        vectors = self.head(torch.cat([content, gram_features(maps)], dim=1))
-        if not config.normalise_output:
-            return vectors
-        return torch.nn.functional.normalize(vectors, dim=-1)
+        style = self.style.module
+        maps = style.forward_intermediates(pixels * factor + offset, intermediates_only=True)
+        return torch.cat([content, gram_features(maps)], dim=1)
 
 
 def load_style_metric(config: StyleMetricConfig, *, weights: Path, style: Path) -> StyleMetricModel:
@@ -89,11 +82,7 @@ def load_style_metric(config: StyleMetricConfig, *, weights: Path, style: Path) 
     """
     model = StyleMetricModel(config)
     load_style(model, style)
-    state = load_state(weights)
-    tower = {n.removeprefix(TOWER): t for n, t in state.items() if n.startswith(TOWER)}
-    others = {n: t for n, t in state.items() if not n.startswith(TOWER)}
-    own = own_state(model.tower, config, tower, weights) if tower else {}
-    load_strictly(model.trained(), {TOWER + n: t for n, t in own.items()} | others, weights)
+    fill(model, load_state(weights), weights)
     return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[no-any-return] # torch is untyped
 
 
@@ -108,7 +97,8 @@ def load_style(model: StyleMetricModel, path: Path) -> None:
         PredictorError: the file does not hold exactly the ConvNeXt's weights.
     """
     style = _style_config(model.config)
-    load_strictly(model.style, own_state(model.style, style, load_state(path), path), path)
+    module = model.style.module
+    load_strictly(module, own_state(module, style, load_state(path), path), path)
 
 
 def _style_config(config: StyleMetricConfig) -> TowerConfig:

@@ -42,8 +42,8 @@ def test_help_lists_the_commands_in_the_order_of_the_story(ensembler: Run) -> No
     assert ran.out.startswith("Usage: ensembler [OPTIONS] COMMAND [ARGS]...")
     listed = [line.split()[0] for line in ran.out.partition("Commands:\n")[2].splitlines()]
     assert listed == [
-        "fit", "evaluate", "predict", "store", "data", "train", "dump", "predictors", "spec",
-        "study",
+        "fit", "evaluate", "predict", "store", "data", "train", "recipe", "dump", "predictors",
+        "spec", "study",
     ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from ensembler.metrics import unit_rows
 from ensembler.predicting.skeleton import toml_value
 from ensembler.store.model import EncoderRecord
 from ensembler.training.run import TrainReport, train
+from predictors.shared.training.learner import Learner
 
 DIM = 6
 FOLDS = 3
@@ -117,6 +118,27 @@ def train_here(
         return train(name, recipe=recipe, fold=fold, out=tmp_path / out, **given)
 
     return run
+
+
+@pytest.fixture
+def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """The model's weights before the first step and after each one."""
+    seen: list[dict[str, torch.Tensor]] = []
+    learn = Learner.learn
+
+    def see(learner: Learner) -> None:
+        state = learner.model.state_dict()
+        seen.append({name: one.clone() for name, one in state.items()})
+
+    def watched(learner: Learner, step: int, *given: Any) -> float:  # noqa: ANN401 - passed on
+        if not seen:
+            see(learner)
+        loss = learn(learner, step, *given)
+        see(learner)
+        return loss
+
+    monkeypatch.setattr(Learner, "learn", watched)
+    return seen
 
 
 @pytest.fixture(scope="session")

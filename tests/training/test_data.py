@@ -75,7 +75,9 @@ def test_a_fold_that_is_everything_leaves_nothing_to_learn_from(load: Load) -> N
     ("rows", "said"),
     [
         ([*ROWS, "c.png\ta\t1"], "the prompt 'a' is in folds 0, 1"),
+        ([*ROWS, "b.png\tsaid otherwise\t7"], "the image 'b.png' is in folds"),
         (["image\tpromt\tfold", *ROWS], "did you mean 'promt'?"),
+        (["image\tfold", "b.png\t0"], "no column named 'prompt'"),
         (["b.png\t \t0"], "has no prompt"),
         (["d.png\td\t0", "e.png\te\t0", ROWS[0]], "2 of 3 images are not in"),
         (["../b.png\tb\t0"], "must lie below"),

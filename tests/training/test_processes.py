@@ -25,7 +25,8 @@ KEYS: dict[str, Any] = {
     "accumulate": 2,
     "warmup": {"epochs": 1, "lr": 1e-2},
     "loss": {"cosine": 1.0, "info_nce": 0.1},
-    "optimiser": {"name": "madgrad", "lr": 1e-2},
+    "optimiser": {"name": "madgrad", "lr": 1e-2, "sam_rho": 0.05},
+    "freeze": 0.3,
 }
 
 

@@ -52,6 +52,28 @@ def test_a_description_does_not_change_the_digest_and_any_number_does(tmp_path: 
         (("epochs = 3", "epochs = 3\nloss = {scale = 3.0}"), "no loss has weight"),
         (("epochs = 3", "epochs = 3\naugment = {scale = [1.0, 0.5]}"), "swap them"),
         (("madgrad", "sgd"), "'adamw' or 'madgrad'"),
+        (
+            ("lr = 1e-4", "lr = 1e-4, sam_roh = 0.05"),
+            "optimiser: no key named 'sam_roh'; did you mean 'sam_rho'?",
+        ),
+        (
+            ("epochs = 3", "epochs = 3\nlora = {shard = 0.4}"),
+            "lora: no key named 'shard'; did you mean 'share'?",
+        ),
+        (("epochs = 3", "epochs = 3\nfreez = 0.4"), "did you mean 'freeze'?"),
+        (("epochs = 3", "epochs = 3\nfreeze = 1.5"), "less than or equal to 1"),
+        (
+            ("epochs = 3", "epochs = 3\nfreeze = 0.7\nlora = {share = 0.4}"),
+            "freeze = 0.7 and lora.share = 0.4 are more than all blocks",
+        ),
+        (
+            ("epochs = 3", "epochs = 3\nfreeze = 1\nreinitialise = 2"),
+            "never be trained: freeze = 1",
+        ),
+        (
+            ("epochs = 3", "epochs = 3\nreinitialise = 2\nwarmup = {epochs = 3, lr = 1e-2}"),
+            "never be trained: all epochs are warm-up",
+        ),
         (("epochs = 3", "epochs = "), "cannot be read as a recipe"),
     ],
 )

@@ -16,7 +16,7 @@ from ensembler.errors import InputError
 from ensembler.files import locked
 from ensembler.store.encoder import TextEncoder
 from ensembler.store.model import EncoderRecord
-from predictors.shared.training import loop, targets
+from predictors.shared.training import checkpoints, loop, targets
 from tests.disk_changes import before_each_change
 
 RECIPE: dict[str, Any] = {
@@ -52,7 +52,8 @@ def check_equal(
     def check() -> None:
         train_here(**RECIPE)
         folder = tmp_path / "out/fold0"
-        assert {path.name for path in folder.iterdir()} == {*MADE, "job.json"}
+        made = {path.name for path in folder.iterdir() if not path.match("events.out.tfevents.*")}
+        assert made == {*MADE, "job.json"}
         for name, content in whole.items():
             assert (folder / name).read_bytes() == content, name
 
@@ -105,8 +106,17 @@ def test_interrupted_at_any_step_it_goes_on_bit_for_bit(
                 "image_size": 32,
             }
         },
+        {
+            "optimiser": {"name": "madgrad", "lr": 1e-2, "weight_decay": 0.05, "sam_rho": 0.05},
+            "freeze": 0.17,
+            "lora": {"share": 0.33, "rank": 2},
+            "reinitialise": 1,
+            "drop_path": 0.3,
+            "ema": 0.5,
+            "accumulate": 2,
+        },
     ],
-    ids=["adamw-bfloat16", "batch-norm"],
+    ids=["adamw-bfloat16", "batch-norm", "sam-lora-drop-path-average"],
 )
 def test_other_recipes_go_on_bit_for_bit_too(
     train_here: Callable[..., Any], tmp_path: Path, keys: dict[str, Any]
@@ -156,6 +166,28 @@ def test_a_full_disk_leaves_the_older_state_and_the_run_goes_on_from_it(
         with pytest.raises(InputError, match=r"No space left on device; what was saved before is"):
             train_here(options={"save_steps": 1}, **RECIPE)
     assert {path.name for path in (tmp_path / "out/fold0").glob("state*")} == before
+    check_equal()
+
+
+def test_a_full_disk_leaves_the_older_checkpoint_whole(
+    train_here: Callable[..., Any],
+    check_equal: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(3)}, **RECIPE)
+
+    def full(_: object) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files = {name: tmp_path / "out/fold0" / name for name in MADE if name.endswith(".safetensors")}
+    before = {name: path.read_bytes() for name, path in files.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "packed", full)
+        with pytest.raises(InputError, match=r"No space left on device; what was saved before is"):
+            train_here(**RECIPE)
+    assert {name: path.read_bytes() for name, path in files.items()} == before
     check_equal()
 
 

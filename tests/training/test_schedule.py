@@ -46,3 +46,11 @@ def test_a_recipe_may_be_all_warm_up() -> None:
 def test_a_single_step_has_the_first_rate() -> None:
     (only,) = phases(RECIPE.model_copy(update={"epochs": 1}), 1)
     assert only.rate(0) == 1e-4
+
+
+def test_a_tower_that_is_frozen_whole_is_never_trained() -> None:
+    recipe = RECIPE.model_copy(update={"warmup": Warmup(epochs=3, lr=1e-2), "freeze": 1.0})
+    warm, rest = phases(recipe, 10)
+    assert warm.head_only
+    assert rest.head_only
+    assert (rest.rate(30), rest.rate(149)) == pytest.approx((1e-4, 1e-6))

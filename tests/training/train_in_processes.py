@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ensembler.cli.main import main
 from ensembler.metrics import unit_rows
 from ensembler.store.model import EncoderRecord
+from predictors.shared import text
 from predictors.shared.training import targets
 
 
@@ -22,11 +23,12 @@ class Letters(NamedTuple):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, 6) float32 of unit length."""
-        drawn = [np.random.default_rng([*map(ord, text)]).normal(1.0, 1.0, 6) for text in texts]
+        drawn = [np.random.default_rng([*map(ord, one)]).normal(1.0, 1.0, 6) for one in texts]
         return unit_rows(np.stack(drawn)).astype(np.float32)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    vars(targets)["load_encoder"] = lambda _: Letters()
+    for module in (targets, text):
+        vars(module)["load_encoder"] = lambda _: Letters()
     main()

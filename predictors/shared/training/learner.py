@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 
 from ensembler.errors import InputError
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.batches import Precision
 from ensembler.training.recipe import Recipe
-from predictors.shared.pixels import to_tensor
-from predictors.shared.training.losses import loss_of
+from predictors.shared.training.freezing import divide, frozen_modules, let_learn
+from predictors.shared.training.intake import Intake, Loaded
+from predictors.shared.training.low_rank import merged
 from predictors.shared.training.optimisers import make_optimiser
+from predictors.shared.training.renewing import renew_tower
 from predictors.shared.training.schedule import Phase
-from predictors.shared.training.state import Numbers, Tensors, put_together, take_apart
+from predictors.shared.training.sharpness import step_uphill_and_back
+from predictors.shared.training.state import Numbers, Tensors, below, put_together, take_apart
+from predictors.shared.training.tasks import Aim, Task
 
 
 class Trainee(Protocol):
-    """A torch module that can be trained: from normalised pixels to vectors.
+    """A torch module that can be trained.
+
+    A parameter that comes without `requires_grad` never learns. A tower that timm does not know may
+    tell its layers: `stem`, the modules before its blocks, and `blocks`, the lowest first.
 
     Attributes:
         tower: what a warm-up leaves frozen.
-        head: what it trains; the two hold all parameters.
-        dim: numbers in a vector.
         preprocess: how it wants its images.
     """
 
     tower: torch.nn.Module
-    head: torch.nn.Module
-    dim: int
     preprocess: Preprocess
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, dim) vectors of (n, 3, height, width) pixels."""
+    def __call__(self, pixels: torch.Tensor, *inputs: torch.Tensor) -> Any:  # noqa: ANN401 - as the task wants it
+        """What its task's loss is computed from, of normalised (n, 3, height, width) pixels.
+
+        A model from pixels to vectors gives them, (n, dim), and has their `dim` as an attribute. A
+        captioner is a `CaptionTrainee`.
+        """
 
 
 class Learner:
@@ -48,10 +56,33 @@ class Learner:
         model: the module itself.
     """
 
-    def __init__(self, model: torch.nn.Module, recipe: Recipe, accelerator: Accelerator) -> None:
-        """Put it on its device; `enter` comes before the first step."""
-        self._recipe, self._accelerator = recipe, accelerator
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        intake: Intake,
+        task: Task,
+    ) -> None:
+        """Put it on its device; `enter` comes before the first step.
+
+        Args:
+            model: a `Trainee` with the weights to begin with; changed in place.
+            recipe: how it learns.
+            accelerator: the processes that share the work.
+            intake: how images come to it.
+            task: what they are compared with.
+
+        Raises:
+            InputError: the recipe freezes, adapts or renews what the model has not.
+            PredictorError: as `renew_tower` says.
+        """
+        self._task = task
+        self._recipe, self._accelerator, self._intake = recipe, accelerator, intake
         self._device = accelerator.device
+        torch.manual_seed(recipe.seed)  # of what is new in the model
+        renew_tower(model, recipe)
+        self._learning = divide(model, recipe, partial(_blank_loss, model, task))
         if self._device.type == "cuda" and accelerator.num_processes > 1:
             model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(self._device, memory_format=torch.channels_last)
@@ -73,59 +104,77 @@ class Learner:
             InputError: the head alone is to be trained, and there is none.
         """
         self._phase = phase
-        self.model.requires_grad_(True)
-        self.model.tower.requires_grad_(not phase.head_only)
+        let_learn(self.model, self._learning, head_only=phase.head_only)
         self._freeze_unused()
         if not any(weight.requires_grad for weight in self.model.parameters()):
             raise InputError(
-                "warmup trains the head alone, and this predictor has none: take it out"
+                "warmup, as freeze = 1, trains the head alone, and this predictor has none: take it"
+                " out"
             )
+        self._frozen = frozen_modules(self.model)
         self._optimiser = make_optimiser(self.model, self._recipe.optimiser)
         if self._wrapped is not None:
             self._wrapped = None
             self._accelerator.free_memory()  # the phase before would still listen to the gradients
-        self._wrapped = self._accelerator.prepare_model(self.model)
+        self._wrapped = self._accelerator.prepare_model(self._intake.module(self.model))
 
-    def learn(self, step: int, images: NDArray[np.uint8], targets: NDArray[np.float32]) -> float:
+    def learn(self, step: int, images: Loaded, aim: Aim) -> float:
         """One step.
 
-        Every process computes the loss of the whole batch, from everybody's vectors; only its own
+        Every process computes the loss of the whole batch, from everybody's outputs; only its own
         carry a gradient. Their mean over the processes, times their number, is the whole gradient,
         so that what is learned does not depend on how many share the work.
 
         Args:
             step: its number, which decides the learning rate and whatever is random in the model.
-            images: (accumulate × own, height, width, 3) uint8, this process's of each part.
-            targets: (accumulate, processes × own, d), of all processes, in their order.
+            images: (accumulate × own, …) what the intake has read of this process's images of each
+                part.
+            aim: what they are compared with.
 
         Returns:
             The loss of the batch; where it is no number nothing was learned.
         """
-        self._seed(step)
-        self.model.train()
-        if self._phase.head_only:
-            self.model.tower.eval()
         for group in self._optimiser.param_groups:
             group["lr"] = self._phase.rate(step)
+        gradients = partial(self._gradients, step, images, aim)
+        loss = gradients()
+        if np.isfinite(loss):
+            loss = self._step(loss, gradients)
+        self._optimiser.zero_grad(set_to_none=True)
+        return loss
+
+    def _step(self, loss: float, gradients: Callable[[], float]) -> float:
+        """Move the weights by gradients that are there; the loss, or NaN where it cannot."""
+        if self._recipe.optimiser.sam_rho is None:
+            self._scaler.step(self._optimiser)
+        elif not step_uphill_and_back(self._optimiser, self._scaler, self.model, gradients):
+            return np.nan
+        self._scaler.update()
+        if self._average is not None:
+            self._average.update(self.model)
+        return loss
+
+    def _gradients(self, step: int, images: Loaded, aim: Aim) -> float:
+        """Add up the gradients of a whole batch; its loss. Twice the same gives the same."""
+        self._seed(step)
+        self.model.train()
+        for module in self._frozen:
+            module.eval()
         total = 0.0
-        parts = len(targets)
-        for number, part in enumerate(np.split(images, parts)):
-            waits = number < parts - 1
+        for number, part in enumerate(np.split(images, aim.parts)):
+            waits = number < aim.parts - 1
             with self._accelerator.no_sync(self._wrapped) if waits else nullcontext():
-                pixels = to_tensor(part, self.model.preprocess, self._device)
+                inputs = self._intake.tensor(part, self._device)
                 with autocast(self._recipe.precision, self._device):
-                    own = self._wrapped(pixels)
-                wanted = torch.from_numpy(targets[number]).to(self._device)
-                loss = loss_of(self._gathered(own.float()), wanted, self._recipe.loss) / parts
+                    own = self._wrapped(inputs, *aim.inputs(number, self._device))
+                loss = aim.loss(own, number, self._gathered)
                 self._scaler.scale(loss * self._accelerator.num_processes).backward()
             total += loss.item()
-        if np.isfinite(total):
-            self._scaler.step(self._optimiser)
-            self._scaler.update()
-            if self._average is not None:
-                self._average.update(self.model)
-        self._optimiser.zero_grad(set_to_none=True)
         return total
+
+    def weights(self) -> Tensors:
+        """A checkpoint of `judged`, as adapters load it: low-rank updates are in the weights."""
+        return merged(self.judged)
 
     def state(self) -> tuple[Tensors, Numbers, dict[str, float | int]]:
         """What the next steps depend on: tensors, the optimiser's numbers, the scaler's."""
@@ -139,30 +188,28 @@ class Learner:
 
     def restore(self, tensors: Tensors, numbers: Numbers, scaler: dict[str, float | int]) -> None:
         """Go on from what `state` gave, in the phase that it was taken in."""
-        self.model.load_state_dict(_below("model.", tensors))
-        put_together(self._optimiser, _below("optimiser.", tensors), numbers)
+        self.model.load_state_dict(below("model.", tensors))
+        put_together(self._optimiser, below("optimiser.", tensors), numbers)
         self._scaler.load_state_dict(scaler)
         if self._average is not None:
-            self._average.module.load_state_dict(_below("average.", tensors))
+            self._average.module.load_state_dict(below("average.", tensors))
 
     def _freeze_unused(self) -> None:
-        """Freeze what no vector depends on, as the pooling of a tower whose features are a mean.
+        """Freeze what no loss depends on, as the pooling of a tower whose features are a mean.
 
         Several processes would wait for its gradient.
         """
         weights = [one for one in self.model.parameters() if one.requires_grad]
-        wants = self.model.preprocess
-        blank = torch.zeros(1, 3, wants.height, wants.width, device=self._device)
-        vectors = self.model.eval()(blank)
-        if not vectors.requires_grad:
+        loss = _blank_loss(self.model, self._task)
+        if not loss.requires_grad:
             return
         for weight, gradient in zip(
-            weights, torch.autograd.grad(vectors.sum(), weights, allow_unused=True), strict=True
+            weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True
         ):
             weight.requires_grad_(gradient is not None)
 
     def _gathered(self, own: torch.Tensor) -> torch.Tensor:
-        """Everybody's vectors, (processes × own, dim)."""
+        """Everybody's rows, (processes × own, …)."""
         if self._accelerator.num_processes == 1:
             return own
         everyones = list(self._accelerator.gather(own.detach()).split(len(own)))
@@ -183,5 +230,9 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return context
 
 
-def _below(prefix: str, tensors: Tensors) -> Tensors:
-    return {n.removeprefix(prefix): one for n, one in tensors.items() if n.startswith(prefix)}
+def _blank_loss(model: Any, task: Task) -> torch.Tensor:  # noqa: ANN401 - a Trainee
+    """The loss of a blank image, to see what has a part in it."""
+    wants, device = model.preprocess, next(model.parameters()).device
+    aim = task.blank_aim()
+    blank = torch.zeros(1, 3, wants.height, wants.width, device=device)
+    return aim.loss(model.eval()(blank, *aim.inputs(0, device)), 0, lambda rows: rows)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from ensembler.errors import InputError, PredictorError, first_few
-from ensembler.files import atomic_write
+from ensembler.errors import InputError, first_few
 from ensembler.training.contract import BEST, LAST, METRICS, FoldJob, Trained
 from ensembler.training.data import Examples
+from predictors.shared.training.checkpoints import checkpoint_files, write_checkpoint
 from predictors.shared.training.draws import Draw, draw, epoch_order
+from predictors.shared.training.frozen_features import choose_intake
+from predictors.shared.training.intake import Loaded
 from predictors.shared.training.learner import Learner
-from predictors.shared.training.loading import load_batches
 from predictors.shared.training.metric_log import MetricLog
 from predictors.shared.training.processes import join_processes
 from predictors.shared.training.schedule import Phase, phases
@@ -25,21 +27,29 @@ from predictors.shared.training.state import (
     Position,
     State,
     load_state,
-    packed,
     save_state,
 )
-from predictors.shared.training.targets import Targets, make_targets, open_targets
-from predictors.shared.training.validation import held_out_score
+from predictors.shared.training.targets import make_targets, open_targets
+from predictors.shared.training.tasks import Task, TaskMaker, vector_task
+from predictors.shared.training.validation import drawn_to_judge, held_out_metrics
 
 Batch = list[Draw]
 
 
-def train_fold(model: torch.nn.Module, job: FoldJob) -> Trained:
+def train_fold(
+    model: torch.nn.Module,
+    job: FoldJob,
+    beside: Mapping[str, str] = MappingProxyType({}),
+    make_task: TaskMaker = vector_task,
+) -> Trained:
     """Train a model; see `Trainable.train`.
 
     Args:
         model: a `Trainee` with the weights to begin with; changed in place.
         job: how, on what, and where to.
+        beside: what else its checkpoint is loaded from: role → path below the job's shared folder.
+        make_task: of the model, the prompts' targets, the job and how images are read; what the
+            model is trained towards.
 
     Raises:
         InputError: as `Trainable.train` says.
@@ -50,7 +60,7 @@ def train_fold(model: torch.nn.Module, job: FoldJob) -> Trained:
         if accelerator.is_main_process:
             make_targets(job)
         accelerator.wait_for_everyone()
-        return _Fold(model, job, accelerator).run()
+        return _Fold(model, job, accelerator, beside, make_task).run()
     except OSError as error:
         raise InputError(
             f"{job.out} cannot be written: {error.strerror or error}; what was saved before is"
@@ -61,7 +71,15 @@ def train_fold(model: torch.nn.Module, job: FoldJob) -> Trained:
 class _Fold:
     """The state of a fold's training."""
 
-    def __init__(self, model: torch.nn.Module, job: FoldJob, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        job: FoldJob,
+        accelerator: Accelerator,
+        beside: Mapping[str, str],
+        make_task: TaskMaker,
+    ) -> None:
+        self.beside = beside
         self.job, self.recipe, self.accelerator = job, job.recipe, accelerator
         self.learned: Examples = job.data.without(job.fold)
         self.held_out: Examples = job.data.held_out(job.fold)
@@ -70,15 +88,12 @@ class _Fold:
                 f"fold {job.fold} leaves {len(self.learned)} prompts to learn from, fewer than a"
                 f" batch of {self.recipe.batch}; say a smaller batch"
             )
-        self.targets: Targets = open_targets(job.shared)
-        if model.dim != self.targets.vectors.shape[1]:
-            raise PredictorError(
-                f"config: the vectors have {model.dim} numbers, and the targets"
-                f" {self.targets.vectors.shape[1]}; say so in head.dim"
-            )
         self.epoch_steps = len(self.learned) // self.recipe.batch
         self.phases = phases(self.recipe, self.epoch_steps)
-        self.learner = Learner(model, self.recipe, accelerator)
+        self.intake = choose_intake(model, job, self.phases, accelerator)
+        self.task: Task = make_task(model, open_targets(job.shared), job, self.intake)
+        self.learner = Learner(model, self.recipe, accelerator, self.intake, self.task)
+        self.judged = drawn_to_judge(self.held_out, self.recipe.validate_images, self.recipe.seed)
         self.step = 0
         self.scores: tuple[float, ...] = ()
 
@@ -98,8 +113,11 @@ class _Fold:
             steps=self.step,
             trained=len(self.learned),
             held_out=len(self.held_out),
+            judged=len(self.judged),
+            cut=self.task.cut,
             processes=self.accelerator.num_processes,
-            encoder=self.targets.encoder,
+            files=checkpoint_files(self.learner.model, self.job.out / BEST) | dict(self.beside),
+            encoder=self.task.targets.encoder,
             preprocess=self.learner.model.preprocess,
         )
 
@@ -110,29 +128,25 @@ class _Fold:
             len(self.learned), self.recipe.batch, seed=self.recipe.seed, epoch=epoch
         )[begun:]
         draws = partial(self._draws, epoch)
-        loaded = load_batches(
-            (self._own(draws(numbers)) for numbers in steps),
-            self.job.images,
-            self.learner.model.preprocess,
-            self.recipe.augment,
-            workers=self.job.workers,
+        loaded = self.intake.load(
+            (self._own(draws(numbers)) for numbers in steps), self.recipe.augment
         )
         with closing(loaded):
             for numbers, images in zip(steps, loaded, strict=True):
                 self._learn(draws(numbers), images, epoch, log)
                 if self.step % self.job.save_steps == 0 and self.step % self.epoch_steps:
-                    self._save()
-        score = held_out_score(
+                    self._save(log)
+        metrics = held_out_metrics(
             self.learner.judged,
-            self.held_out,
-            self.targets.vectors,
-            self.job.images,
+            self.task,
+            self.judged,
+            self.intake,
             self.accelerator,
             batch=self.recipe.batch // (self.recipe.accumulate * self.accelerator.num_processes),
             precision=self.recipe.precision,
-            workers=self.job.workers,
             progress=partial(self.job.progress, f"fold {self.job.fold}: validating"),
         )
+        score = metrics["mean_cosine"]
         if not np.isfinite(score):
             raise InputError(
                 f"the vectors of what is held out are no numbers after epoch {epoch}; say a lower"
@@ -140,19 +154,20 @@ class _Fold:
             )
         best = score > max(self.scores, default=-np.inf)
         self.scores += (score,)
-        log.write(step=self.step, epoch=epoch, mean_cosine=score)
+        log.write(step=self.step, epoch=epoch, **metrics)
         if self.accelerator.is_main_process:
             for name in (BEST, LAST) if best else (LAST,):
-                self._write_weights(self.job.out / name)
-        self._save()
+                write_checkpoint(self.learner.model, self.learner.weights(), self.job.out / name)
+        self._save(log)
 
-    def _learn(self, batch: Batch, images: NDArray[np.uint8], epoch: int, log: MetricLog) -> None:
+    def _learn(self, batch: Batch, images: Loaded, epoch: int, log: MetricLog) -> None:
         """One step."""
         phase = self._phase(self.step)
         if phase.first == self.step:
             self.learner.enter(phase)
-        rows = np.array([one.row for one in batch]).reshape(self.recipe.accumulate, -1)
-        loss = self.learner.learn(self.step, images, self.targets.vectors[rows])
+        processes, here = self.accelerator.num_processes, self.accelerator.process_index
+        rows = np.array([one.row for one in batch]).reshape(self.recipe.accumulate, processes, -1)
+        loss = self.learner.learn(self.step, images, self.task.aim(rows, here))
         if not np.isfinite(loss):
             raise InputError(
                 f"the loss of step {self.step + 1}, epoch {epoch}, is {loss}; its images are"
@@ -193,13 +208,10 @@ class _Fold:
         self.learner.enter(self._phase(self.step - 1))
         self.learner.restore(saved.tensors, position.optimiser, position.scaler)
 
-    def _save(self) -> None:
+    def _save(self, log: MetricLog) -> None:
         if not self.accelerator.is_main_process:
             return
+        log.flush()
         tensors, numbers, scaler = self.learner.state()
         position = Position(step=self.step, scores=self.scores, optimiser=numbers, scaler=scaler)
         save_state(self.job.out, State(position, tensors))
-
-    def _write_weights(self, path: Path) -> None:
-        with atomic_write(path) as file:
-            file.write(packed(self.learner.judged.state_dict()))

@@ -1,15 +1,25 @@
-"""Losses of a batch of vectors against its targets, in float32 whatever the vectors' precision."""
+"""Losses of vectors against their targets and of texts, in float32 whatever the precision."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from ensembler.training.recipe import Loss
 
+PADDING: Final = -100  # stands behind shorter texts of a batch, where nothing is to be learned
+SCALE: Final = 20.0  # of cosines, where neither recipe nor model says another
 
-def loss_of(vectors: torch.Tensor, targets: torch.Tensor, loss: Loss) -> torch.Tensor:
-    """The weighted sum of a recipe's losses.
+
+def loss_of(
+    vectors: torch.Tensor,
+    targets: torch.Tensor,
+    loss: Loss,
+    learned_scale: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The weighted sum of a recipe's losses of vectors.
 
     With c[i, j] = cos(vector i, target j) and s = scale:
 
@@ -25,6 +35,7 @@ def loss_of(vectors: torch.Tensor, targets: torch.Tensor, loss: Loss) -> torch.T
         vectors: (n, d).
         targets: (n, d), of unit length.
         loss: the weights and the scale.
+        learned_scale: the model's own, a scalar; it counts where the recipe says none.
 
     Returns:
         A scalar float32.
@@ -33,10 +44,27 @@ def loss_of(vectors: torch.Tensor, targets: torch.Tensor, loss: Loss) -> torch.T
     total = loss.cosine * (1.0 - (units * targets).sum(dim=-1)).mean()
     if not (loss.ranking or loss.info_nce):
         return total
-    scores = loss.scale * units @ targets.T
+    scale = SCALE if learned_scale is None else learned_scale.float()
+    scores = (scale if loss.scale is None else loss.scale) * units @ targets.T
     own = torch.arange(len(scores), device=scores.device)
     finds_target = cross_entropy(scores, own)
     total = total + (loss.ranking + loss.info_nce / 2) * finds_target
     if loss.info_nce:
         total = total + loss.info_nce / 2 * cross_entropy(scores.T, own)
     return total
+
+
+def token_nll(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """What texts cost: -log softmax(logits) at each token, summed over a row's tokens.
+
+    Args:
+        logits: (n, length, vocabulary), what the model says of each token before it sees it.
+        tokens: (n, length) int64; PADDING costs nothing.
+
+    Returns:
+        (n,) float32, in nats.
+    """
+    costs: torch.Tensor = cross_entropy(
+        logits.float().transpose(1, 2), tokens, ignore_index=PADDING, reduction="none"
+    )
+    return costs.sum(dim=1)

@@ -1,4 +1,4 @@
-"""Metrics as JSON lines: one for every step and every epoch; no times, so that runs compare."""
+"""Metrics of every step and every epoch: as JSON lines without times, and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,38 +6,56 @@ import json
 from pathlib import Path
 from typing import Self, TextIO
 
+from torch.utils.tensorboard import SummaryWriter
+
 from ensembler.files import atomic_write
 
 
 class MetricLog:
-    """Appends to a file, which is told first how much of it still counts."""
+    """Appends to a file, which is told first how much of it still counts, and to an event file.
+
+    Two runs' JSON lines compare byte for byte. TensorBoard reads the events beside them; what an
+    earlier run wrote of steps that are done again, it drops.
+    """
 
     def __init__(self, path: Path | None, *, steps: int) -> None:
-        """Open it.
+        """Open them.
 
         Args:
-            path: the file, made where there is none; None in processes that do not write.
+            path: the JSON lines' file, made where there is none; None in processes that do not
+                write.
             steps: how many are done: lines of later ones, and a torn one, are dropped.
         """
         self._file: TextIO | None = None
+        self._events: SummaryWriter | None = None
         if path is None:
             return
         kept = [line for line in _lines(path) if _step(line) <= steps]
         with atomic_write(path) as file:
             file.write("".join(f"{line}\n" for line in kept).encode())
         self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._events = SummaryWriter(path.parent, purge_step=steps + 1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if self._file is not None and self._events is not None:
             self._file.close()
+            self._events.close()
 
-    def write(self, **metrics: float) -> None:
-        """Append a line, which names its `step`."""
-        if self._file is not None:
-            self._file.write(json.dumps(metrics) + "\n")
+    def write(self, *, step: int, epoch: int, **metrics: float) -> None:
+        """Append a line, and a point to each metric's curve."""
+        if self._file is None or self._events is None:
+            return
+        self._file.write(json.dumps({"step": step, "epoch": epoch} | metrics) + "\n")
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Put all points on the disk: a state that is saved next has them all before it."""
+        if self._events is not None:
+            self._events.flush()
 
 
 def _lines(path: Path) -> list[str]:

@@ -13,19 +13,27 @@ from ensembler.training.recipe import Optimiser
 def make_optimiser(model: torch.nn.Module, recipe: Optimiser) -> torch.optim.Optimizer:
     """An optimiser over what of a model is not frozen.
 
-    Biases, norms and whatever else has one dimension do not decay, nor what a tower names itself:
-    position embeddings and class tokens.
+    Biases, norms and whatever else has one dimension do not decay, nor what model and tower name
+    themselves, by `no_weight_decay`: position embeddings and class tokens.
 
     Args:
-        model: with a timm model as `tower`.
+        model: with a `tower`.
         recipe: its name and settings; the learning rate is set at every step.
+
+    Returns:
+        The optimiser; with sam_rho, pytorch-optimizer's SAM around it.
     """
-    keep: set[str] = getattr(model.tower, "no_weight_decay", set)()
-    groups = param_groups_weight_decay(
-        model, recipe.weight_decay, no_weight_decay_list=[f"tower.{name}" for name in keep]
-    )
+    keep: set[str] = getattr(model, "no_weight_decay", set)()
+    keep |= {f"tower.{name}" for name in getattr(model.tower, "no_weight_decay", set)()}
+    groups = param_groups_weight_decay(model, recipe.weight_decay, no_weight_decay_list=keep)
     groups = [group for group in groups if group["params"]]
     settings: dict[str, Any] = {"lr": recipe.lr}
     if recipe.name == "madgrad":
-        return MADGRAD(groups, momentum=recipe.momentum, decoupled_decay=True, **settings)
-    return torch.optim.AdamW(groups, betas=(recipe.momentum, 0.999), **settings)
+        base, settings = MADGRAD, settings | {"momentum": recipe.momentum, "decoupled_decay": True}
+    else:
+        base, settings = torch.optim.AdamW, settings | {"betas": (recipe.momentum, 0.999)}
+    if recipe.sam_rho is None:
+        return base(groups, **settings)
+    from pytorch_optimizer import SAM
+
+    return SAM(groups, base, rho=recipe.sam_rho, **settings)

@@ -46,5 +46,11 @@ def phases(recipe: Recipe, epoch_steps: int) -> tuple[Phase, ...]:
         found.append(Phase(first=0, last=warm, lr=rate, lr_end=rate, head_only=True))
     if (end := recipe.epochs * epoch_steps) > warm:
         step = recipe.optimiser
-        found.append(Phase(first=warm, last=end, lr=step.lr, lr_end=step.lr_end, head_only=False))
+        alone = recipe.freeze == 1.0
+        found.append(Phase(first=warm, last=end, lr=step.lr, lr_end=step.lr_end, head_only=alone))
     return tuple(found)
+
+
+def is_head_only(phases: tuple[Phase, ...]) -> bool:
+    """Whether the tower is never trained."""
+    return all(phase.head_only for phase in phases)

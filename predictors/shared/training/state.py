@@ -107,6 +107,11 @@ def packed(tensors: Mapping[str, torch.Tensor]) -> bytes:
     return content
 
 
+def below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Those whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): one for n, one in tensors.items() if n.startswith(prefix)}
+
+
 def take_apart(optimiser: torch.optim.Optimizer) -> tuple[Tensors, Numbers]:
     """What an optimiser remembers of its parameters, by their number: tensors, and the rest."""
     tensors: Tensors = {}

@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import (
-    Blip2Config,
     Blip2ForConditionalGeneration,
     Blip2ForImageTextRetrieval,
     BlipImageProcessor,
-    PreTrainedModel,
 )
 
 from ensembler.errors import PredictorError
@@ -27,42 +25,11 @@ from predictors.blip2_qformer.adapter import Blip2QFormer
 from predictors.blip2_qformer.config import Blip2QFormerConfig
 from predictors.blip2_qformer.model import Blip2QFormerModel
 from predictors.shared.pixels import to_tensor
+from tests.tiny_models import BLIP_SIDE, save_blip2
 
-SIDE = 32
 TENSOR = "vision_model.embeddings.class_embedding"
 NO_HEAD: dict[str, Any] = {"head": {"kind": "none"}}
 HEAD: dict[str, Any] = {"head": {"kind": "wide", "dim": 9, "hidden": [12]}}
-TINY = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "initializer_range": 0.3,
-}
-
-
-def save_blip2(folder: Path, whole: type[PreTrainedModel] = Blip2ForConditionalGeneration) -> Path:
-    config = Blip2Config(
-        vision_config={**TINY, "image_size": SIDE, "patch_size": 8},
-        qformer_config={**TINY, "encoder_hidden_size": 32, "vocab_size": 8},
-        text_config={
-            "model_type": "opt",
-            "hidden_size": 16,
-            "ffn_dim": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "vocab_size": 40,
-            "word_embed_proj_dim": 16,
-            "max_position_embeddings": 20,
-        },
-        num_query_tokens=4,
-    )
-    torch.manual_seed(4)
-    model = whole(config)
-    torch.nn.init.normal_(model.query_tokens)  # zeros otherwise
-    model.save_pretrained(folder, max_shard_size="40KB")
-    BlipImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def images() -> NDArray[np.uint8]:
-    return np.random.default_rng(7).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    return np.random.default_rng(7).integers(0, 256, (3, BLIP_SIDE, BLIP_SIDE, 3), dtype=np.uint8)
 
 
 def load(files: dict[str, Path], **config: object) -> Predictor:

@@ -77,7 +77,7 @@ class TestOpenClipsFile(PredictorConformance):
     @classmethod
     def loadable(cls, clip_file: Path) -> Loadable:
         config = {"model": GELU, "head": NO_HEAD}
-        named, timms = {"weights": "visual.ln_pre.weight"}, {"weights": "tower.norm_pre.weight"}
+        named, timms = {"weights": "visual.ln_pre.weight"}, {"weights": "norm_pre.weight"}
         return Loadable(ClipViT, config, {"weights": clip_file}, named, timms)
 
 

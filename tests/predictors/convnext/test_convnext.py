@@ -65,7 +65,7 @@ class TestOpenClipsFile(PredictorConformance):
         path = write(make_clip("linear"), tmp_path_factory.mktemp("clip") / "clip.safetensors")
         config = {"model": LINEAR, "image_size": SIZE, "head": {"kind": "none"}}
         named = {"weights": "visual.trunk.stages.0.blocks.0.norm.weight"}
-        timms = {"weights": "tower.stages.0.blocks.0.norm.weight"}
+        timms = {"weights": "stages.0.blocks.0.norm.weight"}
         return Loadable(ConvNeXt, config, {"weights": path}, named, timms)
 
 

@@ -48,7 +48,7 @@ def made(config: dict[str, Any]) -> StyleMetricModel:
 @pytest.fixture(scope="module")
 def files(tiny_timm: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:  # noqa: ARG001 - registers
     folder = tmp_path_factory.mktemp("style")
-    save_file(made(CONFIG).trained().state_dict(), folder / "fold0.safetensors")
+    save_file(made(CONFIG).state_dict(), folder / "fold0.safetensors")
     save_file(make_style().state_dict(), folder / "convnext.safetensors")
     return {"weights": folder / "fold0.safetensors", "style": folder / "convnext.safetensors"}
 
@@ -170,8 +170,9 @@ def test_the_recipes_sizes_are_the_default() -> None:
 def test_only_tower_and_head_are_trained(images: NDArray[np.uint8]) -> None:
     model = made(CONFIG)
     model(to_tensor(images, model.preprocess, "cpu")).sum().backward()
-    assert not any(p.requires_grad for p in model.style.parameters())
-    assert all(p.requires_grad for p in model.trained().parameters())
+    assert not any(p.requires_grad for p in model.style.module.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+    assert {name.split(".")[0] for name in model.state_dict()} == {"tower", "head"}
     assert model.head[0].weight.grad.abs().max() > 0
 
 

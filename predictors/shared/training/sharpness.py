@@ -1,0 +1,51 @@
+"""Sharpness-aware steps (Foret et al. 2021), by pytorch-optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+
+def step_uphill_and_back(
+    sam: Any,  # noqa: ANN401 - pytorch_optimizer.SAM
+    scaler: torch.amp.GradScaler,
+    model: torch.nn.Module,
+    gradients: Callable[[], float],
+) -> bool:
+    """One step with the gradients of where the loss is about to be highest, rho away.
+
+    The way up follows the gradients of the whole batch, not of each process's part, so that what
+    is learned does not depend on how many share the work. Batch norms count the batch once.
+
+    Args:
+        sam: whose parameters have the batch's gradients, times the scaler's scale.
+        scaler: of the gradients; it leaves the step out where they are too large for float16.
+        model: whose parameters these are.
+        gradients: gives them to the parameters once more, and tells the loss.
+
+    Returns:
+        Whether the loss is a number up there; where it is none there was no step. Under a scaler
+        that is no matter: it tries again with smaller gradients.
+    """
+    from pytorch_optimizer import disable_running_stats, enable_running_stats
+
+    scaler.unscale_(sam)  # the way up is rho long whatever the scale
+    sam.first_step(zero_grad=True)
+    disable_running_stats(model)
+    sound = math.isfinite(gradients()) or scaler.is_enabled()
+    enable_running_stats(model)
+    base = sam.base_optimizer
+    step = partial(scaler.step, base) if sound else _stay
+    sam.base_optimizer = SimpleNamespace(step=step)
+    sam.second_step()  # goes back down, then steps
+    sam.base_optimizer = base
+    return sound
+
+
+def _stay() -> None:
+    """No step."""
