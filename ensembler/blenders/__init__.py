@@ -1,1 +1,1 @@
-"""Ways to combine members, one file each: what is fitted, on which rows, and how it is chosen."""
+"""Ways to combine members, one file each; what several of them share has a folder."""

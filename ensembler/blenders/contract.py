@@ -46,7 +46,8 @@ class FittedBlend(Protocol):
         """The same choices, norms and strengths with the parameters fitted on other folds.
 
         For a choice made within the training rows of an outer fit: `aside` holds that fit's own and
-        one more, on whose rows the result is compared.
+        one more, on whose rows the result is compared. It is never frozen, so that single precision
+        will do. Ask for it by `refit_once`.
         """
 
 

@@ -20,12 +20,14 @@ from ensembler.blends.contract import Blend, Rows
 from ensembler.metrics import unit_rows
 from ensembler.search.space import Space
 from ensembler.store.corpus import Corpus
-from ensembler.store.reader import Store
+from ensembler.store.reader import Member, Store
 
 Aside = frozenset[int]  # folds whose targets nothing fitted may know
 NOTHING: Aside = frozenset()
 
-BLOCK = 1024  # rows of all members held at once; fixed, so that sums do not depend on the machine
+# How many rows of all members are held at once: fixed, so that sums do not depend on the machine.
+BLOCK = 1024
+BLENDED = 256  # what is blended is gone over again and again: so few stay near the processor
 
 
 class RowBlock(NamedTuple):
@@ -109,26 +111,20 @@ class Data:
     def _targets(self) -> NDArray[np.float32]:
         return self.store.targets()
 
-    def blocks(self, names: Sequence[str], rows: NDArray[np.int64]) -> Iterator[RowBlock]:
-        """Some members' rows, a block of consecutive samples at a time.
+    def blocks(
+        self, names: Sequence[str], rows: NDArray[np.int64], size: int = BLOCK
+    ) -> Iterator[RowBlock]:
+        """Some members' rows, a block at a time.
 
         Args:
             names: of members.
             rows: (n,) int64, ascending.
+            size: how many rows a block has.
         """
         members = {name: self.store.member(name) for name in names}
-        for start in range(0, len(self.statistics), BLOCK):
-            stop = min(start + BLOCK, len(self.statistics))
-            first, last = np.searchsorted(rows, (start, stop))
-            wanted = rows[first:last]
-            if len(wanted):
-                yield RowBlock(
-                    wanted,
-                    {
-                        name: member.block(start, stop)[wanted - start]
-                        for name, member in members.items()
-                    },
-                )
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            yield RowBlock(some, {name: _taken(member, some) for name, member in members.items()})
 
     def blended(
         self, blend: Blend, rows: NDArray[np.int64], aside: Aside
@@ -141,7 +137,7 @@ class Data:
             aside: the folds that no prior may know.
         """
         priors = self.priors(aside)
-        for block in self.blocks(blend.members, rows):
+        for block in self.blocks(blend.members, rows, BLENDED):
             own = priors[self.statistics.fold[block.rows]]
             yield BlendedBlock(block.rows, blend.apply(block.members, own))
 
@@ -152,3 +148,15 @@ class Data:
             for at, blended in self.blended(blend, rows, aside)
         ]
         return np.concatenate(found) if found else np.zeros(0)
+
+
+def _taken(member: Member, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, d) some rows of a member, ascending; zero where it has none."""
+    places = np.searchsorted(member.rows, rows)
+    present = places < len(member.rows)
+    present[present] = member.rows[places[present]] == rows[present]
+    if present.all():
+        return member.embeddings[places].astype(np.float32, copy=False)
+    taken = np.zeros((len(rows), member.record.dim), dtype=np.float32)
+    taken[present] = member.embeddings[places[present]]
+    return taken

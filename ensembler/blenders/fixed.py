@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.problem import Problem
 from ensembler.errors import InputError, unknown_name
 from ensembler.store.model import PRIOR

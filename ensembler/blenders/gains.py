@@ -1,7 +1,7 @@
 """A gain for each direction: what a blend says where targets hardly vary is mostly noise.
 
 What the base says beyond the prior is turned into a basis, multiplied there and turned back
-(`ensembler.blends.gains`); `ensembler.blenders.directions` has the candidates, inner folds choose.
+(`ensembler.blends.gains`). `corrections/directions.py` has the candidates; inner folds choose.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, FittedBlend, Property
+from ensembler.blenders.corrections.correction import training_score
+from ensembler.blenders.corrections.directions import Basis, Directions, find_directions
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.directions import Basis, Directions, find_directions
-from ensembler.blenders.memory import fit_once
+from ensembler.blenders.refitting.memory import fit_once, refit_once
+from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blenders.spelling import spell
-from ensembler.blenders.strength import choose_strength
 from ensembler.blenders.weighted import Weighted
 from ensembler.blends import gains
 from ensembler.blends.contract import Blend
@@ -66,11 +67,8 @@ class FittedGains:
 
     @cached_property
     def objective(self) -> float:
-        """Mean cosine on the training rows, priors out of fold; a pass over them when asked."""
-        rows = self.data.training_rows(self.aside)
-        weight = self.data.statistics.weight[rows]
-        cosines = self.data.cosines(self.blend, rows, self.aside)
-        return float(weight @ cosines / (weight.sum() or 1.0))
+        """As `FittedBlend.objective` says; worked out when it is asked for."""
+        return training_score(self.data, self.blend, self.aside)
 
     @property
     def evaluations(self) -> int:
@@ -83,7 +81,7 @@ class FittedGains:
 
     def refitted(self, data: Data, aside: Aside) -> FittedGains:
         """As `FittedBlend.refitted` says: the same strength on the refitted base."""
-        return _fitted(data, aside, self.base.refitted(data, aside), self.basis, self.strength)
+        return _fitted(data, aside, refit_once(data, self.base, aside), self.basis, self.strength)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ class Gains:
         base = fit_once(data, self.base, aside, seed)
 
         def score(inner: Aside, fold: int) -> NDArray[np.float64]:
-            blend = base.refitted(data, inner).blend
+            blend = refit_once(data, base, inner).blend
             directions = find_directions(data, inner, blend, basis)
             return summed_cosines(data, inner, fold, blend, directions)
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, Property
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.gates import Gates, Structure, structure_of
-from ensembler.blenders.memory import fit_once
-from ensembler.blenders.strength import choose_strength
+from ensembler.blenders.refitting.memory import fit_once
+from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blenders.weighted import Weighted
+from ensembler.blenders.weights.gates import Gates, Structure, structure_of
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.objective import row_cosines, scores
 from ensembler.blends import gated, weighted

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.spelling import spell
-from ensembler.blenders.weights import FittedWeights, Rule, Solved, fit_weights
+from ensembler.blenders.weights.fitted import FittedWeights, Rule, Solved, fit_weights
 from ensembler.blending.greedy import foremost, greedy_selection, places_by_name
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
@@ -86,7 +86,8 @@ def _selecting(columns: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> Rule:
     """Each bag selects from its members and the prior; their weights are averaged."""
 
     def select(problem: Problem) -> Solved:
-        allowed, places = columns & problem.covered, places_by_name(problem)
+        allowed = columns & problem.covered
+        places = places_by_name(problem.selection.statistics.names)
         total = np.zeros(problem.columns)
         for members in drawn:
             within = allowed & np.r_[True, members]

@@ -19,17 +19,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
 
 from ensembler.blenders.contract import Blender, Property
-from ensembler.blenders.correction import (
+from ensembler.blenders.corrections.contract import Products
+from ensembler.blenders.corrections.correction import (
     FittedCorrection,
-    Products,
     check_positive,
     fit_correction,
 )
+from ensembler.blenders.corrections.leftover import Leftover
 from ensembler.blenders.data import BLOCK, Aside, Data
-from ensembler.blenders.leftover import Leftover
-from ensembler.blenders.memory import fit_once, once_for_data
+from ensembler.blenders.refitting.memory import fit_once, once_for_data
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weighted import Weighted
 from ensembler.blends import kernel
@@ -92,18 +93,6 @@ class _Smooth:
     def equations(self, left: Leftover) -> _LandmarkEquations:
         return _LandmarkEquations(landmarks=_landmarks(left), width=self.width)
 
-    def blend(
-        self, left: Leftover, base: Blend | None, solution: NDArray[np.floating]
-    ) -> kernel.Kernel:
-        assert base is not None  # noqa: S101 - a kernel always has a base
-        return kernel.Kernel(
-            base=base,
-            landmarks=_landmarks(left),
-            coefficients=solution.astype(np.float32),
-            width=self.width,
-            scale=left.scale,
-        )
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _LandmarkEquations:
@@ -122,14 +111,15 @@ class _LandmarkEquations:
         for rows, near in self._near(left, left.rows):
             root = np.sqrt(left.data.statistics.weight[rows, None])
             near *= root
-            gram += near.T @ near
+            # Transposed views are columns to BLAS, which adds to the one triangle in place.
+            dsyrk(1.0, near.T, beta=1.0, c=gram.T, overwrite_c=True)
             cross += near.T @ (root * left.at(rows))
         between = kernel.kernel(self.landmarks, self.landmarks, self.width)
         between[np.diag_indices(len(between))] += JITTER
         solutions: list[NDArray[np.floating]] = []
         for strength in strengths:
             system = gram + strength * between
-            factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+            factor = cho_factor(system.T, overwrite_a=True, check_finite=False)
             solutions.append(np.asarray(cho_solve(factor, cross, check_finite=False)))
         return solutions
 
@@ -138,6 +128,22 @@ class _LandmarkEquations:
     ) -> Iterator[Products]:
         for some, near in self._near(left, rows):
             yield Products(some, [near @ solution for solution in solutions])
+
+    def blend(
+        self,
+        data: Data,  # noqa: ARG002 - landmarks are all that is asked for
+        base: Blend | None,
+        solution: NDArray[np.floating],
+        scale: float,
+    ) -> kernel.Kernel:
+        assert base is not None  # noqa: S101 - a kernel always has a base
+        return kernel.Kernel(
+            base=base,
+            landmarks=self.landmarks,
+            coefficients=solution.astype(np.float32),
+            width=self.width,
+            scale=scale,
+        )
 
     def _near(
         self, left: Leftover, rows: NDArray[np.int64]

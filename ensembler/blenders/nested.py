@@ -16,17 +16,16 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.among import Among
 from ensembler.blenders.contract import Blender, FittedBlend, Property
-from ensembler.blenders.correction import SILENT, training_score
+from ensembler.blenders.corrections.correction import SILENT, training_score
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.kernel import Kernel
-from ensembler.blenders.memory import fit_once
+from ensembler.blenders.nested_groups import fit_groups
+from ensembler.blenders.refitting.memory import fit_once, refit_once
+from ensembler.blenders.refitting.stacking import stacked_folds, stacked_statistics
 from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.spelling import TEXT
-from ensembler.blenders.stacking import stacked_statistics
-from ensembler.blenders.strength import asked_folds
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.solver import TIE, solve
 from ensembler.blending.statistics import Statistics
@@ -82,7 +81,8 @@ class Nested:
 
     Attributes:
         children: the blenders.
-        groups: take the study's groups of members instead, each blended by plain weights.
+        groups: take the study's groups of members instead, each blended by plain weights, which
+            are found together with those over the groups.
     """
 
     children: tuple[Blender, ...] = field(default=CHILDREN, metadata={TEXT: False})
@@ -116,14 +116,12 @@ class Nested:
         """The first child."""
         return "weighted" if self.groups else self.children[0].name
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedNested:
+    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
         """As `Blender.fit` says."""
-        blenders = {child.name: child for child in self.children}
-        if self.groups:
-            blenders = {group: Among(members=of) for group, of in data.space.groups.items()}
-        children = {
-            name: fit_once(data, blender, aside, seed) for name, blender in blenders.items()
-        }
+        return fit_groups(data, aside, seed) if self.groups else self._stacked(data, aside, seed)
+
+    def _stacked(self, data: Data, aside: Aside, seed: int) -> FittedNested:
+        children = {child.name: fit_once(data, child, aside, seed) for child in self.children}
         statistics = stacked_statistics(data, list(children.values()), aside)
         if statistics is None:
             return _fitted(data, aside, children, _even(children), seed)
@@ -176,7 +174,7 @@ class FittedNested:
 
     def refitted(self, data: Data, aside: Aside) -> FittedNested:
         """As `FittedBlend.refitted` says: the same structure; with too few folds, the weights."""
-        children = {name: child.refitted(data, aside) for name, child in self.children.items()}
+        children = {name: refit_once(data, child, aside) for name, child in self.children.items()}
         statistics = stacked_statistics(data, list(children.values()), aside)
         stacked = self.stacked
         if statistics is not None:
@@ -190,7 +188,7 @@ def _solved(
     """The best weights of children that enter in one way."""
     alphas = (structure.alpha,) * len(statistics.names)
     shape = Weighting(centred=structure.centred, alphas=alphas, weights=())
-    asked = np.isin(statistics.fold, asked_folds(data, aside))
+    asked = np.isin(statistics.fold, stacked_folds(data, aside))
     problem = weighting_problem(statistics, shape, np.flatnonzero(asked), aside)
     columns = problem.covered
     columns[0] = data.space.definition.prior or not columns[1:].any()

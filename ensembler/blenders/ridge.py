@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ensembler.blenders.contract import Blender, Property
-from ensembler.blenders.correction import FittedCorrection, check_positive, fit_correction
+from ensembler.blenders.corrections.contract import Equations
+from ensembler.blenders.corrections.correction import (
+    FittedCorrection,
+    check_positive,
+    fit_correction,
+)
+from ensembler.blenders.corrections.equations import member_equations
+from ensembler.blenders.corrections.leftover import Leftover
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.equations import MemberEquations, member_equations
-from ensembler.blenders.leftover import Leftover
-from ensembler.blenders.memory import fit_once
+from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weighted import Weighted
-from ensembler.blends.contract import Blend
-from ensembler.blends.linear import Linear
 
 # What inner folds choose among, the base as it is first; in units of a group's mean weight.
 STRENGTHS = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0)
@@ -91,25 +91,8 @@ class _Maps:
         whole = len(self.members) == self.of
         return (Status.CONVERGED if whole else Status.MEMBERS_LEFT_OUT).name
 
-    def equations(self, left: Leftover) -> MemberEquations:
+    def equations(self, left: Leftover) -> Equations:
         return member_equations(left.data, self.members)
-
-    def blend(self, left: Leftover, base: Blend | None, solution: NDArray[np.floating]) -> Linear:
-        data = left.data
-        read = {*self.members, *(base.members if base else ())}
-        members = tuple(name for name in data.names if name in read)
-        maps = np.zeros((len(members), data.dim, data.dim), dtype=np.float32)
-        places = [members.index(name) for name in self.members]
-        stacked = member_equations(data, self.members).maps(data, solution)
-        maps[places] = stacked.reshape(-1, data.dim, data.dim)
-        return Linear(
-            base=base,
-            members=members,
-            alphas=np.ones(len(members)),
-            means=data.statistics.means[[data.names.index(name) for name in members]],
-            scale=left.scale,
-            maps=maps,
-        )
 
 
 def mapped_members(data: Data, aside: Aside) -> tuple[str, ...]:

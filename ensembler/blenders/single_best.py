@@ -9,7 +9,7 @@ import numpy as np
 
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.greedy import foremost, places_by_name
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
@@ -30,5 +30,5 @@ class SingleBest:
 
 
 def _best(problem: Problem) -> Solved:
-    alone = np.eye(problem.columns)[1:]
-    return Solved(alone[foremost(scores(problem, alone), places_by_name(problem)[1:])])
+    alone, places = np.eye(problem.columns)[1:], places_by_name(problem.selection.statistics.names)
+    return Solved(alone[foremost(scores(problem, alone), places[1:])])

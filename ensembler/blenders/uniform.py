@@ -9,7 +9,7 @@ import numpy as np
 
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.problem import Problem
 
 

@@ -8,13 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.budget import affordable, columns_within
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.preselection import forward_selection, of_members
-from ensembler.blenders.shrinkage import choose_shrinkage, shrunk
 from ensembler.blenders.spelling import spell
-from ensembler.blenders.weights import (
+from ensembler.blenders.weights.budget import affordable, columns_within
+from ensembler.blenders.weights.fitted import (
     FittedWeights,
     Rule,
     Solved,
@@ -22,7 +20,10 @@ from ensembler.blenders.weights import (
     rows_to_fit,
     spelt_out,
 )
-from ensembler.blenders.worst_source import WorstSource, worst_source_rule
+from ensembler.blenders.weights.preselection import forward_selection
+from ensembler.blenders.weights.shrinkage import choose_shrinkage, shrunk
+from ensembler.blenders.weights.some import of_members
+from ensembler.blenders.weights.worst_source import WorstSource, worst_source_rule
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import solve
 from ensembler.blending.weighting import Weighting
@@ -87,7 +88,7 @@ class Weighted:
         """
         chosen = np.arange(len(data.names))
         if self.budget is not None:
-            chosen = np.flatnonzero(affordable(data, self.budget))
+            chosen = np.flatnonzero(affordable(data.store, data.names, self.budget))
         if self.members_at_most is not None and self.members_at_most < len(chosen):
             few = forward_selection(of_members(data, chosen), aside, self.members_at_most)
             chosen = chosen[few]

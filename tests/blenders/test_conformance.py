@@ -15,6 +15,7 @@ SPELT = (
     "weighted:shrinkage=auto",
     "weighted:objective=worst_source",
     "weighted:members_at_most=2",
+    "nested:groups=True",
 )
 
 

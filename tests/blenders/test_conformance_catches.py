@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
 from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.weights import FittedWeights, Solved, fit_weights
+from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
 from ensembler.testing.blenders import HELD, SEED, BlenderConformance, _blended

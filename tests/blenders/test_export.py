@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ensembler.blenders.data import Data
-from ensembler.blenders.export import export_member, out_of_fold_rows
+from ensembler.blenders.refitting.export import export_member, out_of_fold_rows
 from ensembler.blenders.weighted import Weighted
 from ensembler.blending.statistics import Statistics
 from ensembler.errors import StoreError

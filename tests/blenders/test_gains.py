@@ -10,9 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
-from ensembler.blenders.covariance import shrunk_covariance
-from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.directions import (
+from ensembler.blenders.corrections.covariance import shrunk_covariance
+from ensembler.blenders.corrections.directions import (
     FILTERS,
     PULLS,
     Basis,
@@ -20,12 +19,13 @@ from ensembler.blenders.directions import (
     filter_gains,
     find_directions,
 )  # fmt: skip
+from ensembler.blenders.data import NOTHING, Aside, Data
 from ensembler.blenders.gains import PRIORS, Gains, summed_cosines
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.nested import Nested
 from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights import FittedWeights
+from ensembler.blenders.weights.fitted import FittedWeights
 from ensembler.blending.apply import WeightedSum
 from ensembler.blends.gains import Gains as GainsBlend
 from ensembler.blends.weighted import Weighted as WeightedBlend

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ensembler.blenders.data import NOTHING, Data
 from ensembler.blenders.gains import Gains
 from ensembler.blenders.gated import FittedGates, Gated
-from ensembler.blenders.gates import Gates
 from ensembler.blenders.weighted import Weighted
+from ensembler.blenders.weights.gates import Gates
 from ensembler.blending import problem
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.gating import gates_of

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.data import NOTHING, Aside, Data
 from ensembler.blenders.greedy import Greedy
 from ensembler.blenders.single_best import SingleBest
-from ensembler.blenders.weights import training_problem
+from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.greedy import greedy_selection
 from ensembler.blending.objective import scores
 from ensembler.blending.statistics import Statistics

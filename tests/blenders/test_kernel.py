@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders import kernel
-from ensembler.blenders.correction import group_weight
+from ensembler.blenders.corrections.correction import group_weight
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.kernel import Kernel
 from ensembler.blenders.registry import parse_blender

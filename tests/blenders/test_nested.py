@@ -1,4 +1,4 @@
-"""Stacked children: out-of-fold rows, the weights over them, and groups of members."""
+"""Stacked children: out-of-fold rows, and the weights over them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ensembler.blenders import held, strength
-from ensembler.blenders.among import Among
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import Aside, Data
 from ensembler.blenders.nested import FittedNested, Nested
+from ensembler.blenders.refitting import held, stacking
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.uniform import Uniform
@@ -44,7 +43,14 @@ def data(small: Store, prepare: Prepare) -> Data:
 
 @pytest.fixture(scope="module")
 def fitted(data: Data) -> FittedNested:
-    return Nested(children=CHILDREN).fit(data, HELD, seed=0)
+    return stacked(Nested(children=CHILDREN), data, HELD)
+
+
+def stacked(blender: Nested, data: Data, aside: Aside) -> FittedNested:
+    """The fit of a blender of children."""
+    fitted = blender.fit(data, aside, seed=0)
+    assert isinstance(fitted, FittedNested)
+    return fitted
 
 
 def naive_rows(data: Data, child: Blender, aside: Aside) -> Matrix:
@@ -114,20 +120,20 @@ def test_weights_are_the_best_over_rows_that_no_child_knew(
 def test_a_large_store_is_stacked_on_its_first_folds_alone(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strength, "ENOUGH", 40)
-    folds = strength.asked_folds(data, HELD)
+    monkeypatch.setattr(stacking, "STACKED", 40)
+    folds = stacking.stacked_folds(data, HELD)
     assert folds == (0, 2)
     children = CHILDREN[:2]
-    stacked = Nested(children=children).fit(data, HELD, seed=0).stacked
+    found = stacked(Nested(children=children), data, HELD).stacked
     asked = np.flatnonzero(np.isin(data.statistics.fold, folds))
     value = naive_score(
-        np.r_[stacked.numbers.prior_weight, stacked.numbers.weights],
+        np.r_[found.numbers.prior_weight, found.numbers.weights],
         np.stack([naive_rows(data, child, HELD)[asked] for child in children]),
         data.priors(HELD)[data.statistics.fold[asked]],
         unit_rows(data.store.targets())[asked],
-        stacked.structure,
+        found.structure,
     )
-    assert stacked.value == pytest.approx(value, abs=1e-6)
+    assert found.value == pytest.approx(value, abs=1e-6)
 
 
 def test_the_blend_holds_children_fitted_on_all_training_rows(
@@ -147,29 +153,9 @@ def test_children_without_weight_are_left_out_of_the_blend(fitted: FittedNested)
 
 
 def test_one_fold_left_weighs_children_equally_and_says_so(data: Data) -> None:
-    fitted = Nested(children=CHILDREN).fit(data, frozenset({0, 1, 2, 3}), seed=0)
+    fitted = stacked(Nested(children=CHILDREN), data, frozenset({0, 1, 2, 3}))
     assert fitted.status == "TOO_FEW_FOLDS"
     assert np.allclose(fitted.blend.numbers.weights, 1 / 3)
-
-
-def test_groups_of_the_study_are_children_of_their_own_members(data: Data) -> None:
-    names = data.names
-    groups = {"first": names[:2], "rest": names[2:]}
-    grouped = replace(data, space=replace(data.space, groups=groups))
-    fitted = Nested(groups=True).fit(grouped, HELD, seed=0)
-    assert list(fitted.children) == ["first", "rest"]
-    for group, members in groups.items():
-        assert set(fitted.children[group].blend.members) <= set(members)
-    rows = data.fold_rows(1)
-    alone = Among(members=names[:2]).fit(data, HELD, seed=0)
-    assert np.allclose(
-        fitted.children["first"].cosines(grouped, rows, HELD), alone.cosines(data, rows, HELD)
-    )
-
-
-def test_a_group_with_an_unknown_member_offers_the_nearest(data: Data) -> None:
-    with pytest.raises(InputError, match=r"no member named 'm11'; did you mean 'm1'\?"):
-        Among(members=("m0", "m11")).fit(data, HELD, seed=0)
 
 
 def test_a_tree_adds_up_its_children_but_not_where_they_are_absent() -> None:
@@ -200,7 +186,7 @@ def test_rows_beyond_what_memory_may_hold_go_to_a_file_with_equal_results(
 ) -> None:
     monkeypatch.setattr(held, "HELD_BYTES", 0)
     assert isinstance(held.make_room(3, 2), np.memmap)
-    again = Nested(children=CHILDREN).fit(replace(data), HELD, seed=0)
+    again = stacked(Nested(children=CHILDREN), replace(data), HELD)
     assert np.array_equal(again.stacked.numbers.weights, fitted.stacked.numbers.weights)
 
 

@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ensembler.blenders import equations, ridge
-from ensembler.blenders.correction import FittedCorrection, group_weight, summed_cosines
+from ensembler.blenders import ridge
+from ensembler.blenders.corrections import equations
+from ensembler.blenders.corrections.correction import FittedCorrection, group_weight, summed_cosines
+from ensembler.blenders.corrections.equations import member_equations
+from ensembler.blenders.corrections.leftover import leftover
 from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.equations import member_equations
-from ensembler.blenders.leftover import leftover
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.ridge import STRENGTHS, Ridge, mapped_members
 from ensembler.blenders.weighted import Weighted

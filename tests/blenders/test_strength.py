@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.strength import TIE, choose_strength
+from ensembler.blenders.refitting.strength import TIE, choose_strength
 from ensembler.testing.worlds import FOLDS, make_world
 
 Score = Callable[[Aside, int], NDArray[np.float64]]

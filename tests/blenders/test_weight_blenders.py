@@ -15,12 +15,13 @@ from ensembler.blenders.contract import Blender, Property
 from ensembler.blenders.data import NOTHING, Aside, Data
 from ensembler.blenders.fixed import Fixed
 from ensembler.blenders.greedy import Greedy
-from ensembler.blenders.preselection import forward_selection, of_members
-from ensembler.blenders.shrinkage import STRENGTHS, choose_shrinkage, towards_uniform
 from ensembler.blenders.single_best import SingleBest
 from ensembler.blenders.uniform import Uniform
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights import FittedWeights, training_problem
+from ensembler.blenders.weights.fitted import FittedWeights, training_problem
+from ensembler.blenders.weights.preselection import forward_selection
+from ensembler.blenders.weights.shrinkage import STRENGTHS, choose_shrinkage, towards_uniform
+from ensembler.blenders.weights.some import of_members
 from ensembler.blending.build import build_statistics
 from ensembler.blending.statistics import GEOMETRY, Statistics
 from ensembler.errors import InputError, StoreError

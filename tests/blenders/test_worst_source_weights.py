@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.data import NOTHING, Data
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.worst_source import WorstSource
+from ensembler.blenders.weights.worst_source import WorstSource
 from ensembler.blending.minimax import maximise_worst
 from ensembler.blending.objective import expand
 from ensembler.blending.solver import Status

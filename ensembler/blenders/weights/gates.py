@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.weights import Solved
+from ensembler.blenders.weights.fitted import Solved
 from ensembler.blending.gating import GatedProblem
 from ensembler.blending.problem import Problem, Selection
 from ensembler.blending.solver import solve

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import BLOCK, Aside, Data
-from ensembler.blenders.held import make_room
+from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.refitting.held import make_room
 from ensembler.blends.contract import Blend
 
 
@@ -31,7 +31,7 @@ class Leftover:
     @property
     def rows(self) -> NDArray[np.int64]:
         """(n,) int64, ascending: the training rows of any weight."""
-        return _trained(self.data, self.aside)
+        return self.data.training_rows(self.aside)
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """(n, d) float64: what is left over of some rows' targets."""
@@ -47,20 +47,14 @@ def leftover(data: Data, blend: Blend, aside: Aside, also: NDArray[np.int64]) ->
         aside: the folds whose targets nothing may know.
         also: (n,) int64, other rows whose base will be asked for.
     """
-    rows = _trained(data, aside)
-    base = make_room(len(data.statistics), data.dim)
-    for block in data.blended(blend, np.union1d(rows, also), aside):
-        base[block.rows] = block.blended.vectors
+    rows = data.training_rows(aside)
+    weight = np.zeros(len(data.statistics))
+    weight[rows] = data.statistics.weight[rows]
+    base = make_room(len(weight), data.dim)
     along = squared = 0.0
-    for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK]
-        weight, vectors = data.statistics.weight[some], base[some].astype(np.float64)
-        along += float(weight @ np.einsum("id,id->i", vectors, data.targets(some)))
-        squared += float(weight @ np.einsum("id,id->i", vectors, vectors))
+    for some, (vectors, *_) in data.blended(blend, np.union1d(rows, also), aside):
+        base[some] = vectors
+        along += float(weight[some] @ np.einsum("id,id->i", vectors, data.targets(some)))
+        squared += float(weight[some] @ np.einsum("id,id->i", vectors, vectors))
     scale = along / squared if squared > 0.0 else 0.0
     return Leftover(data=data, aside=aside, base=base, scale=scale)
-
-
-def _trained(data: Data, aside: Aside) -> NDArray[np.int64]:
-    rows = data.training_rows(aside)
-    return rows[data.statistics.weight[rows] > 0.0]

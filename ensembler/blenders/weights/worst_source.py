@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
-from ensembler.blenders.weights import Rule, Solved
+from ensembler.blenders.weights.fitted import Rule, Solved
 from ensembler.blending.minimax import maximise_worst
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import Bounds, normalise

@@ -7,70 +7,25 @@ folds, on which the base is refitted too. The base as it is stands first among t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import FittedBlend
+from ensembler.blenders.corrections.contract import Equations, Method, Products
+from ensembler.blenders.corrections.leftover import Leftover, leftover
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.leftover import Leftover, leftover
-from ensembler.blenders.strength import choose_strength
+from ensembler.blenders.refitting.memory import keep_refit, refit_once
+from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blends.contract import Blend
 from ensembler.blends.linear import PRIOR_ALONE
 from ensembler.errors import InputError
 from ensembler.metrics import unit_rows
 
 SILENT = ("CONVERGED", "given")  # statuses that call for no remark
-
-
-class Products(NamedTuple):
-    """What several solutions add to some rows.
-
-    Attributes:
-        rows: (n,) int64, positions.
-        added: for each solution (n, d).
-    """
-
-    rows: NDArray[np.int64]
-    added: Sequence[NDArray[np.floating]]
-
-
-class Equations(Protocol):
-    """What is solved for a correction."""
-
-    def solve(
-        self, left: Leftover, strengths: Sequence[float], *, rough: bool
-    ) -> list[NDArray[np.floating]]:
-        """The solution for each strength, fitted on the training rows.
-
-        Args:
-            left: what is fitted.
-            strengths: of the penalty, in units of row weights.
-            rough: single precision will do: solutions are compared, and none is kept.
-        """
-
-    def products(
-        self, left: Leftover, solutions: Sequence[NDArray[np.floating]], rows: NDArray[np.int64]
-    ) -> Iterator[Products]:
-        """What solutions add to some rows, whose base is known, a block at a time."""
-
-
-class Method(Protocol):
-    """A way to correct."""
-
-    @property
-    def status(self) -> str:
-        """How a fit ends whose base calls for no remark."""
-
-    def equations(self, left: Leftover) -> Equations:
-        """What is solved for a base and what it leaves over."""
-
-    def blend(self, left: Leftover, base: Blend | None, solution: NDArray[np.floating]) -> Blend:
-        """The base with its correction; None where the prior alone is corrected."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,7 +47,6 @@ class FittedCorrection:
     method: Method
     strength: float
     blend: Blend = field(repr=False)
-    _refits: dict[Aside, FittedCorrection] = field(default_factory=dict, repr=False)
 
     @property
     def status(self) -> str:
@@ -115,11 +69,9 @@ class FittedCorrection:
         return data.cosines(self.blend, rows, aside)
 
     def refitted(self, data: Data, aside: Aside) -> FittedCorrection:
-        """As `FittedBlend.refitted` says: the same strength; kept for a chain that asks again."""
-        if aside not in self._refits:
-            base = None if self.base is None else self.base.refitted(data, aside)
-            self._refits[aside] = _corrected(data, aside, base, self.method, self.strength)
-        return self._refits[aside]
+        """As `FittedBlend.refitted` says: the same strength on the refitted base."""
+        base = None if self.base is None else refit_once(data, self.base, aside)
+        return _corrected(data, aside, base, self.method, self.strength, rough=True)
 
 
 def fit_correction(
@@ -140,21 +92,24 @@ def fit_correction(
         strengths: to choose among, the strongest first, in units of `group_weight`.
         default: one of them, taken where folds are too few to choose.
     """
+    tried = dict[Aside, _Solved]()
 
     def score(inner: Aside, fold: int) -> NDArray[np.float64]:
-        blend = PRIOR_ALONE if base is None else base.refitted(data, inner).blend
-        rows = data.fold_rows(fold)
-        left = leftover(data, blend, inner, rows)
-        equations = method.equations(left)
-        finite = [strength * group_weight(data) for strength in strengths if strength < math.inf]
-        solutions = equations.solve(left, finite, rough=True)
-        found = summed_cosines(left, equations.products(left, solutions, rows))
-        return found[1 + len(finite) - len(strengths) :]  # the base alone where it is a candidate
+        own, rows = None if base is None else refit_once(data, base, inner), data.fold_rows(fold)
+        left = leftover(data, _blend(own), inner, rows)
+        tried[inner] = solved = _solve(left, own, method, strengths, rough=True)
+        corrections = list(solved.solutions.values())
+        found = summed_cosines(left, solved.equations.products(left, corrections, rows))
+        return found[1 + len(corrections) - len(strengths) :]  # the base where it is a candidate
 
-    index = 0
+    strength = strengths[0]
     if len(strengths) > 1:
-        index = choose_strength(data, aside, score, default=strengths.index(default)).index
-    return _corrected(data, aside, base, method, strengths[index])
+        choice = choose_strength(data, aside, score, default=strengths.index(default))
+        strength = strengths[choice.index]
+    fitted = _corrected(data, aside, base, method, strength, rough=False)
+    for inner, solved in tried.items():  # whoever stands on this asks for them next
+        keep_refit(data, fitted, inner, solved.fitted(data, inner, method, strength))
+    return fitted
 
 
 def check_positive(blender: str, option: str, value: float | None) -> None:
@@ -205,15 +160,61 @@ def summed_cosines(left: Leftover, products: Iterable[Products]) -> NDArray[np.f
     return np.asarray(np.sum(totals, axis=0))
 
 
-def _corrected(
-    data: Data, aside: Aside, base: FittedBlend | None, method: Method, strength: float
-) -> FittedCorrection:
-    blend = PRIOR_ALONE if base is None else base.blend
-    if strength < math.inf:
-        left = leftover(data, blend, aside, np.arange(0))
-        penalty = strength * group_weight(data)
-        (solution,) = method.equations(left).solve(left, [penalty], rough=False)
-        blend = method.blend(left, None if base is None else blend, solution)
-    return FittedCorrection(
-        data=data, aside=aside, base=base, method=method, strength=strength, blend=blend
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Solved:
+    """A base with its corrections of some strengths."""
+
+    base: FittedBlend | None
+    equations: Equations
+    scale: float
+    solutions: dict[float, NDArray[np.floating]]  # by strength; an infinite one has none
+
+    def fitted(self, data: Data, aside: Aside, method: Method, strength: float) -> FittedCorrection:
+        blend = _blend(self.base)
+        if strength < math.inf:
+            base = None if self.base is None else blend
+            blend = self.equations.blend(data, base, self.solutions[strength], self.scale)
+        return FittedCorrection(
+            data=data, aside=aside, base=self.base, method=method, strength=strength, blend=blend
+        )
+
+
+def _solve(
+    left: Leftover,
+    base: FittedBlend | None,
+    method: Method,
+    strengths: Sequence[float],
+    *,
+    rough: bool,
+) -> _Solved:
+    equations, unit = method.equations(left), group_weight(left.data)
+    finite = [strength for strength in strengths if strength < math.inf]
+    solutions = equations.solve(left, [strength * unit for strength in finite], rough=rough)
+    return _Solved(
+        base=base,
+        equations=equations,
+        scale=left.scale,
+        solutions=dict(zip(finite, solutions, strict=True)),
     )
+
+
+def _corrected(
+    data: Data,
+    aside: Aside,
+    base: FittedBlend | None,
+    method: Method,
+    strength: float,
+    *,
+    rough: bool,
+) -> FittedCorrection:
+    if strength == math.inf:
+        return FittedCorrection(
+            data=data, aside=aside, base=base, method=method, strength=strength, blend=_blend(base)
+        )
+    left = leftover(data, _blend(base), aside, np.arange(0))
+    solved = _solve(left, base, method, [strength], rough=rough)
+    return solved.fitted(data, aside, method, strength)
+
+
+def _blend(base: FittedBlend | None) -> Blend:
+    return PRIOR_ALONE if base is None else base.blend

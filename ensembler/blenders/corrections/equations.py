@@ -14,16 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import ssyrk
 
-from ensembler.blenders.correction import Equations, Products
+from ensembler.blenders.corrections.contract import Equations, Products
+from ensembler.blenders.corrections.leftover import Leftover
 from ensembler.blenders.data import Data
-from ensembler.blenders.leftover import Leftover
-from ensembler.blenders.memory import once_for_data
+from ensembler.blenders.refitting.memory import once_for_data
+from ensembler.blends.contract import Blend
+from ensembler.blends.linear import Linear
 
 Matrix = NDArray[np.floating]
 Matrices = list[Matrix]
@@ -41,15 +44,8 @@ class Design(NamedTuple):
     matrix: NDArray[np.float32]
 
 
-class MemberEquations(Equations, Protocol):
-    """Either form."""
-
-    def maps(self, data: Data, solution: Matrix) -> Matrix:
-        """(M·d, d): a solution as the map W."""
-
-
 @once_for_data
-def member_equations(data: Data, members: tuple[str, ...]) -> MemberEquations:
+def member_equations(data: Data, members: tuple[str, ...]) -> Equations:
     """The smaller form for some members.
 
     Args:
@@ -85,7 +81,7 @@ def design(data: Data, members: Sequence[str], rows: NDArray[np.int64]) -> Itera
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Primal:
     members: tuple[str, ...]
-    grams: NDArray[np.float32]  # (F, M·d, M·d), of each fold's weighted rows
+    grams: NDArray[np.float32]  # (F, M·d, M·d), of each fold's weighted rows; lower triangles
 
     def solve(self, left: Leftover, strengths: Sequence[float], *, rough: bool) -> Matrices:
         weight = left.data.statistics.weight
@@ -96,7 +92,7 @@ class _Primal:
         for fold in left.data.inner_folds(left.aside):
             gram += self.grams[fold]
         cross = cross.astype(gram.dtype)
-        return [_solved(gram, strength, cross) for strength in strengths]
+        return list(_solutions(gram, strengths, cross))
 
     def products(
         self, left: Leftover, solutions: Sequence[Matrix], rows: NDArray[np.int64]
@@ -105,8 +101,8 @@ class _Primal:
         for at, matrix in design(left.data, self.members, rows):
             yield Products(at, np.split(matrix @ maps, len(solutions), axis=1))
 
-    def maps(self, data: Data, solution: Matrix) -> Matrix:  # noqa: ARG002 - the other form reads it
-        return solution
+    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> Linear:
+        return _linear(data, base, self.members, solution, scale)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,9 +122,9 @@ class _Dual:
         gram = self.kernel[np.ix_(rows, rows)] * (root * root.T)
         right = root * left.at(rows)
         solutions: Matrices = []
-        for strength in strengths:
+        for solution in _solutions(gram, strengths, right):
             whole = np.zeros((len(self.kernel), left.data.dim))
-            whole[rows] = root * _solved(gram, strength, right)
+            whole[rows] = root * solution
             solutions.append(whole)
         return solutions
 
@@ -140,11 +136,11 @@ class _Dual:
     ) -> Iterator[Products]:
         yield Products(rows, [self.kernel[rows] @ solution for solution in solutions])
 
-    def maps(self, data: Data, solution: Matrix) -> Matrix:
+    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> Linear:
         maps = np.zeros((len(self.members) * data.dim, data.dim))
         for rows, matrix in design(data, self.members, np.flatnonzero(solution.any(axis=1))):
             maps += matrix.T.astype(np.float64) @ solution[rows]
-        return maps
+        return _linear(data, base, self.members, maps, scale)
 
 
 def _primal(data: Data, members: tuple[str, ...]) -> _Primal:
@@ -153,7 +149,8 @@ def _primal(data: Data, members: tuple[str, ...]) -> _Primal:
     for fold, gram in enumerate(grams):
         for rows, matrix in design(data, members, data.fold_rows(fold)):
             matrix *= np.sqrt(data.statistics.weight[rows, None]).astype(np.float32)
-            gram += matrix.T @ matrix
+            # Transposed views are columns to BLAS, which adds to the one triangle in place.
+            ssyrk(1.0, matrix.T, beta=1.0, c=gram.T, overwrite_c=True)
     return _Primal(members=members, grams=grams)
 
 
@@ -166,9 +163,28 @@ def _dual(data: Data, members: tuple[str, ...]) -> _Dual:
     return _Dual(members=members, kernel=kernel)
 
 
-def _solved(gram: Matrix, strength: float, right: Matrix) -> Matrix:
-    """(gram + strength)⁻¹ right, by Cholesky's factors."""
-    system = gram.copy()
-    system[np.diag_indices(len(system))] += strength
-    factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
-    return np.asarray(cho_solve(factor, right, check_finite=False))
+def _solutions(gram: Matrix, strengths: Sequence[float], right: Matrix) -> Iterator[Matrix]:
+    """(gram + strength)⁻¹ right, by Cholesky's factors of the lower triangle; the last in place."""
+    for number, strength in enumerate(strengths, start=1):
+        system = gram if number == len(strengths) else gram.copy()
+        system[np.diag_indices(len(system))] += strength
+        factor = cho_factor(system.T, overwrite_a=True, check_finite=False)  # columns to LAPACK
+        yield cho_solve(factor, right, check_finite=False)
+
+
+def _linear(
+    data: Data, base: Blend | None, mapped: Sequence[str], maps: Matrix, scale: float
+) -> Linear:
+    """A base with an (M·d, d) map of some members, both as a blend of all that are read."""
+    read = {*mapped, *(base.members if base else ())}
+    members = tuple(name for name in data.names if name in read)
+    of_members = np.zeros((len(members), data.dim, data.dim), dtype=np.float32)
+    of_members[[members.index(name) for name in mapped]] = maps.reshape(-1, data.dim, data.dim)
+    return Linear(
+        base=base,
+        members=members,
+        alphas=np.ones(len(members)),
+        means=data.statistics.means[[data.names.index(name) for name in members]],
+        scale=scale,
+        maps=of_members,
+    )

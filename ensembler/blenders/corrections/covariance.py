@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import BLOCK, Aside, Data
-from ensembler.blenders.memory import once_for_data
+from ensembler.blenders.refitting.memory import once_for_data
 
 
 class Moments(NamedTuple):

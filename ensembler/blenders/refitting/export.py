@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import NOTHING, Data
-from ensembler.blenders.memory import fit_once
-from ensembler.blenders.stacking import rows_out_of_fold
+from ensembler.blenders.refitting.memory import fit_once
+from ensembler.blenders.refitting.stacking import rows_out_of_fold
 from ensembler.errors import StoreError
 from ensembler.store.commit import exclusive, replace_manifest
 from ensembler.store.create import create_store

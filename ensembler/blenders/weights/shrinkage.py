@@ -2,6 +2,11 @@
 
 In units of the columns' scale the members' weights move to their own average, each by the same
 share of the way; the prior keeps its weight. The share is chosen by inner folds.
+
+Off by default, also where rows are few: weights that are nonnegative and sum to 1 hardly overfit.
+On 30, 60 and 100 rows drawn from ten real members, as single rows and as whole groups, 16 times
+each, and scored on all rows of other groups, the share that inner folds choose changed the score by
+-.0009 to +.0001, a fixed tenth by -.0012 to +.0003; no gain was as much as two standard errors.
 """
 
 from __future__ import annotations
@@ -10,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.strength import choose_strength
-from ensembler.blenders.weights import FittedWeights, Rule, Solved, training_problem
+from ensembler.blenders.refitting.strength import choose_strength
+from ensembler.blenders.weights.fitted import FittedWeights, Rule, Solved, training_problem
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import Bounds, normalise

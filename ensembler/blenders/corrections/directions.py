@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.covariance import shrunk_covariance
+from ensembler.blenders.corrections.covariance import shrunk_covariance
 from ensembler.blenders.data import Aside, Data
 from ensembler.blends.contract import Blend
 from ensembler.blends.gains import split_at_prior
