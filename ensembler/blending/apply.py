@@ -8,7 +8,7 @@ one of them whatever their number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,16 +50,25 @@ class BlendedRows(NamedTuple):
     cancelled: NDArray[np.bool_]
 
 
-class _Part(NamedTuple):
-    vectors: NDArray[np.float64]  # (n, d) x, zero where absent
-    lengths: NDArray[np.float64]  # (n,) ‖x‖, zero where absent
+class Part(NamedTuple):
+    """A member's rows as a blend takes them.
+
+    Attributes:
+        vectors: (n, d) float64, x; zero where absent.
+        lengths: (n,) float64, ‖x‖; zero where absent.
+    """
+
+    vectors: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+    def factors(self, alpha: float) -> NDArray[np.float64]:
+        """(n,) ‖x‖^-alpha, zero where absent."""
+        positive = self.lengths > 0.0
+        return np.power(self.lengths, -alpha, out=np.zeros_like(self.lengths), where=positive)
 
 
 def blend_rows(
-    blend: WeightedSum,
-    prior: NDArray[np.floating],
-    blocks: Iterable[NDArray[np.float32]],
-    gates: NDArray[np.float64] | None = None,
+    blend: WeightedSum, prior: NDArray[np.floating], blocks: Iterable[NDArray[np.float32]]
 ) -> BlendedRows:
     """Blend the same rows of all members.
 
@@ -68,67 +77,71 @@ def blend_rows(
         prior: (n, d), the prior of each row; one for all rows is `np.broadcast_to(prior, (n, d))`.
         blocks: M arrays (n, d) of finite float32, zero rows where a member has none; taken one at
             a time.
-        gates: (M, n), what each row's weights are multiplied by; None: nothing.
 
     Returns:
         The rows. Lengths between 1e-30 and 1e30 are safe with any alpha in -4..4.
     """
+    return blend_parts(blend, prior, parts_of(blend, blocks))
+
+
+def parts_of(blend: WeightedSum, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Part]:
+    """What a blend makes of its members' rows before it scales them, one member at a time."""
+    for m, block in enumerate(blocks):
+        yield member_part(block, None if blend.means is None else blend.means[m])
+
+
+def blend_parts(
+    blend: WeightedSum,
+    prior: NDArray[np.floating],
+    parts: Iterable[Part],
+    gates: NDArray[np.float64] | None = None,
+) -> BlendedRows:
+    """Add up members' parts.
+
+    Args:
+        blend: weights and norms.
+        prior: (n, d), the prior of each row.
+        parts: of M members, under the blend's means; they are written over.
+        gates: (M, n), what each row's weights are multiplied by; None: nothing.
+    """
     priors = np.asarray(prior, dtype=np.float64)
     total = blend.prior_weight * priors
-    parts = abs(blend.prior_weight) * _lengths(priors)
+    added = abs(blend.prior_weight) * _lengths(priors)
     absent = np.ones(len(priors), dtype=bool)
-    for m, block in enumerate(blocks):
-        weight, alpha = blend.weights[m], blend.alphas[m]
+    for m, part in enumerate(parts):
+        weight = blend.weights[m]
         if weight == 0.0:
             continue
-        part = _part(block, None if blend.means is None else blend.means[m])
-        factor = _norm_factors(part.lengths, alpha)
+        factor = part.factors(blend.alphas[m])
         if gates is not None:
             factor *= gates[m]
         total += np.multiply(part.vectors, (weight * factor)[:, None], out=part.vectors)
-        parts += abs(weight) * factor * part.lengths
+        added += abs(weight) * factor * part.lengths
         absent &= part.lengths == 0.0
     vectors = unit_rows(total)
-    cancelled = ~absent & (np.einsum("id,id->i", vectors, total) <= CANCELLED * parts)
+    cancelled = ~absent & (np.einsum("id,id->i", vectors, total) <= CANCELLED * added)
     vectors[cancelled] = 0.0
     vectors[absent] = unit_rows(priors[absent])
     return BlendedRows(vectors, absent, cancelled)
 
 
-def scaled_rows(
-    block: NDArray[np.float32], mean: NDArray[np.float32] | None, alpha: float
-) -> NDArray[np.float64]:
-    """A member's rows as a blend adds them up: `x · ‖x‖^-alpha`.
+def member_part(block: NDArray[np.float32], mean: NDArray[np.float32] | None) -> Part:
+    """A member's rows less its mean; absent, besides zero rows, where centring leaves rounding.
 
     Args:
         block: (n, d) finite float32, zero rows where the member has none.
         mean: (d,) what is taken off first, or None.
-        alpha: the exponent.
-
-    Returns:
-        (n, d) float64, zero where absent.
     """
-    part = _part(block, mean)
-    return _norm_factors(part.lengths, alpha)[:, None] * part.vectors
-
-
-def _norm_factors(lengths: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
-    """(n,) ‖x‖^-alpha, zero where absent."""
-    return np.power(lengths, -alpha, out=np.zeros_like(lengths), where=lengths > 0.0)
-
-
-def _part(block: NDArray[np.float32], mean: NDArray[np.float32] | None) -> _Part:
-    """A member's rows less its mean; absent, besides zero rows, where centring leaves rounding."""
     vectors = block.astype(np.float64)
     stored = _lengths(vectors)
     if mean is None:
-        return _Part(vectors, stored)
+        return Part(vectors, stored)
     centre = mean.astype(np.float64)
     vectors -= centre
     lengths = _lengths(vectors)
     absent = (stored == 0.0) | (lengths <= CANCELLED * (stored + np.linalg.norm(centre)))
     vectors[absent], lengths[absent] = 0.0, 0.0
-    return _Part(vectors, lengths)
+    return Part(vectors, lengths)
 
 
 def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

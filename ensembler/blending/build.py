@@ -68,6 +68,7 @@ def build_statistics(
     *,
     precision: Precision = "float32",
     kernel: Kernel = "numpy",
+    pairs: bool = True,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Statistics:
@@ -81,7 +82,8 @@ def build_statistics(
         fold: (rows,) int64 in 0..F-1, the evaluation folds.
         weight: (rows,) float64 row weights.
         precision: of the cosines between members; float64 where members may cancel.
-        kernel: what computes; the last digits depend on it. "numba" is for float32 only.
+        kernel: what computes; the last digits depend on it. "numba" is for float32 and pairs only.
+        pairs: whether cosines between members are wanted.
         jobs: threads over chunks; the result is the same for any number.
         progress: called with the rows finished since the last call, 2 × rows in all; first with
             those that an earlier build had finished.
@@ -95,8 +97,8 @@ def build_statistics(
     """
     rows, dim, folds = len(fold), targets.shape[1], int(fold.max()) + 1
     sources = Sources(members=members, targets=targets, fold=fold, weight=weight, folds=folds)
-    engine = _engine(kernel, sources, precision)
-    shapes = layout(rows, len(members), folds, precision)
+    engine = _engine(kernel, sources, precision, pairs=pairs)
+    shapes = layout(rows, len(members), folds, precision, pairs=pairs)
     chunks = _chunks(rows, shapes)
     if not is_laid_out(folder, shapes):
         _lay_out(folder, shapes)
@@ -149,9 +151,9 @@ def compiled_engine() -> Callable[[Sources], Engine]:
     return CompiledEngine
 
 
-def _engine(kernel: Kernel, sources: Sources, precision: Precision) -> Engine:
+def _engine(kernel: Kernel, sources: Sources, precision: Precision, *, pairs: bool) -> Engine:
     if kernel == "numpy":
-        return PlainEngine(sources, precision)
+        return PlainEngine(sources, precision, pairs=pairs)
     return compiled_engine()(sources)
 
 

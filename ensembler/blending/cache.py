@@ -9,7 +9,7 @@ draft beside its entry, from which the next one goes on.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ from ensembler.errors import StoreError, first_few
 from ensembler.files import BROKEN, atomic_folder, is_full, save_array, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
+LARGEST = 1 << 35  # bytes of one store's statistics; a step of a search reads about half of them
 OPPOSED = -0.9  # mean cosine of two members below which their sum may cancel
 RULES = 1  # raised when equal inputs come to have other statistics: rows of no weight had means
 MAY_CANCEL = "may_cancel.npy"  # the answer, worked out once
@@ -55,6 +56,12 @@ class _Wanted:
     fold: NDArray[np.int64]
     weight: NDArray[np.float64]
     precision: Precision
+    pairs: bool
+
+    @property
+    def kernel(self) -> Kernel:
+        """What should compute them."""
+        return default_kernel(len(self.fold), self.precision) if self.pairs else "numpy"
 
 
 def cached_statistics(
@@ -64,6 +71,7 @@ def cached_statistics(
     *,
     weight: NDArray[np.float64] | None = None,
     precision: Precision = "float32",
+    pairs: bool = True,
     jobs: int = 1,
     progress: Callable[[int], Progress] | None = None,
 ) -> Statistics:
@@ -75,6 +83,7 @@ def cached_statistics(
         fold: (rows,) int64, the evaluation folds.
         weight: (rows,) float64, instead of the store's row weights.
         precision: of the cosines between members.
+        pairs: whether there are to be any.
         jobs: threads when they must be built.
         progress: called with the number of rows to come when they must be built; returns what is
             told of rows done.
@@ -83,14 +92,15 @@ def cached_statistics(
         The statistics.
 
     Raises:
-        StoreError: a member or the targets are broken, or are not what the manifest says; or the
-            disk of the cache is full.
+        StoreError: a member or the targets are broken, or are not what the manifest says; or there
+            are too many pairs for the disk of the cache, or for anyone.
     """
     own = store.samples.weight if weight is None else weight
-    wanted = _Wanted(store=store, names=names, fold=fold, weight=own, precision=precision)
-    kernel = default_kernel(len(fold), precision)
+    wanted = _Wanted(
+        store=store, names=names, fold=fold, weight=own, precision=precision, pairs=pairs
+    )
     try:
-        entry = _entry(wanted, kernel, jobs, progress)
+        entry = _entry(wanted, wanted.kernel, jobs, progress)
     except ImportError:  # numba is there, but does not work here
         entry = _entry(wanted, "numpy", jobs, progress)
     if precision == "float32" and np.load(entry / MAY_CANCEL):
@@ -107,9 +117,12 @@ def _entry(
     store, fold = wanted.store, wanted.fold
     members, targets = store.members(wanted.names), store.targets()
     entry = cache_folder() / _key(wanted, members, kernel)
-    expected = layout(len(fold), len(members), int(fold.max()) + 1, wanted.precision)
+    folds = int(fold.max()) + 1
+    expected = layout(len(fold), len(members), folds, wanted.precision, pairs=wanted.pairs)
     if not _is_sound(entry, expected):
-        with _full_disk_told(entry.parent, len(fold) * row_bytes(expected)), making(entry):
+        needed = len(fold) * row_bytes(expected)
+        _check_size(wanted, needed)
+        with full_disk_told(entry.parent, needed), making(entry):
             if not _is_sound(entry, expected):  # nobody built it while we waited
                 shutil.rmtree(entry, ignore_errors=True)  # a broken one
                 if kernel == "numba":
@@ -118,17 +131,31 @@ def _entry(
                 with atomic_folder(entry, resumed=True) as folder:
                     built = build_statistics(
                         folder, members, targets, fold, wanted.weight,
-                        precision=wanted.precision, kernel=kernel, jobs=jobs, progress=tick,
+                        precision=wanted.precision, kernel=kernel, pairs=wanted.pairs, jobs=jobs,
+                        progress=tick,
                     )  # fmt: skip
                     _check_digests(store, members, jobs)  # after what NaN says of itself
-                    save_array(folder / MAY_CANCEL, np.array(_may_cancel(built)))
+                    cancels = wanted.pairs and _may_cancel(built)
+                    save_array(folder / MAY_CANCEL, np.array(cancels))
                     (folder / checkpoint.FILE).unlink(missing_ok=True)
     mark_used(entry)
     return entry
 
 
+def _check_size(wanted: _Wanted, needed: int) -> None:
+    """Refuse before any work what would take hours at each step of a search."""
+    if needed > LARGEST:
+        raise StoreError(
+            f"{wanted.store.path}: the statistics of {len(wanted.names):,} members over"
+            f" {len(wanted.fold):,} rows, a number for each pair and row, would take"
+            f" {needed / 1e9:,.0f} GB; {LARGEST / 1e9:,.0f} GB are the most. Choose members first:"
+            " `--blender weighted:members_at_most=15` selects as many from all and builds only the"
+            " pairs that it looks at, or name some with --members"
+        )
+
+
 @contextmanager
-def _full_disk_told(folder: Path, needed: int) -> Iterator[None]:
+def full_disk_told(folder: Path, needed: int) -> Iterator[None]:
     """Say of a full disk what it takes; the draft stays for the next build."""
     try:
         yield
@@ -182,17 +209,27 @@ def _may_cancel(statistics: Statistics) -> bool:
 def _key(wanted: _Wanted, members: Sequence[Member], kernel: Kernel) -> str:
     store = wanted.store
     targets = store.manifest.targets
-    paths = [m.path / name for m in members for name in ("rows.npy", "embeddings.npy")]
-    files = [path.stat() for path in (store.path / TARGETS, *paths)]
     return sha256_json(
         {
             "ensembler": __version__,  # another release may lay them out, or round them, otherwise
             "rules": RULES,
             "precision": wanted.precision,
             "kernel": kernel,  # the last digits may differ
+            "pairs": wanted.pairs,
             "targets": targets.sha256 if targets else None,
             "rows": sha256_arrays(wanted.fold, wanted.weight),
             "members": [m.record.sha256 for m in members],
-            "files": [[stat.st_size, stat.st_mtime_ns] for stat in files],
+            "files": stamps((store.path / TARGETS, *member_files(members))),
         }
     )
+
+
+def member_files(members: Iterable[Member]) -> list[Path]:
+    """The files of members' embeddings."""
+    return [m.path / name for m in members for name in ("rows.npy", "embeddings.npy")]
+
+
+def stamps(files: Iterable[Path]) -> list[list[int]]:
+    """Size and time of modification of each file."""
+    found = (file.stat() for file in files)
+    return [[stat.st_size, stat.st_mtime_ns] for stat in found]

@@ -12,10 +12,12 @@ numbers a row, not K(K+1)/2: `s + e_k` has the square `s·s + 2 s·e_k + e_k·e_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.problem import Block, Problem, Rows, packed_pairs
+from ensembler.blending.problem import Block, Rows, packed_pairs
 from ensembler.blending.rules import CANCELLED
 from ensembler.blending.solver import TIE
 
@@ -64,9 +66,12 @@ def greedy_selection(
     return np.asarray(best / best.sum())
 
 
-def places_by_name(problem: Problem) -> NDArray[np.intp]:
-    """(K,) where each column stands among those that tie: the prior, then the members by name."""
-    names = problem.selection.statistics.names
+def places_by_name(names: Sequence[str]) -> NDArray[np.intp]:
+    """(K,) where each column stands among those that tie: the prior, then the members by name.
+
+    Args:
+        names: of the M members, in the order of the columns.
+    """
     return np.asarray(np.r_[0, 1 + np.argsort(np.argsort(names))])
 
 

@@ -74,7 +74,7 @@ def expand(problem: Rows, weights: NDArray[np.float64]) -> Expansion:
         parts = np.abs(weights) @ block.lengths
         gram = _wide_enough(block.gram, parts)
         blended = (spread.astype(gram.dtype) @ gram).astype(np.float64)  # G u, (K, n)
-        inverse = _inverse_length(weights @ blended, parts)
+        inverse = inverse_length(weights @ blended, parts)
         along = weights @ block.cross
         share = block.share * inverse
         uncovered = _uncovered(block, weights[None, :])[0]
@@ -90,6 +90,27 @@ def expand(problem: Rows, weights: NDArray[np.float64]) -> Expansion:
     curvature[first, second] = packed
     curvature[second, first] = packed
     return Expansion(value, gradient, hessian - curvature)
+
+
+class RowSlopes(NamedTuple):
+    """What each row gives to a gradient, in the order of a problem's rows.
+
+    Along any column, the problem's own or not, the mean cosine rises by `c @ cross - g @ gram`, of
+    its cross products c and its products g with the blend.
+    """
+
+    cross: NDArray[np.float64]  # (n,)
+    gram: NDArray[np.float64]  # (n,)
+
+
+def row_slopes(problem: Rows, weights: NDArray[np.float64]) -> RowSlopes:
+    """The rows' parts in the gradient at one point; arguments as in `expand`."""
+    cross, gram = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    for block in problem.blocks():
+        inverse = _inverse_lengths(block, weights[None, :])[0]
+        cross.append(block.share * inverse)
+        gram.append(cross[-1] * (weights @ block.cross) * inverse**2)
+    return RowSlopes(np.concatenate(cross), np.concatenate(gram))
 
 
 def mean_gram(problem: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -108,15 +129,19 @@ def mean_gram(problem: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _cosines(block: Block, candidates: NDArray[np.float64]) -> NDArray[np.float64]:
     """(S, n) cosines of each row under each candidate."""
-    first, second = packed_pairs(candidates.shape[1])
     size = np.abs(candidates).sum(axis=1, keepdims=True)
     weights = candidates / np.where(size > 0.0, size, 1.0)  # any scale: squares must fit a float32
+    cosine = (weights @ block.cross) * _inverse_lengths(block, weights)
+    return np.where(_uncovered(block, weights), block.fallback, cosine)
+
+
+def _inverse_lengths(block: Block, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, n) one over each row's length under weights whose magnitudes sum to about 1."""
+    first, second = packed_pairs(weights.shape[1])
     squares = weights[:, first] * weights[:, second] * np.where(first == second, 1.0, 2.0)
     parts = np.abs(weights) @ block.lengths
     gram = _wide_enough(block.gram, parts)
-    square = (squares.astype(gram.dtype) @ gram).astype(np.float64)
-    cosine = (weights @ block.cross) * _inverse_length(square, parts)
-    return np.where(_uncovered(block, weights), block.fallback, cosine)
+    return inverse_length((squares.astype(gram.dtype) @ gram).astype(np.float64), parts)
 
 
 def _wide_enough(gram: NDArray[np.floating], parts: NDArray[np.float64]) -> NDArray[np.floating]:
@@ -125,7 +150,7 @@ def _wide_enough(gram: NDArray[np.floating], parts: NDArray[np.float64]) -> NDAr
     return gram if shortest > SHORTEST else gram.astype(np.float64)
 
 
-def _inverse_length(square: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
+def inverse_length(square: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
     """1/s, 0 where the row is cancelled or has no column of any weight."""
     length = np.sqrt(np.maximum(square, 0.0))
     covered = length > CANCELLED * parts

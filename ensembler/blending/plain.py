@@ -22,11 +22,13 @@ class PlainEngine:
     Args:
         sources: what is streamed.
         precision: of the products and of the cosines between members.
+        pairs: whether there are any; the statistics of each member by itself cost far less.
     """
 
-    def __init__(self, sources: Sources, precision: Precision) -> None:
+    def __init__(self, sources: Sources, precision: Precision, *, pairs: bool = True) -> None:
         self._sources = sources
         self._precision = precision
+        self._pairs = pairs
 
     def sums(self, rows: range) -> Sums:
         """The first pass over some rows."""
@@ -57,6 +59,7 @@ class PlainEngine:
         memory = np.empty((min(BLOCK, len(rows)), columns, dim), dtype=self._precision)
         memory[:, members + 1 :] = means.directions
         mean_lengths = np.linalg.norm(means.members.astype(np.float64), axis=1)
+        first = 0 if self._pairs else members
         for low in range(0, len(rows), BLOCK):
             part = slice(low, min(low + BLOCK, len(rows)))
             vectors = memory[: part.stop - low]
@@ -66,11 +69,11 @@ class PlainEngine:
             vectors[:, members] = target
             for m, member in enumerate(self._sources.members):
                 member.read_into(vectors[:, m], start)
-            raw = _products(vectors, members)
+            raw = _products(vectors, members, first)
             _write(block, "raw", part, raw)
             vectors[:, :members] -= means.members
             vectors[:, :members][raw.lengths == 0.0] = 0.0
-            centred = _products(vectors, members)
+            centred = _products(vectors, members, first)
             # What centring leaves of a member that hardly varies is rounding: it counts as absent.
             left = centred.lengths > CANCELLED * (raw.lengths + mean_lengths)
             lengths = np.where(left, centred.lengths, 0.0)
@@ -81,7 +84,8 @@ class _Products(NamedTuple):
     """Inner products of a block's rows, in units that neither under- nor overflow.
 
     Attributes:
-        gram: (n, M, K) of the members with themselves, the target and the directions.
+        gram: (n, M, K) of the members with themselves, if pairs are wanted, then the target and
+            the directions.
         lengths: (n, M) float64 of the members; 0 where absent.
         unit: (n, M) float64, what each member was divided by for the products.
     """
@@ -91,8 +95,8 @@ class _Products(NamedTuple):
     unit: NDArray[np.float64]
 
 
-def _products(vectors: NDArray[np.floating], members: int) -> _Products:
-    gram, squares = _multiply(vectors, members)
+def _products(vectors: NDArray[np.floating], members: int, first: int) -> _Products:
+    gram, squares = _multiply(vectors, members, first)
     unit = np.ones_like(squares)
     low, high = SAFE_SQUARES
     unsafe = ~((squares > low) & (squares < high))
@@ -102,28 +106,34 @@ def _products(vectors: NDArray[np.floating], members: int) -> _Products:
     if (unit != 1.0).any():
         vectors = vectors.copy()
         vectors[:, :members] /= unit[:, :, None]
-        gram, squares = _multiply(vectors, members)
+        gram, squares = _multiply(vectors, members, first)
     return _Products(gram, np.sqrt(squares) * unit, unit)
 
 
 def _multiply(
-    vectors: NDArray[np.floating], members: int
+    vectors: NDArray[np.floating], members: int, first: int
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """The members' products with all columns, and their squares in float64."""
+    """The members' products with all columns from the first on, and their squares in float64."""
+    own = vectors[:, :members]
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is done again
-        gram = vectors[:, :members] @ vectors.transpose(0, 2, 1)
-    return gram, np.einsum("imm->im", gram[:, :, :members]).astype(np.float64)
+        gram = own @ vectors[:, first:].transpose(0, 2, 1)
+        if first:
+            squares = np.einsum("imd,imd->im", own, own)
+        else:
+            squares = np.einsum("imm->im", gram[:, :, :members])
+    return gram, squares.astype(np.float64)
 
 
 def _write(block: Block, centring: str, rows: slice, products: _Products) -> None:
     """Scale one block's products to cosines and write them under one centring."""
     gram, lengths, unit = products
-    members = lengths.shape[1]
+    members, folds = lengths.shape[1], block[f"{centring}.fold_cosines"].shape[2]
     inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
     inverse *= unit
-    first, second = np.triu_indices(members, 1)
-    pairs = np.take(gram.reshape(len(gram), -1), first * gram.shape[2] + second, axis=1)
-    block[f"{centring}.cosines"][rows] = pairs * (inverse[:, first] * inverse[:, second])
-    block[f"{centring}.cross"][rows] = gram[:, :, members] * inverse
+    if block[f"{centring}.cosines"].shape[1]:
+        first, second = np.triu_indices(members, 1)
+        pairs = np.take(gram.reshape(len(gram), -1), first * gram.shape[2] + second, axis=1)
+        block[f"{centring}.cosines"][rows] = pairs * (inverse[:, first] * inverse[:, second])
+    block[f"{centring}.cross"][rows] = gram[:, :, -folds - 1] * inverse
     block[f"{centring}.lengths"][rows] = lengths
-    block[f"{centring}.fold_cosines"][rows] = gram[:, :, members + 1 :] * inverse[:, :, None]
+    block[f"{centring}.fold_cosines"][rows] = gram[:, :, -folds:] * inverse[:, :, None]

@@ -30,7 +30,10 @@ SAFE_SQUARES = (1e-20, 1e20)  # squared lengths between which float32 neither un
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Statistics of the members under one centring; M members, P = M(M-1)/2 pairs, F folds.
+    """Statistics of the members under one centring; M members, P pairs, F folds.
+
+    P is M(M-1)/2, or 0 where the members are known each by itself: `ScarcePairs` has what few pairs
+    are asked for.
 
     Attributes:
         cosines: (rows, P) float32 or float64, between members m < n, the strict upper triangle row
@@ -46,10 +49,12 @@ class Geometry:
     fold_cosines: NDArray[np.floating]
 
     @staticmethod
-    def shapes(rows: int, members: int, folds: int) -> dict[str, tuple[int, ...]]:
+    def shapes(
+        rows: int, members: int, folds: int, *, pairs: bool = True
+    ) -> dict[str, tuple[int, ...]]:
         """The shape of each array."""
         return {
-            "cosines": (rows, members * (members - 1) // 2),
+            "cosines": (rows, members * (members - 1) // 2 if pairs else 0),
             "cross": (rows, members),
             "lengths": (rows, members),
             "fold_cosines": (rows, members, folds),
@@ -120,9 +125,11 @@ class Statistics:
         return np.asarray(np.where(squares[:, None] > 0.0, parts, 0.0))
 
 
-def layout(rows: int, members: int, folds: int, precision: Precision) -> Layout:
+def layout(
+    rows: int, members: int, folds: int, precision: Precision, *, pairs: bool = True
+) -> Layout:
     """Shape and type of each array on disk that has a line for every row, by its file's stem."""
-    shapes = Geometry.shapes(rows, members, folds)
+    shapes = Geometry.shapes(rows, members, folds, pairs=pairs)
     return {
         **{
             f"{centring}.{name}": (shapes[name], _dtype(name, precision))

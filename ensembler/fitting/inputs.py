@@ -21,7 +21,7 @@ from ensembler.store.reader import Store
 
 # Raised when equal inputs come to propose or score other trials: the order of a run, the sample of
 # the rows and when it rules a trial out, the seeding of a sampler.
-RULES = 1
+RULES = 2
 
 # Settings that do not change which trial comes at which place: a resumed study may differ in them.
 LASTING = {"description", "members", "patience", "trials", "validation"}
@@ -103,6 +103,7 @@ def fit_statistics(
     progress: Progress | None,
     fold: NDArray[np.int64] | None = None,
     weight: NDArray[np.float64] | None = None,
+    pairs: bool = True,
 ) -> Statistics:
     """The Gram statistics of the study's members, in double precision where they may cancel.
 
@@ -113,10 +114,11 @@ def fit_statistics(
         progress: told of rows, where the statistics must be built.
         fold: (rows,) int64 in 0..F-1, instead of `evaluation_folds`; no group may be split.
         weight: (rows,) float64, instead of the store's row weights.
+        pairs: whether members are looked at together, or each by itself.
 
     Raises:
-        StoreError: a file is broken, the groups are too few, a fold has no weight, or no row has
-            two members.
+        StoreError: a file is broken, there are too many pairs, the groups are too few, a fold has
+            no weight, or no row has two members.
     """
     own = store.samples.weight if weight is None else weight
     folds = store_folds(store) if fold is None else fold
@@ -132,6 +134,7 @@ def fit_statistics(
         folds,
         weight=own,
         precision="float64" if space.definition.bounds == "free" else "float32",
+        pairs=pairs,
         jobs=jobs,
         progress=None if progress is None else _counted(progress),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensembler.blenders import nested, ridge
-from ensembler.blenders.weights import GIVEN
+from ensembler.blenders.weights.fitted import GIVEN
 from ensembler.blending import solver
 
 SENTENCES = {

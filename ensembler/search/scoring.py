@@ -15,7 +15,7 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.greedy import greedy_selection
+from ensembler.blending.greedy import foremost, greedy_selection, places_by_name
 from ensembler.blending.objective import scores
 from ensembler.blending.solver import TIE, Bounds, normalise
 from ensembler.blending.statistics import HeldOut, Statistics
@@ -79,6 +79,7 @@ class Scorer:
             to_cut=to_cut,
         )
         self._columns, self._bounds, self._jobs = columns, bounds, jobs
+        self._places = places_by_name(statistics.names)  # so that ties know no order of members
         self.ground: Ground = ground(rows, whole=whole.ground if whole else None)
         self.sample = self.ground
         if whole:
@@ -228,11 +229,12 @@ class Scorer:
             found = members.astype(np.float64)
         elif candidate.rule == "single_best":
             singles = np.eye(problem.columns)[members]
-            found = singles[int(scores(problem, singles).argmax())]
+            found = singles[foremost(scores(problem, singles), self._places[members])]
         else:
             ground = self.sample if self.sample.columns(scaling).any() else self.ground
             few = ground.problem(scaling)
-            found = greedy_selection(few, ground.columns(scaling)) / few.scale
+            taken = greedy_selection(few, ground.columns(scaling), places=self._places)
+            found = taken / few.scale
         return normalise(found, self._bounds)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,11 +30,24 @@ class Space:
     Attributes:
         definition: the study.
         groups: group → members, as `select_members` returns them.
+        names: the members, in the store's order.
+        at_most: how many of them a fit selects and blends; None for any number.
     """
 
     definition: StudyDefinition
     groups: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
+    at_most: int | None = None
+
+    def among(self, names: Collection[str]) -> Space:
+        """The same study on some of the members."""
+        groups = {
+            group: kept
+            for group, members in self.groups.items()
+            if (kept := tuple(name for name in members if name in names))
+        }
+        kept = tuple(name for name in self.names if name in names)
+        return replace(self, groups=groups, names=kept)
 
     @property
     def columns(self) -> NDArray[np.bool_]:

@@ -1,0 +1,111 @@
+"""Many members: a limited blender finds among the few looked at what it finds among all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ensembler import api
+from ensembler.blenders.contract import Blender
+from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.registry import parse_blender
+from ensembler.blenders.weighted import Weighted
+from ensembler.blending import cache
+from ensembler.caching import cache_folder
+from ensembler.errors import StoreError
+from ensembler.fitting import narrowing
+from ensembler.fitting.inputs import fit_statistics
+from ensembler.fitting.narrowing import limited, narrowed
+from ensembler.store.reader import Store
+
+Make = Callable[..., Any]
+MEMBERS = 14
+LIMITED = "weighted:members_at_most=3"
+
+
+@pytest.fixture(autouse=True)
+def _fourteen_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowing, "MANY", MEMBERS - 1)
+
+
+@pytest.fixture(scope="module")
+def wide(generate: Make, write_store: Callable[..., Store]) -> Store:
+    data = generate("partial", rows=160, members=MEMBERS)
+    return write_store(data.targets, data.members, groups=data.groups)
+
+
+@pytest.mark.parametrize("keys", [{}, {"bounds": "free"}, {"prior": False, "centring": "off"}])
+def test_no_fit_is_changed_by_the_members_left_out_before_it(
+    wide: Store, prepare: Make, keys: dict[str, object]
+) -> None:
+    space, statistics = prepare(wide, trials=8, **keys)
+    blender = Weighted(members_at_most=3)
+    fewer = narrowed(wide, limited(space, blender), jobs=1, progress=None)
+    assert set(fewer.names) < set(space.names)
+    whole = Data(store=wide, statistics=statistics, space=space)
+    few = fit_statistics(wide, fewer, jobs=1, progress=None)
+    narrow = Data(store=wide, statistics=few, space=fewer)
+    for aside in (NOTHING, *(frozenset({fold}) for fold in range(statistics.folds))):
+        found, expected = (blender.fit(data, aside, 0) for data in (narrow, whole))
+        assert found.blend.members == expected.blend.members
+        assert found.blend.numbers.weights == pytest.approx(
+            expected.blend.numbers.weights, rel=1e-3, abs=1e-4
+        )
+        assert found.objective == pytest.approx(expected.objective, abs=1e-6)
+
+
+def test_a_fit_that_was_narrowed_scores_what_it_would_have(
+    wide: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted() -> api.FitResult:
+        return api.fit(wide, blender=LIMITED, trials=8)
+
+    narrow = fitted()
+    monkeypatch.setattr(narrowing, "MANY", MEMBERS)
+    whole = fitted()
+    assert narrow.score == pytest.approx(whole.score, abs=1e-6)
+    assert narrow.held_out is not None
+    assert whole.held_out is not None
+    assert narrow.held_out.score == pytest.approx(whole.held_out.score, abs=1e-6)
+    assert len(narrow.spec.scores.members) < len(whole.spec.scores.members) == MEMBERS
+
+
+def test_an_evaluation_narrows_those_alone_who_are_limited(wide: Store) -> None:
+    blends = api.evaluate(wide, blenders=[LIMITED, "greedy"], rows=0).evaluation.comparison.blends
+    assert len(blends[LIMITED].members) <= 3
+    assert len(blends["greedy"].members) > 3
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (LIMITED, 3),
+        ("weighted:members_at_most=3+gains", 3),
+        ("weighted:members_at_most=3+ridge", None),  # a ridge maps all members
+        ("weighted:members_at_most=3,budget=2.0", None),  # chooses among those in the budget
+        ("weighted", None),
+        ("greedy", None),
+    ],
+)
+def test_who_blends_a_few_of_all_is_known_by_name(
+    text: str, limit: int | None, wide: Store, prepare: Make
+) -> None:
+    space, _ = prepare(wide)
+    blender: Blender = parse_blender(text)
+    assert limited(space, blender).at_most == limit
+    assert limited(space.among(space.names[1:]), blender).at_most is None  # not many
+
+
+def test_too_many_pairs_are_refused_before_any_work_and_the_remedy_works(
+    wide: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENSEMBLER_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "LARGEST", 160 * MEMBERS * 100)
+    with pytest.raises(StoreError, match=r"14 members over 160 rows.*weighted:members_at_most=15"):
+        api.fit(wide, trials=1)
+    assert not list(cache_folder().iterdir())
+    assert np.isfinite(api.fit(wide, blender=LIMITED, trials=1).score)
