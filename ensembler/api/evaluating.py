@@ -60,7 +60,7 @@ def evaluate(
     members: Sequence[str] | None = None,
     corpus: str | Path | None = None,
     repeats: int = 1,
-    column: str = "source",
+    column: str | None = None,
     rows: int = 3,
     target_mix: Mapping[str, float] | None = None,
     leave_source_out: bool = False,
@@ -81,7 +81,8 @@ def evaluate(
         members: names or patterns, instead of the study's.
         corpus: a file that `ensembler data corpus` wrote.
         repeats: how many times folds are dealt.
-        column: of the samples, whose values are told apart: source, fold or group.
+        column: of the samples, whose values are told apart, numbers in ranges; the worst groups
+            are told of as well. None: the source.
         rows: how many of the worst and of the best are shown.
         target_mix: source → share in what is to be predicted.
         leave_source_out: score each source by fits on the others.
@@ -106,13 +107,11 @@ def evaluate(
     from ensembler.comparing.contestants import contestants
     from ensembler.comparing.run import Asked, run_evaluation
     from ensembler.fitting.inputs import resolve_study
-    from ensembler.store.corpus import load_corpus
+    from ensembler.store.corpus import corpus_for
 
     opened = store if isinstance(store, Store) else Store.open(store)
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
-    known = None if corpus is None else load_corpus(corpus)
-    if known is not None:
-        known.check_fits(opened)
+    known = corpus_for(opened, corpus)
     entrants = contestants(opened, definition, blenders, specs, corpus=known, target_mix=target_mix)
     asked = Asked(
         repeats=repeats,

@@ -55,18 +55,16 @@ def export_blend(
     from threadpoolctl import threadpool_limits
 
     from ensembler.blenders.data import Data
-    from ensembler.blenders.export import export_member
+    from ensembler.blenders.refitting.export import export_member
     from ensembler.blenders.registry import parse_blender
     from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
-    from ensembler.store.corpus import load_corpus
+    from ensembler.store.corpus import corpus_for
 
     opened = store if isinstance(store, Store) else Store.open(store)
     fitted = parse_blender(blender)
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
     space = make_space(definition, opened)
-    known = None if corpus is None else load_corpus(corpus)
-    if known is not None:
-        known.check_fits(opened)
+    known = corpus_for(opened, corpus)
     with threadpool_limits(1):  # as in `fit`
         statistics = fit_statistics(opened, space, jobs=jobs, progress=progress)
         data = Data(store=opened, statistics=statistics, space=space, corpus=known, jobs=jobs)

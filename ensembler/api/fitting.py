@@ -124,19 +124,21 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
-    from ensembler.blenders.budget import affordable
     from ensembler.blenders.data import Data
     from ensembler.blenders.registry import parse_blender
     from ensembler.blenders.weighted import Weighted
-    from ensembler.comparing.choosing import AUTO, choose_blender
+    from ensembler.blenders.weights.budget import affordable
+    from ensembler.comparing.choosing import choose_blender
+    from ensembler.comparing.contestants import AUTO
     from ensembler.comparing.parts import parts_of, reads_corpus
     from ensembler.fitting.caveats import caveats
     from ensembler.fitting.composing import freeze_fitted
     from ensembler.fitting.freezing import freeze
     from ensembler.fitting.held_out import search_held_out
     from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study, study_identity
+    from ensembler.fitting.narrowing import limited, narrowed
     from ensembler.search.searching import scorer_of_all, search
-    from ensembler.store.corpus import load_corpus
+    from ensembler.store.corpus import corpus_for
     from ensembler.store.mix import mix_weights
 
     begun = time.monotonic()
@@ -144,20 +146,21 @@ def fit(
     parts = () if blender == AUTO else tuple(parts_of(parse_blender(blender)))
     name, definition = resolve_study(study, members=members, trials=trials, seed=seed)
     space = make_space(definition, opened)
-    known = None if corpus is None else load_corpus(corpus)
-    if known is not None:
-        known.check_fits(opened)
+    for part in parts:
+        if isinstance(part, Weighted) and part.budget is not None:
+            affordable(opened, space.names, part.budget)  # before any work: can it be kept?
+    known = corpus_for(opened, corpus)
     weight = None if target_mix is None else mix_weights(opened.samples, target_mix)
     names: dict[str, Any] = {"name": name}
     if target_mix is not None:
         names["target_mix"] = dict(target_mix)
     # One thread for each product: the order of its sums must not depend on the machine's cores.
     with threadpool_limits(1):
+        if parts:
+            space = limited(space, parts[0])
+            space = narrowed(opened, space, jobs=jobs, progress=progress, weight=weight)
         statistics = fit_statistics(opened, space, jobs=jobs, progress=progress, weight=weight)
         data = Data(store=opened, statistics=statistics, space=space, corpus=known)
-        for part in parts:
-            if isinstance(part, Weighted) and part.budget is not None:
-                affordable(data, part.budget)  # before the search: can it be kept?
         identity = study_identity(opened, space, target_mix)
         with recorded(spec, storage, identity, resume=resume, join=join, jobs=jobs) as record:
             whole = scorer_of_all(space, statistics, jobs=jobs)
@@ -174,6 +177,7 @@ def fit(
                 )
             if choice is not None and choice.comparison is not None:
                 names["chosen_among"] = sorted(choice.comparison.blends)
+                names["choice_held_out"] = choice.comparison.choice.score
             if choice is None or choice.name == WEIGHTED:
                 status = outcome.status
                 frozen = freeze(names, opened, space, statistics, outcome, nested)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.apply import BlendedRows, WeightedSum, blend_rows, scaled_rows
+from ensembler.blending.apply import BlendedRows, Part, WeightedSum, blend_parts, parts_of
 from ensembler.blending.gating import gates_of
 from ensembler.blends.contract import Rows
 
@@ -32,19 +32,20 @@ class Gated:
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
         """As `Blend.apply` says."""
-        own = [rows[name] for name in self.members]
-        return blend_rows(self.numbers, priors, own, self._gates(own))
+        parts = list(parts_of(self.numbers, (rows[name] for name in self.members)))
+        return blend_parts(self.numbers, priors, parts, self._gates(parts))
 
-    def _gates(self, own: Sequence[NDArray[np.float32]]) -> NDArray[np.float64] | None:
+    def _gates(self, parts: Sequence[Part]) -> NDArray[np.float64] | None:
         """(M, n) from the rows' vectors."""
-        if not own:
+        if not parts:
             return None
-        means = self.numbers.means
-        units = [
-            scaled_rows(block, None if means is None else means[m], 1.0)
-            for m, block in enumerate(own)
+        inverse = [part.factors(1.0) for part in parts]
+        total = np.zeros_like(parts[0].vectors)
+        for part, factor in zip(parts, inverse, strict=True):
+            total += part.vectors * factor[:, None]
+        together = [
+            factor * np.einsum("id,id->i", part.vectors, total)
+            for part, factor in zip(parts, inverse, strict=True)
         ]
-        total = sum(units, start=np.zeros_like(units[0]))
-        present = np.stack([unit.any(axis=1) for unit in units])
-        together = np.stack([np.einsum("id,id->i", unit, total) for unit in units]) - present
-        return gates_of(self.agreement, together, present)
+        present = np.stack([part.lengths > 0.0 for part in parts])
+        return gates_of(self.agreement, np.stack(together) - present, present)

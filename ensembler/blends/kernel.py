@@ -53,4 +53,6 @@ def kernel(
 ) -> NDArray[np.float64]:
     """(n, L) float64: the kernel between (n, d) and (L, d) unit rows."""
     cosines = rows.astype(np.float64) @ landmarks.astype(np.float64).T
-    return np.asarray(np.exp(width * (cosines - 1.0)))
+    cosines -= 1.0
+    cosines *= width
+    return np.exp(cosines, out=cosines)

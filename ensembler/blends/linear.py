@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blending.apply import BlendedRows, WeightedSum, scaled_rows
+from ensembler.blending.apply import BlendedRows, WeightedSum, member_part
 from ensembler.blending.rules import CANCELLED
 from ensembler.blends.contract import Blend, Rows
 from ensembler.blends.weighted import Weighted
@@ -50,11 +50,13 @@ class Linear:
             if not self.maps[m].any():
                 continue
             mean = None if self.means is None else self.means[m]
-            scaled = scaled_rows(rows[name], mean, float(self.alphas[m]))
-            part = scaled @ self.maps[m].astype(np.float64)
-            total += part
-            parts += np.linalg.norm(part, axis=1)
-            absent &= ~scaled.any(axis=1)
+            vectors, lengths = part = member_part(rows[name], mean)
+            scaled = np.multiply(vectors, part.factors(float(self.alphas[m]))[:, None], out=vectors)
+            # Members and maps are stored in single precision, which their product needs no more of.
+            added = scaled.astype(np.float32) @ self.maps[m]
+            total += added
+            parts += np.sqrt(np.einsum("id,id->i", added, added))
+            absent &= lengths == 0.0
         cancelled = ~absent & (np.linalg.norm(total, axis=1) <= CANCELLED * parts)
         total[cancelled] = 0.0
         total[absent] = priors[absent]

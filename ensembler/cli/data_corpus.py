@@ -9,15 +9,14 @@ from pathlib import Path
 
 import click
 
+from ensembler.cli.data_options import encoder_option
+from ensembler.cli.options import json_option
+
 
 @click.command()
 @click.argument("prompts", type=click.Path(path_type=Path))
 @click.option("--column", help="The column of the prompts; default: prompt.")
-@click.option(
-    "--encoder",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder; default: the MiniLM that is installed.",
-)
+@encoder_option
 @click.option(
     "--exclude",
     type=click.Path(path_type=Path),
@@ -31,7 +30,7 @@ import click
     show_default=True,
     help="The file to write.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def corpus(
     prompts: Path,
     column: str | None,

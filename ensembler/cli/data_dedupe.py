@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -24,7 +25,7 @@ from ensembler.cli.data_options import check_comparable, comparing_options
 def dedupe(
     pairs: Path,
     threshold: float,
-    by: str,
+    by: Literal["prompt", "image"],
     vectors: Path | None,
     encoder: Path | None,
     out: Path,
@@ -33,9 +34,10 @@ def dedupe(
     """Write PAIRS without near-duplicates: the first in the table's order stays.
 
     A pair goes when it is near one that stays and comes before it; so whatever goes is near one
-    that stays, and no two that stay are near. PAIRS is a table with the columns image (or id) and
-    prompt; a .tsv of image, prompt and fold needs no header. Up to 200,000 rows all are compared;
-    above, faiss looks in the nearest cells, and the share that it finds is printed.
+    that stays, and no two that stay are near. By image, an image that stays keeps all its pairs.
+    PAIRS is a table with the columns image (or id) and prompt; a .tsv of image, prompt and fold
+    needs no header. Up to 200,000 rows all are compared; above, a row looks in the nearest cells of
+    a space cut up by k-means, and the share that is found is printed.
     """
     from ensembler.cli.progress import stages
     from ensembler.curation.deduplicating import dedupe as dedupe_pairs
@@ -43,7 +45,13 @@ def dedupe(
     check_comparable(by, vectors, encoder)
     with stages() as advance:
         done = dedupe_pairs(
-            pairs, out, threshold=threshold, vectors=vectors, encoder=encoder, advance=advance
+            pairs,
+            out,
+            threshold=threshold,
+            by=by,
+            vectors=vectors,
+            encoder=encoder,
+            advance=advance,
         )
     if as_json:
         document = {"pairs": str(out), "by": by, "threshold": threshold, **asdict(done)}

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import click
 
+from ensembler.cli.data_options import encoder_option
+from ensembler.cli.options import json_option
+from ensembler.curation.embedding import SHARD_ROWS
+
 
 @click.command()
 @click.argument("prompts", type=click.Path(path_type=Path))
@@ -19,19 +23,15 @@ import click
     type=click.Path(path_type=Path),
     help="The folder of the vectors; made, or gone on with.",
 )
-@click.option(
-    "--encoder",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder; default: the MiniLM that is installed.",
-)
+@encoder_option
 @click.option(
     "--shard-rows",
     type=click.IntRange(min=1),
-    default=1 << 12,
+    default=SHARD_ROWS,
     show_default=True,
     help="Prompts in a file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def embed(prompts: Path, out: Path, encoder: Path | None, shard_rows: int, as_json: bool) -> None:
     """Embed the prompts of PROMPTS: the targets of its images.
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
-from ensembler.curation.filtering import WORKERS, Filtered, filter_pairs
+from ensembler.cli.data_options import out_option, workers_option
+from ensembler.cli.options import json_option
+from ensembler.curation.filtering import Filtered, filter_pairs
 from ensembler.curation.filtering_rules import Rules
 
 
@@ -40,21 +42,9 @@ from ensembler.curation.filtering_rules import Rules
 @click.option(
     "--max-aspect", type=float, metavar="RATIO", help="Of an image's longer side to its shorter."
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=WORKERS,
-    show_default=True,
-    help="Threads that decode images.",
-)
-@click.option(
-    "--out",
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The table to write: .csv, .tsv or .parquet.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@workers_option
+@out_option
+@json_option
 def filter_(
     pairs: Path,
     min_words: int | None,

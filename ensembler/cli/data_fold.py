@@ -51,9 +51,9 @@ def fold(
 
     Pairs are grouped by similarity, and whole groups are dealt to folds of nearly equal size.
     Components leave no two near pairs in different folds, but chains can grow into a group larger
-    than a fold; leaders do not chain, and part some near pairs. What is left of similarity across
-    folds is printed. PAIRS is a table with the columns image (or id) and prompt; a .tsv of image,
-    prompt and fold needs no header.
+    than a fold; leaders do not chain, and part some near pairs. Either way all pairs of an image
+    share a fold. What is left of similarity across folds is printed. PAIRS is a table with the
+    columns image (or id) and prompt; a .tsv of image, prompt and fold needs no header.
     """
     from ensembler.cli.progress import stages
     from ensembler.curation.grouping_folds import fold as fold_pairs

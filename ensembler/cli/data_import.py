@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from ensembler.cli.data_options import out_option
 from ensembler.cli.main import DEGRADED
+from ensembler.cli.options import json_option
 from ensembler.curation.importing import Format, Imported, import_pairs
 from ensembler.curation.importing_tables import Named
 
@@ -29,14 +31,8 @@ from ensembler.curation.importing_tables import Named
     metavar="TEXT",
     help="Fills the column source.  [default: the source's own column, or its name]",
 )
-@click.option(
-    "--out",
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The table to write: .csv, .tsv or .parquet.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@out_option
+@json_option
 @click.pass_context
 def import_(
     context: click.Context,

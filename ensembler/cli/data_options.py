@@ -1,4 +1,4 @@
-"""Options of the commands that compare pairs."""
+"""Options that several commands of `ensembler data` have."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ from typing import Any, TypeVar
 
 import click
 
+from ensembler.cli.options import json_option
+from ensembler.curation.pairs_images import WORKERS
 from ensembler.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+encoder_option = click.option(
+    "--encoder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A sentence-transformers folder for the prompts; default: the MiniLM that is installed.",
+)
+
+out_option = click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The table to write: .csv, .tsv or .parquet.",
+)
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=WORKERS,
+    show_default=True,
+    help="Threads that work on images.",
+)
+
+_COMPARING = (
     click.option(
         "--by",
         type=click.Choice(["prompt", "image"]),
@@ -27,27 +52,15 @@ _OPTIONS = (
         help="Vectors by image id: a folder that `data embed` made, a .parquet, .npz or .csv, or an"
         " .npy in the pairs' order.  [default: the prompts are embedded]",
     ),
-    click.option(
-        "--encoder",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="A sentence-transformers folder for the prompts; default: the MiniLM that is"
-        " installed.",
-    ),
-    click.option(
-        "--out",
-        required=True,
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="The table to write: .csv, .tsv or .parquet.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    encoder_option,
+    out_option,
+    json_option,
 )
 
 
 def comparing_options(command: Command) -> Command:
     """Give a command the options by which pairs are compared and written."""
-    for option in reversed(_OPTIONS):
+    for option in reversed(_COMPARING):
         command = option(command)
     return command
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ensembler.cli.data_options import workers_option
 from ensembler.cli.main import DEGRADED
-from ensembler.curation.resizing import SHARD_ROWS, WORKERS, resize_images
+from ensembler.cli.options import json_option
+from ensembler.curation.resizing import SHARD_ROWS, resize_images
 from ensembler.curation.resizing_shards import FITS, QUALITY, Form
 
 if TYPE_CHECKING:
@@ -65,14 +67,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Pairs to a shard.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=WORKERS,
-    show_default=True,
-    help="Threads that decode, resize and encode.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@workers_option
+@json_option
 @click.pass_context
 def resize(
     context: click.Context,

@@ -10,8 +10,7 @@ import click
 
 from ensembler.cli.main import DEGRADED
 from ensembler.dumping.dump import BATCH, WORKERS, DumpReport
-from ensembler.dumping.dump import dump as dump_member
-from ensembler.inference.devices import AUTO, find_devices
+from ensembler.inference.devices import AUTO
 from ensembler.predicting.batches import PRECISIONS, Precision
 from ensembler.predicting.contract import Learner
 from ensembler.predicting.registry import find_adapter
@@ -116,15 +115,16 @@ def dump(
     if it has, its score is too good. The same command goes on after an interruption. Exits with 4
     when images gave no vector.
     """
+    from ensembler import api
     from ensembler.cli.progress import stages
 
     with stages() as advance:
-        report = dump_member(
+        report = api.dump(
             oof,
             name,
             predictor=predictor,
             images=images,
-            device=find_devices((device,))[0],
+            device=device,
             batch=batch,
             precision=precision,
             workers=workers,

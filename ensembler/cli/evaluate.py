@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
+from ensembler.cli.interrupting import terminated_as_interrupted
+from ensembler.cli.main import INTERRUPTED
 from ensembler.cli.options import corpus_option, members_option, target_mix_option
 from ensembler.cli.progress import stages
+
+if TYPE_CHECKING:
+    from ensembler.search.searching import Progress
 
 
 @click.command()
@@ -23,7 +31,9 @@ from ensembler.cli.progress import stages
 @click.option(
     "--repeats", default=1, show_default=True, type=click.IntRange(min=1), help="Deals of folds."
 )
-@click.option("--by", "column", default="source", show_default=True, metavar="COLUMN")
+@click.option(
+    "--by", "column", metavar="COLUMN", help="Scores by any column of the samples; worst groups."
+)
 @click.option(
     "--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Worst and best."
 )
@@ -43,7 +53,7 @@ def evaluate(
     members: list[str] | None,
     corpus: str | None,
     repeats: int,
-    column: str,
+    column: str | None,
     rows: int,
     target_mix: dict[str, float] | None,
     leave_source_out: bool,
@@ -56,11 +66,11 @@ def evaluate(
     """Compare blends on the store OOF by rows that their fits never saw.
 
     Each whole fit is repeated without each fold of whole groups. Without --spec and --blender,
-    every registered blender is compared.
+    every registered blender is compared. The same command goes on after an interruption.
     """
     from ensembler import api
 
-    with stages() as progress:
+    with _resumable() as progress:
         found = api.evaluate(
             oof,
             blenders=blenders or None,
@@ -80,3 +90,14 @@ def evaluate(
             progress=progress,
         )
     click.echo(json.dumps(found.summary()) if as_json else str(found))
+
+
+@contextmanager
+def _resumable() -> Iterator[Progress]:
+    """Progress bars; an interruption says how to go on."""
+    try:
+        with terminated_as_interrupted(), stages() as progress:
+            yield progress
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. The same command goes on: finished fits are kept.", err=True)
+        sys.exit(INTERRUPTED)

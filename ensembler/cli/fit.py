@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ensembler.cli.interrupting import terminated_as_interrupted
 from ensembler.cli.main import INTERRUPTED
 from ensembler.cli.options import corpus_option, members_option, target_mix_option
 from ensembler.cli.progress import stages
@@ -127,14 +127,10 @@ def _sidecar(spec: EnsembleSpec, path: str) -> str | None:
 
 @contextmanager
 def _resumable() -> Iterator[Progress]:
-    """Progress bars; an interruption says how to go on, once there are trials to go on from.
-
-    SIGTERM, with which a scheduler ends a job, interrupts as Ctrl-C does.
-    """
+    """Progress bars; an interruption says how to go on, once there are trials to go on from."""
     seen = set()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with stages() as show:
+        with terminated_as_interrupted(), stages() as show:
 
             def progress(stage: str, done: int, total: int) -> None:
                 seen.add(stage)
@@ -152,8 +148,6 @@ def _resumable() -> Iterator[Progress]:
         again = shlex.join(["ensembler", *given])
         click.echo(f"\nInterrupted. Go on with: {again}", err=True)
         sys.exit(INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -48,3 +48,7 @@ target_mix_option = click.option(
     metavar="SOURCE=WEIGHT",
     help="Shares of sources in what is to be predicted.",
 )
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout."
+)

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A sentence-transformers folder for captions; default: the MiniLM that is installed.",
 )
+@click.option(
+    "--seconds-per-image",
+    type=click.FloatRange(min=0.0, min_open=True),
+    metavar="SECONDS",
+    help="What the member takes for an image, which --budget goes by.",
+)
 @click.option("--no-texts", is_flag=True, help="Encode captions, but keep none in the store.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def add(
@@ -46,6 +52,7 @@ def add(
     dtype: Dtype,
     drop_unknown: bool,
     encoder: Path | None,
+    seconds_per_image: float | None,
     no_texts: bool,
     as_json: bool,
 ) -> None:
@@ -56,6 +63,7 @@ def add(
     Several files, say one of each fold, make one member.
     """
     from ensembler.cli.progress import stages
+    from ensembler.store.model import Origin
     from ensembler.store.writer import add_member
 
     with stages() as advance:
@@ -68,6 +76,7 @@ def add(
             drop_unknown=drop_unknown,
             encoder=encoder,
             keep_texts=not no_texts,
+            origin=Origin(seconds_per_image=seconds_per_image),
             progress=partial(advance, "encoding texts"),
         )
     member = report.member
@@ -82,6 +91,7 @@ def add(
             "dim": member.dim,
             "dtype": member.dtype,
             "captions": member.captions,
+            "seconds_per_image": member.origin.seconds_per_image,
             "sha256": member.sha256,
         }
         click.echo(json.dumps(document, ensure_ascii=False))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from ensembler.errors import first_few
+
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
@@ -29,7 +31,7 @@ import click
     type=click.Path(path_type=Path),
     help="A sentence-transformers folder for the prompts; default: the MiniLM that is installed.",
 )
-@click.option("--no-texts", is_flag=True, help="Use the prompts, but keep none in the store.")
+@click.option("--no-texts", is_flag=True, help="Keep no prompts in the store, nor further columns.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def create(
     store: Path,
@@ -43,8 +45,9 @@ def create(
     """Make STORE from SAMPLES, a table: .csv, .tsv or .parquet.
 
     SAMPLES has the column id (or imgId) and any of prompt, fold, group, source and weight; its
-    order is kept. TSV is read without quoting. Targets come from --targets, else from the prompts.
-    With neither, STORE is one for test embeddings.
+    order is kept, and further columns as text, for `evaluate --by`. TSV is read without quoting.
+    Targets come from --targets, else from the prompts. With neither, STORE is one for test
+    embeddings.
     """
     from ensembler.cli.progress import stages
     from ensembler.store.create import create_store
@@ -68,6 +71,7 @@ def create(
             "samples": len(rows),
             "groups": groups,
             "folds": dealt,
+            "further_columns": list(rows.further),
             "dim": manifest.dim,
             "targets": manifest.targets is not None,
             "digest": made.digest,
@@ -75,4 +79,5 @@ def create(
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     scored = f"targets of {manifest.dim} numbers" if manifest.targets else "no targets"
-    click.echo(f"{store}: {len(rows)} samples in {groups} groups and {dealt} folds, {scored}")
+    kept = f"; kept besides: {first_few(rows.further)}" if rows.further else ""
+    click.echo(f"{store}: {len(rows)} samples in {groups} groups and {dealt} folds, {scored}{kept}")

@@ -1,4 +1,4 @@
-"""Where blends and members do well and badly: by source, by fold, by group."""
+"""Where blends and members do well and badly: by source, by group, by any column of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ensembler.blending.statistics import Statistics
 from ensembler.errors import InputError, unknown_name
 from ensembler.store.reader import Samples
 
-COLUMNS = ("source", "fold", "group")
+SOURCE = "source"  # what is told of where nothing is asked for
+FEW = 8  # different numbers of a column that are told apart: of more, quarters of the rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,26 +33,57 @@ class Part:
     members: Mapping[str, float | None]
 
 
-def column_of(samples: Samples, name: str) -> NDArray[np.generic]:
+def column_of(samples: Samples, name: str) -> NDArray[np.str_]:
     """(rows,) what a column of the samples says of each.
+
+    Numbers, those of weights and of further columns, come as ranges, as in "1.5 … 4", where more
+    than FEW differ: equal numbers share one, and each has about a quarter of the rows.
 
     Raises:
         InputError: no such column.
     """
-    if name not in COLUMNS:
-        raise InputError(unknown_name("column", name, COLUMNS))
-    return np.asarray(getattr(samples, name))
+    columns: dict[str, NDArray[np.generic]] = {
+        SOURCE: samples.source,
+        "fold": samples.fold,
+        "group": samples.group,
+        **({} if samples.prompt is None else {"prompt": samples.prompt}),
+    }
+    measures = {"weight": samples.weight, **samples.further}
+    if name in measures:
+        return _ranges(measures[name].astype(str))
+    if name in columns:
+        return columns[name].astype(str)
+    raise InputError(unknown_name("column", name, (*columns, *measures)))
+
+
+def _ranges(column: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Many numbers as ranges, what is blank or not finite as it is; any other column as it is."""
+    try:
+        numbers = np.where(column == "", "nan", column).astype(np.float64)
+    except ValueError:
+        return column
+    known = np.isfinite(numbers)
+    values = numbers[known]
+    if len(np.unique(values)) <= FEW:
+        return column
+    ends = np.unique(np.quantile(values, (0.25, 0.5, 0.75, 1.0), method="inverted_cdf"))
+    place = np.searchsorted(ends, values)
+    parts = [values[place == one] for one in range(len(ends))]
+    labels = np.array([f"{part.min():g} … {part.max():g}" for part in parts], dtype=object)
+    found = column.astype(object)
+    found[known] = labels[place]
+    return found.astype(str)
 
 
 def by_value(
-    column: NDArray[np.generic],
+    column: NDArray[np.str_],
     blends: Mapping[str, NDArray[np.float64]],
     statistics: Statistics,
 ) -> tuple[Part, ...]:
     """Scores of blends and members among the rows of each value of a column.
 
     Args:
-        column: (rows,) any type; its values are told as text.
+        column: (rows,) text.
         blends: (rows,) held-out cosines by name, at least one.
         statistics: of all rows.
 
@@ -59,7 +91,7 @@ def by_value(
         A part for each value, sorted by the first blend's score, the worst first. Rows of weight 0
         count for nothing; a value with none of weight is left out.
     """
-    values, code = np.unique(column.astype(str), return_inverse=True)
+    values, code = np.unique(column, return_inverse=True)
     present = statistics.raw.lengths > 0.0
     parts = []
     for place, value in enumerate(values):

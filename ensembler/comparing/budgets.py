@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ensembler.blenders.budget import seconds_per_image
 from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.weights import training_problem
+from ensembler.blenders.weights.budget import seconds_per_image
+from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.weighting import Weighting, weighting_cosines
 from ensembler.comparing.estimate import PlainWeights
 from ensembler.comparing.series import Measured, measure
@@ -68,4 +68,5 @@ def budgets(data: Data, weights: PlainWeights, seed: int) -> tuple[Budget, ...]:
 def _front(data: Data, weighting: Weighting, aside: Aside, seed: int) -> tuple[Subset, ...]:
     problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
     columns, bounds = data.space.columns, data.space.definition.bounds
-    return pareto_front(problem, columns, seconds_per_image(data), bounds=bounds, seed=seed)
+    seconds = seconds_per_image(data.store, data.names)
+    return pareto_front(problem, columns, seconds, bounds=bounds, seed=seed)

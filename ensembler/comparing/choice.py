@@ -7,7 +7,7 @@ the data cannot tell apart, simplicity decides. The error is that of the paired 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +53,38 @@ def choose(
         return bootstrap.mean(behind) <= bootstrap.standard_error(behind)
 
     return min(filter(is_close, best_first), key=lambda name: complexity(blenders[name]))
+
+
+def choice_held_out(
+    cosines: Mapping[str, NDArray[np.float64]],
+    blenders: Mapping[str, str],
+    groups: NDArray[np.str_],
+    weight: NDArray[np.float64],
+    foldings: Sequence[NDArray[np.int64]],
+    seed: int,
+) -> NDArray[np.float64]:
+    """What the choice itself is worth: made without each fold, scored on it.
+
+    A choice by scores flatters the chosen one on the same rows. Here the rows that score a choice
+    have no part in it, as far as that is to be had without fitting anything again: the blends that
+    other folds choose among were fitted on this one's rows as well.
+
+    Args:
+        cosines: (rows,) held-out cosines of each blend on the same rows.
+        blenders: as for `choose`.
+        groups: (rows,) text.
+        weight: (rows,) float64; each fold and what is left without it have some.
+        foldings: of each repeat, (rows,) int64.
+        seed: of the draws.
+
+    Returns:
+        (rows,) float64, each row's mean over the repeats.
+    """
+    total = np.zeros(len(weight))
+    for folding in foldings:
+        for fold in range(int(folding.max()) + 1):
+            own, others = folding == fold, folding != fold
+            bootstrap = GroupBootstrap(groups[others], weight[others], seed)
+            known = {name: values[others] for name, values in cosines.items()}
+            total[own] += cosines[choose(known, blenders, bootstrap)][own]
+    return total / len(foldings)

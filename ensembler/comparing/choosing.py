@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +9,15 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import FittedBlend
 from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.registry import parse_blender
 from ensembler.comparing.choice import complexity
 from ensembler.comparing.comparison import Comparison, compare
-from ensembler.comparing.contestants import every_blender
-from ensembler.comparing.estimate import Estimate, counting, estimate
+from ensembler.comparing.contestants import AUTO, every_blender
+from ensembler.comparing.estimate import counting, estimate
+from ensembler.comparing.rows import SHOWN
 from ensembler.errors import InputError
 from ensembler.search.searching import Progress
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,8 +43,10 @@ def choose_blender(
     """Fit a blender, or each of them and take the simplest within one standard error of the best.
 
     The choice among blenders is made on the very rows that score them. A dozen of them, whose
-    scores move together, flatter the chosen one by little; the spec keeps their names, and its
-    table says so.
+    scores move together, flatter the chosen one by little; the spec keeps their names and what the
+    choice is worth when it is made without each fold, and its table says so.
+
+    Finished fits without a fold are kept, as an evaluation's are, and found again by either.
 
     Args:
         name: a blender, a chain, or "auto".
@@ -71,24 +72,21 @@ def choose_blender(
     found = {
         each: estimate(
             blender, [data], seed,
-            jobs=jobs, told=counting(each, 1 + data.statistics.folds, progress),
+            extremes=SHOWN, kept=True, jobs=jobs,
+            told=counting(each, 1 + data.statistics.folds, progress),
         )
         for each, blender in blenders.items()
     }  # fmt: skip
-    comparison = _compared(found, data, seed) if name == AUTO else None
+    statistics = data.statistics
+    comparison = (
+        compare(found, data.store, statistics.weight, [statistics.fold], seed)
+        if name == AUTO
+        else None
+    )
     chosen = name if comparison is None else comparison.chosen
-    one = found[chosen]
-    return Choice(name=chosen, fitted=one.fitted, cosines=one.cosines, comparison=comparison)
-
-
-def _compared(found: Mapping[str, Estimate], data: Data, seed: int) -> Comparison:
-    store = data.store
-    return compare(
-        found,
-        store.samples.group,
-        data.statistics.weight,
-        folds=data.statistics.folds,
-        repeats=1,
-        seconds_per_image={m.name: m.origin.seconds_per_image for m in store.manifest.members},
-        seed=seed,
+    return Choice(
+        name=chosen,
+        fitted=fit_once(data, blenders[chosen], NOTHING, seed),
+        cosines=found[chosen].cosines,
+        comparison=comparison,
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.comparing.choice import choose
+from ensembler.comparing.choice import choice_held_out, choose
 from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.spec.model import Difference, HeldOut
+from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
     from ensembler.comparing.estimate import Estimate
@@ -48,6 +49,8 @@ class Comparison:
         blends: name → standing.
         best: the highest held-out score.
         chosen: the simplest within one standard error of it.
+        choice: what the choice is worth when it is made without each fold, and its lead over what
+            the chosen blend scores: what the choice flatters that by.
         rows: of any weight.
         groups: among them.
         folds: of each repeat.
@@ -57,6 +60,7 @@ class Comparison:
     blends: Mapping[str, Standing]
     best: str
     chosen: str
+    choice: HeldOut
     rows: int
     groups: int
     folds: int
@@ -65,40 +69,40 @@ class Comparison:
 
 def compare(
     estimates: Mapping[str, Estimate],
-    groups: NDArray[np.str_],
+    store: Store,
     weight: NDArray[np.float64],
-    *,
-    folds: int,
-    repeats: int,
-    seconds_per_image: Mapping[str, float | None],
+    foldings: Sequence[NDArray[np.int64]],
     seed: int,
 ) -> Comparison:
     """Score blends on the same rows, with paired intervals.
 
     Args:
         estimates: by name.
-        groups: (rows,) text.
+        store: whose rows they are.
         weight: (rows,) float64 row weights.
-        folds: of each repeat.
-        repeats: how many.
-        seconds_per_image: of each member.
+        foldings: of each repeat, (rows,) int64.
         seed: of the bootstrap.
     """
+    groups = store.samples.group
     bootstrap = GroupBootstrap(groups, weight, seed)
     cosines = {name: estimate.cosines for name, estimate in estimates.items()}
+    blenders = {name: estimate.blender for name, estimate in estimates.items()}
     scores = {name: bootstrap.mean(values) for name, values in cosines.items()}
     standings = {
-        name: _standing(name, estimates[name], cosines, bootstrap, seconds_per_image)
+        name: _standing(name, estimates[name], cosines, bootstrap, store)
         for name in sorted(scores, key=lambda name: -scores[name])
     }
+    chosen = choose(cosines, blenders, bootstrap)
+    repeated = choice_held_out(cosines, blenders, groups, weight, foldings, seed)
     return Comparison(
         blends=standings,
         best=next(iter(standings)),
-        chosen=choose(cosines, {name: one.blender for name, one in estimates.items()}, bootstrap),
+        chosen=chosen,
+        choice=_held_out(repeated, {chosen: cosines[chosen]}, bootstrap),
         rows=int(np.count_nonzero(weight)),
         groups=len(np.unique(groups[weight > 0.0])),
-        folds=folds,
-        repeats=repeats,
+        folds=int(foldings[0].max()) + 1,
+        repeats=len(foldings),
     )
 
 
@@ -107,28 +111,36 @@ def _standing(
     estimate: Estimate,
     cosines: Mapping[str, NDArray[np.float64]],
     bootstrap: GroupBootstrap,
-    seconds_per_image: Mapping[str, float | None],
+    store: Store,
 ) -> Standing:
-    own = cosines[name]
-    score = bootstrap.mean(own)
-    taken = [seconds_per_image.get(member) for member in estimate.members]
+    others = {other: values for other, values in cosines.items() if other != name}
+    held_out = _held_out(cosines[name], others, bootstrap)
+    fitted = estimate.fitted
+    records = {record.name: record for record in store.manifest.members}
+    taken = [records[member].origin.seconds_per_image for member in fitted.members]
     return Standing(
-        held_out=HeldOut(
-            score=score,
-            interval=bootstrap.interval(own),
-            versus={
-                other: Difference(
-                    difference=bootstrap.mean(own - values),
-                    interval=bootstrap.interval(own - values),
-                )
-                for other, values in cosines.items()
-                if other != name
-            },
-        ),
-        score=estimate.fitted.objective,
-        optimism=estimate.fitted.objective - score,
-        members=estimate.members,
-        seconds=estimate.seconds,
-        status=estimate.fitted.status,
+        held_out=held_out,
+        score=fitted.objective,
+        optimism=fitted.objective - held_out.score,
+        members=fitted.members,
+        seconds=fitted.seconds,
+        status=fitted.status,
         per_image=None if None in taken else float(sum(t for t in taken if t is not None)),
+    )
+
+
+def _held_out(
+    own: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.float64]],
+    bootstrap: GroupBootstrap,
+) -> HeldOut:
+    return HeldOut(
+        score=bootstrap.mean(own),
+        interval=bootstrap.interval(own),
+        versus={
+            other: Difference(
+                difference=bootstrap.mean(own - values), interval=bootstrap.interval(own - values)
+            )
+            for other, values in others.items()
+        },
     )

@@ -11,6 +11,7 @@ from ensembler.blenders.registry import blender_names, parse_blender
 from ensembler.comparing.parts import without_corpus
 from ensembler.errors import InputError, SpecError, first_few
 from ensembler.fitting.inputs import make_space
+from ensembler.fitting.narrowing import limited
 from ensembler.search.definition import StudyDefinition, parse_study
 from ensembler.search.space import Space
 from ensembler.spec.loading import load_spec
@@ -21,6 +22,7 @@ from ensembler.store.reader import Store
 
 # Each step lifts what the last one left, and gains do most at the end.
 CHAINS = ("gated+gains", "gated+ridge+gains", "gated+kernel+gains", "nested+gains")
+AUTO = "auto"  # to `fit`: whichever blender a comparison of all chooses
 NEEDS_WEIGHTS = "fixed"  # has nothing to compare until a study or a spec gives its weights
 
 
@@ -75,7 +77,12 @@ def contestants(
     paths = [Path(spec) for spec in specs]
     if blenders is None:
         blenders = () if paths else every_blender(definition)
-    named = [(text, Contestant(blender=parse_blender(text), space=space)) for text in blenders]
+    if AUTO in blenders:
+        raise InputError(
+            f"{AUTO!r} is what `fit` may be left to choose; leave --blender out to compare every"
+            " blender and see which it would be"
+        )
+    named = [(text, _named(text, space)) for text in blenders]
     for path in paths:
         spec = load_spec(path)
         _check_mix(spec, path, target_mix)
@@ -91,6 +98,11 @@ def every_blender(definition: StudyDefinition) -> tuple[str, ...]:
     """What is compared by default: all that are registered, and chains of the best."""
     given = bool(definition.fixed)
     return (*(name for name in blender_names() if given or name != NEEDS_WEIGHTS), *CHAINS)
+
+
+def _named(text: str, space: Space) -> Contestant:
+    blender = parse_blender(text)
+    return Contestant(blender=blender, space=limited(space, blender))
 
 
 def _of_spec(spec: EnsembleSpec, path: Path, store: Store, corpus: Corpus | None) -> Contestant:
@@ -114,7 +126,7 @@ def _of_spec(spec: EnsembleSpec, path: Path, store: Store, corpus: Corpus | None
             f"{path} was fitted with the corpus {str(known)[:12]}…, but {given}; name the same file"
             " with --corpus"
         )
-    return Contestant(blender=blender, space=make_space(study, store))
+    return Contestant(blender=blender, space=limited(make_space(study, store), blender))
 
 
 def _check_mix(spec: EnsembleSpec, path: Path, mix: Mapping[str, float] | None) -> None:

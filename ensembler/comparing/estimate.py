@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.contract import Blender, FittedBlend
-from ensembler.blenders.data import NOTHING, Data
-from ensembler.blenders.memory import fit_once
-from ensembler.blenders.weights import FittedWeights
+from ensembler.blenders.contract import Blender
+from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.refitting.memory import fit_once
+from ensembler.blenders.weights.fitted import FittedWeights
 from ensembler.blending.build import in_order
 from ensembler.blending.weighting import Weighting
-from ensembler.blends.contract import Blend
+from ensembler.comparing.finished import Finished, Fit, remembering
+from ensembler.comparing.rows import extremes_of_fold
 from ensembler.search.searching import Progress
 
 Told = Callable[[], None]
@@ -46,18 +46,6 @@ def counting(stage: str, total: int, progress: Progress | None) -> Told:
     return told
 
 
-class Found(NamedTuple):
-    """What is kept of a fit without a fold: its numbers, not what it took to find them.
-
-    Attributes:
-        blend: ready to be applied.
-        weighting: the same in Gram space; None where it is more than weights.
-    """
-
-    blend: Blend
-    weighting: Weighting | None
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Held:
     """What fits without each fold of each repeat gave.
@@ -65,16 +53,18 @@ class Held:
     Attributes:
         cosines: (rows,) float64, each row's mean over the repeats, always under a fit that saw no
             target of its group.
+        first: (rows,) float64, the same under the first folding alone.
         outer: for each repeat, what was found without each fold, in order.
     """
 
     cosines: NDArray[np.float64]
-    outer: tuple[tuple[Found, ...], ...]
+    first: NDArray[np.float64]
+    outer: tuple[tuple[Finished, ...], ...]
 
     @property
-    def blends(self) -> tuple[tuple[Blend, ...], ...]:
-        """The same, the blends alone."""
-        return tuple(tuple(found.blend for found in without) for without in self.outer)
+    def weightings(self) -> tuple[tuple[Weighting | None, ...], ...]:
+        """Of each repeat and fold; None where the blend is more than weights."""
+        return tuple(tuple(fit.weighting for fit in without) for without in self.outer)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,17 +74,10 @@ class Estimate(Held):
     Attributes:
         blender: its name, options and all.
         fitted: on all rows.
-        seconds: of that fit.
     """
 
     blender: str
-    fitted: FittedBlend
-    seconds: float
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The members that the fit on all rows blends."""
-        return self.fitted.blend.members
+    fitted: Finished
 
 
 class PlainWeights(NamedTuple):
@@ -109,28 +92,28 @@ class PlainWeights(NamedTuple):
     without: tuple[Weighting, ...]
 
 
-class _Part(NamedTuple):
-    repeat: int
-    rows: NDArray[np.int64]
-    found: Found
-    cosines: NDArray[np.float64]
-
-
 def plain_weights(found: Estimate) -> PlainWeights:
     """The weightings of an estimate.
 
     Raises:
         TypeError: its blender is not one of plain weights.
     """
-    fitted = found.fitted
-    without = [one.weighting for one in found.outer[0] if one.weighting is not None]
-    if not isinstance(fitted, FittedWeights) or len(without) < len(found.outer[0]):
+    on_all = found.fitted.weighting
+    without = [weighting for weighting in found.weightings[0] if weighting is not None]
+    if on_all is None or len(without) < len(found.outer[0]):
         raise TypeError(f"{found.blender} is more than weights")
-    return PlainWeights(fitted.weighting, tuple(without))
+    return PlainWeights(on_all, tuple(without))
 
 
 def estimate(
-    blender: Blender, repeats: Sequence[Data], seed: int, *, jobs: int = 1, told: Told = _silent
+    blender: Blender,
+    repeats: Sequence[Data],
+    seed: int,
+    *,
+    extremes: int = 0,
+    kept: bool = False,
+    jobs: int = 1,
+    told: Told = _silent,
 ) -> Estimate:
     """Fit a blender on all rows, and without each fold of each repeat.
 
@@ -138,53 +121,72 @@ def estimate(
         blender: what is fitted.
         repeats: the same store under one folding each.
         seed: of the fits.
+        extremes: how many of each fold's worst and best rows are told of.
+        kept: look fits up that were finished before, and keep those that are finished now.
         jobs: threads over folds; the result is the same for any number.
         told: called after each fit.
 
     Raises:
         StoreError: the training rows are too few.
     """
-    begun = time.monotonic()
-    fitted = fit_once(repeats[0], blender, NOTHING, seed)
-    seconds = time.monotonic() - begun
+    fitted = _fit(blender, seed, extremes, kept=kept)(repeats[0], NOTHING)
     told()
-    held = hold_out(blender, repeats, seed, jobs=jobs, told=told)
+    held = hold_out(blender, repeats, seed, extremes=extremes, kept=kept, jobs=jobs, told=told)
     return Estimate(
         blender=blender.name,
         cosines=held.cosines,
+        first=held.first,
         fitted=fitted,
         outer=held.outer,
-        seconds=seconds,
     )
 
 
 def hold_out(
-    blender: Blender, repeats: Sequence[Data], seed: int, *, jobs: int = 1, told: Told = _silent
+    blender: Blender,
+    repeats: Sequence[Data],
+    seed: int,
+    *,
+    extremes: int = 0,
+    kept: bool = False,
+    jobs: int = 1,
+    told: Told = _silent,
 ) -> Held:
     """Fit a blender without each fold of each repeat; the arguments are those of `estimate`."""
-
-    def without(task: tuple[int, int]) -> _Part:
-        repeat, fold = task
-        data, aside = repeats[repeat], frozenset({fold})
-        rows, fitted = data.fold_rows(fold), fit_once(data, blender, aside, seed)
-        weighting = fitted.weighting if isinstance(fitted, FittedWeights) else None
-        found = Found(fitted.blend, weighting)
-        return _Part(repeat, rows, found, fitted.cosines(data, rows, aside))
-
-    tasks = [
-        (repeat, fold)
-        for repeat, data in enumerate(repeats)
-        for fold in range(data.statistics.folds)
-    ]
-    total, parts = np.zeros(len(repeats[0].statistics)), []
-    for part in in_order(without, tasks, jobs):
-        total[part.rows] += part.cosines
-        parts.append(part)
+    fit = _fit(blender, seed, extremes, kept=kept)
+    tasks = [(data, frozenset({fold})) for data in repeats for fold in range(data.statistics.folds)]
+    found = []
+    for one in in_order(lambda task: fit(*task), tasks, jobs):
+        found.append(one)
         told()
-    return Held(
-        cosines=total / len(repeats),
-        outer=tuple(
-            tuple(part.found for part in parts_of_one)
-            for _, parts_of_one in groupby(parts, lambda part: part.repeat)
-        ),
-    )
+    cosines, outer = [], []
+    for data in repeats:
+        without, found = found[: data.statistics.folds], found[data.statistics.folds :]
+        own = np.empty(len(data.statistics))
+        for fold, one in enumerate(without):
+            own[data.fold_rows(fold)] = one.cosines
+        cosines.append(own)
+        outer.append(tuple(without))
+    mean = np.mean(cosines, axis=0)
+    return Held(cosines=mean, first=cosines[0], outer=tuple(outer))
+
+
+def _fit(blender: Blender, seed: int, extremes: int, *, kept: bool) -> Fit:
+    """A fit without some folds, and what it is worth on their rows."""
+
+    def fit(data: Data, aside: Aside) -> Finished:
+        begun = time.monotonic()
+        fitted = fit_once(data, blender, aside, seed)
+        seconds = time.monotonic() - begun
+        rows = np.flatnonzero(np.isin(data.statistics.fold, list(aside)))
+        cosines = fitted.cosines(data, rows, aside) if aside else np.zeros(0)
+        return Finished(
+            members=fitted.blend.members,
+            objective=fitted.objective,
+            status=fitted.status,
+            weighting=fitted.weighting if isinstance(fitted, FittedWeights) else None,
+            seconds=seconds,
+            cosines=cosines,
+            extremes=extremes_of_fold(data, fitted.blend, rows, cosines, aside, extremes),
+        )
+
+    return remembering(fit, blender, seed, extremes) if kept else fit

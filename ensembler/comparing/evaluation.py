@@ -20,7 +20,9 @@ class Evaluation:
     Attributes:
         comparison: who leads, and how surely.
         column: of the samples, that `parts` go by.
+        column_asked: whether somebody asked for it.
         parts: scores by its values, the worst first.
+        groups: scores of the worst groups, the worst first.
         worst: rows of the chosen blend, worst first.
         best: rows of the chosen blend, best first.
         left_out: each source scored by fits on the others; empty where not asked for.
@@ -34,7 +36,9 @@ class Evaluation:
 
     comparison: Comparison
     column: str
+    column_asked: bool
     parts: tuple[Part, ...]
+    groups: tuple[Part, ...]
     worst: tuple[Row, ...]
     best: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
@@ -57,11 +61,13 @@ class Evaluation:
             "blends": {name: _standing(s) for name, s in comparison.blends.items()},
             "best": comparison.best,
             "chosen": comparison.chosen,
+            "choice": {"held_out": comparison.choice.model_dump()},
             "rows": comparison.rows,
             "groups": comparison.groups,
             "folds": comparison.folds,
             "repeats": comparison.repeats,
             "by": {"column": self.column, "values": [asdict(part) for part in self.parts]},
+            "worst_groups": [asdict(part) for part in self.groups],
             "worst_rows": [asdict(row) for row in self.worst],
             "best_rows": [asdict(row) for row in self.best],
             "left_out": [asdict(part) | {"best": part.best} for part in self.left_out],

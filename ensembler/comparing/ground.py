@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.data import Data
 from ensembler.comparing.folding import folds_for
 from ensembler.fitting.inputs import fit_statistics
+from ensembler.fitting.narrowing import narrowed
 from ensembler.search.searching import Progress
 from ensembler.search.space import Space
 from ensembler.store.corpus import Corpus
@@ -73,7 +74,15 @@ class Ground:
         foldings = [folds_for(fold, groups, weight, of) for fold in self.foldings]
         return replace(self, foldings=foldings, weight=weight, _kept={})
 
-    def _data(self, space: Space, fold: NDArray[np.int64]) -> Data:
+    def _data(self, whole: Space, fold: NDArray[np.int64]) -> Data:
+        space = narrowed(
+            self.store,
+            whole,
+            jobs=self.jobs,
+            progress=self.progress,
+            fold=fold,
+            weight=self.weight,
+        )
         statistics = fit_statistics(
             self.store,
             space,

@@ -46,9 +46,9 @@ def leave_source_out(
     for name, entrant in entrants.items():
         repeats = others.repeats(entrant.space)
         told = counting(f"without {source}: {name}", others.folds, progress)
-        held = hold_out(entrant.blender, repeats, entrant.seed, jobs=jobs, told=told)
+        held = hold_out(entrant.blender, repeats, entrant.seed, kept=True, jobs=jobs, told=told)
         scores[name] = _mean(held.cosines[rows], samples.weight[rows])
-        own = own_means_cosines(repeats, held.blends, rows)
+        own = own_means_cosines(repeats, held.weightings, rows)
         if own is not None:
             own_means[name] = _mean(own, samples.weight[rows])
     return LeftOut(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.weights import training_problem
+from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import Bounds, Solution, solve
 from ensembler.blending.weighting import Weighting, weighting_cosines

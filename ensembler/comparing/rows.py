@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Data
+from ensembler.blenders.data import Aside, Data
 from ensembler.blends.contract import Blend
 
 BLOCK = 4096  # targets looked at at once
+SHOWN = 16  # rows that finished fits can tell of at least: a few more then call for no other fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,8 @@ class Row:
         id: of the sample.
         group: its group.
         prompt: or None where the store keeps none.
-        cosine: held out, the mean over the repeats.
-        nearest: to its held-out prediction under the first folding.
+        cosine: held out, under the first folding.
+        nearest: to that prediction.
     """
 
     id: str
@@ -46,6 +48,18 @@ class Row:
     prompt: str | None
     cosine: float
     nearest: Nearest
+
+
+class Extremes(NamedTuple):
+    """The worst and best rows of a fold, with what was predicted for them.
+
+    Attributes:
+        rows: (k,) int64, ascending positions.
+        vectors: (k, d) float32 of unit length, each under the fit without the fold.
+    """
+
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
 
 
 def extremes(
@@ -68,48 +82,77 @@ def extremes(
     return worst, order[len(worst) :][::-1][:count]
 
 
-def describe(
+def extremes_of_fold(
     data: Data,
-    blends: Sequence[Blend],
+    blend: Blend,
+    rows: NDArray[np.int64],
     cosines: NDArray[np.float64],
-    places: NDArray[np.int64],
-) -> tuple[Row, ...]:
-    """What there is to say of some rows.
+    aside: Aside,
+    count: int,
+) -> Extremes:
+    """What a fold may give to the extremes of all rows.
 
     Args:
-        data: under the first folding.
-        blends: the blend without each of its folds.
-        cosines: (rows,) float64, held out.
-        places: (k,) int64, which rows, in the order wanted.
+        data: whose rows.
+        blend: fitted without the fold.
+        rows: (n,) int64, ascending: the fold's.
+        cosines: (n,) float64, theirs.
+        aside: the fold.
+        count: how many of the worst, and of the best.
     """
     samples = data.store.samples
-    nearest = nearest_to(data, predictions(data, blends, places), samples.group[places])
-    return tuple(
-        Row(
-            id=str(samples.id[place]),
-            group=str(samples.group[place]),
-            prompt=None if samples.prompt is None else str(samples.prompt[place]),
-            cosine=float(cosines[place]),
-            nearest=near,
+    found = extremes(cosines, samples.id[rows], data.statistics.weight[rows], count)
+    places = np.sort(rows[np.concatenate(found)])
+    blocks = [block.blended.vectors for block in data.blended(blend, places, aside)]
+    vectors = np.concatenate(blocks) if blocks else np.zeros((0, data.dim))
+    return Extremes(places, vectors.astype(np.float32))
+
+
+def describe(
+    data: Data, cosines: NDArray[np.float64], kept: Sequence[Extremes], count: int
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """The worst and best rows of a blend under one folding.
+
+    Args:
+        data: under that folding.
+        cosines: (rows,) float64, held out.
+        kept: of each fold, at least `count` worst and best rows.
+        count: how many of each.
+
+    Returns:
+        The worst, worst first, and the best, best first.
+    """
+    samples = data.store.samples
+    vectors = {
+        row: vector
+        for rows, of_fold in kept
+        for row, vector in zip(rows.tolist(), of_fold, strict=True)
+    }
+
+    def told(places: NDArray[np.int64]) -> tuple[Row, ...]:
+        if not len(places):
+            return ()
+        predicted = np.array([vectors[place] for place in places.tolist()])
+        return tuple(
+            Row(
+                id=str(samples.id[place]),
+                group=str(samples.group[place]),
+                prompt=None if samples.prompt is None else str(samples.prompt[place]),
+                cosine=float(cosines[place]),
+                nearest=near,
+            )
+            for place, near in zip(
+                places, nearest_to(data, predicted, samples.group[places]), strict=True
+            )
         )
-        for place, near in zip(places, nearest, strict=True)
-    )
+
+    worst, best = extremes(cosines, samples.id, data.statistics.weight, count)
+    return told(worst), told(best)
 
 
-def predictions(
-    data: Data, blends: Sequence[Blend], places: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(k, d) of unit length: some rows, each under the fit without its fold."""
-    vectors = np.zeros((len(places), data.dim))
-    for place, vector in zip(places, vectors, strict=True):
-        fold = int(data.statistics.fold[place])
-        row = np.array([place], dtype=np.int64)
-        for block in data.blended(blends[fold], row, frozenset({fold})):
-            vector[:] = block.blended.vectors[0]
-    return vectors
-
-
-def nearest_to(data: Data, vectors: NDArray[np.float64], groups: NDArray[np.str_]) -> list[Nearest]:
+def nearest_to(
+    data: Data, vectors: NDArray[np.floating], groups: NDArray[np.str_]
+) -> list[Nearest]:
     """For each vector the sample of another group whose target is nearest; of ties the first.
 
     Args:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ensembler.blenders.budget import seconds_per_image
 from ensembler.blenders.weighted import Weighted
-from ensembler.comparing.breakdown import by_value, column_of
+from ensembler.blenders.weights.budget import seconds_per_image
+from ensembler.comparing.breakdown import SOURCE, by_value, column_of
 from ensembler.comparing.budgets import Budget, budgets
 from ensembler.comparing.choice import complexity
 from ensembler.comparing.comparison import compare
@@ -19,7 +19,7 @@ from ensembler.comparing.evaluation import Evaluation
 from ensembler.comparing.folding import fold_assignments
 from ensembler.comparing.ground import Ground
 from ensembler.comparing.leaving import leave_source_out
-from ensembler.comparing.rows import describe, extremes
+from ensembler.comparing.rows import SHOWN, describe
 from ensembler.comparing.shift import Sources, sources_to_leave_out
 from ensembler.errors import InputError, first_few
 from ensembler.search.searching import Progress
@@ -34,7 +34,7 @@ class Asked:
 
     Attributes:
         repeats: foldings, at least one.
-        column: of the samples, whose values are told apart.
+        column: of the samples, whose values are told apart; None for the source, briefly.
         rows: how many of the worst and best are shown.
         target_mix: source → share in what is to be predicted; None takes the rows as they are.
         leave_source_out: whether each source is scored by fits on the others.
@@ -43,7 +43,7 @@ class Asked:
     """
 
     repeats: int = 1
-    column: str = "source"
+    column: str | None = None
     rows: int = 5
     target_mix: Mapping[str, float] | None = None
     leave_source_out: bool = False
@@ -78,8 +78,10 @@ def run_evaluation(
     """
     begun = time.monotonic()
     samples = store.samples
-    column = column_of(samples, asked.column)
+    column = column_of(samples, asked.column or SOURCE)
     weighted = _weighted(entrants) if asked.contributions or asked.budgets else None
+    if asked.budgets and weighted:
+        seconds_per_image(store, entrants[weighted].space.names)  # before any work: are they known?
     sources = sources_to_leave_out(samples) if asked.leave_source_out else Sources((), ())
     whole = Ground(
         store=store,
@@ -90,29 +92,20 @@ def run_evaluation(
         progress=progress,
     )
     ground = whole if asked.target_mix is None else _mixed(whole, asked.target_mix)
-    if asked.budgets and weighted:
-        seconds_per_image(ground.repeats(entrants[weighted].space)[0])
-
     found = {
         name: estimate(
             entrant.blender,
             ground.repeats(entrant.space),
             entrant.seed,
+            extremes=max(asked.rows, SHOWN),
+            kept=True,
             jobs=jobs,
             told=counting(name, 1 + ground.folds, progress),
         )
         # The simplest first: what stands on them fits them no second time.
         for name, entrant in sorted(entrants.items(), key=_complexity)
     }
-    comparison = compare(
-        found,
-        samples.group,
-        ground.weight,
-        folds=int(ground.foldings[0].max()) + 1,
-        repeats=asked.repeats,
-        seconds_per_image={m.name: m.origin.seconds_per_image for m in store.manifest.members},
-        seed=seed,
-    )
+    comparison = compare(found, store, ground.weight, ground.foldings, seed)
     known = {name: found[name].cosines for name in comparison.blends}
     left_out = tuple(
         leave_source_out(
@@ -127,10 +120,8 @@ def run_evaluation(
     )
     chosen = found[comparison.chosen]
     data = ground.repeats(entrants[comparison.chosen].space)[0]
-    worst, best = (
-        describe(data, chosen.blends[0], chosen.cosines, places)
-        for places in extremes(chosen.cosines, samples.id, ground.weight, asked.rows)
-    )
+    of_folds = [without.extremes for without in chosen.outer[0]]
+    worst, best = describe(data, chosen.first, of_folds, asked.rows)
     given, bought = None, tuple[Budget, ...]()
     if weighted:
         plain = ground.repeats(entrants[weighted].space)[0], plain_weights(found[weighted])
@@ -138,8 +129,10 @@ def run_evaluation(
         bought = budgets(*plain, seed) if asked.budgets else ()
     return Evaluation(
         comparison=comparison,
-        column=asked.column,
+        column=asked.column or SOURCE,
+        column_asked=asked.column is not None,
         parts=by_value(column, known, data.statistics),
+        groups=by_value(samples.group, known, data.statistics)[: asked.rows],
         worst=worst,
         best=best,
         left_out=left_out,

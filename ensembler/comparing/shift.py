@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
-from ensembler.blends.contract import Blend
-from ensembler.blends.weighted import Weighted
+from ensembler.blenders.weights.fitted import spelt_out
+from ensembler.blending.weighting import Weighting
 from ensembler.comparing.folding import FEWEST
 from ensembler.errors import InputError, first_few
 from ensembler.store.reader import Samples
@@ -82,37 +82,32 @@ def sources_to_leave_out(samples: Samples) -> Sources:
 
 
 def own_means_cosines(
-    repeats: Sequence[Data], blends: Sequence[Sequence[Blend]], rows: NDArray[np.bool_]
+    repeats: Sequence[Data],
+    weightings: Sequence[Sequence[Weighting | None]],
+    rows: NDArray[np.bool_],
 ) -> NDArray[np.float64] | None:
     """Some rows under a blend whose members are centred on these rows' own means.
 
     Args:
         repeats: the store under each folding.
-        blends: for each, the blend without each fold.
+        weightings: for each, the weights without each fold; None for more than weights.
         rows: (rows,) bool, which: all that are to be predicted together.
 
     Returns:
         (n,) float64, the mean cosine of each over the repeats; None where no fit is one of plain
         weights that centres.
     """
-    if not any(_centres(blend) for without in blends for blend in without):
+    known = [[weighting for weighting in without if weighting] for without in weightings]
+    if not any(weighting.centred for without in known for weighting in without):
         return None
     names = repeats[0].names
-    means = dict(zip(names, means_of(repeats[0], names, np.flatnonzero(rows)), strict=True))
+    own = replace(repeats[0].statistics, means=means_of(repeats[0], names, np.flatnonzero(rows)))
     total = np.zeros(len(rows))
-    for data, without in zip(repeats, blends, strict=True):
-        for fold, blend in enumerate(without):
-            centred = blend
-            if isinstance(blend, Weighted) and blend.numbers.means is not None:
-                own = np.stack([means[name] for name in blend.members])
-                centred = replace(blend, numbers=replace(blend.numbers, means=own))
+    for data, without in zip(repeats, known, strict=True):
+        for fold, weighting in enumerate(without):
             at = np.flatnonzero(rows & (data.statistics.fold == fold))
-            total[at] += data.cosines(centred, at, frozenset({fold}))
+            total[at] += data.cosines(spelt_out(own, weighting), at, frozenset({fold}))
     return np.asarray(total[rows] / len(repeats))
-
-
-def _centres(blend: Blend) -> bool:
-    return isinstance(blend, Weighted) and blend.numbers.means is not None
 
 
 def means_of(data: Data, names: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.curation.embedding_vectors import Stages, pair_vectors
-from ensembler.curation.neighbours import BLOCK, ExactIndex, Index, near_pairs
-from ensembler.curation.neighbours_choice import EXACT_ROWS, make_index
+from ensembler.curation.neighbours import ExactIndex, Index, near_pairs
+from ensembler.curation.neighbours_choice import EXACT_ROWS, draw_rows, make_index
 from ensembler.curation.pairs import pair_columns, read_pairs, write_pairs
 from ensembler.store.encoder import Progress
-
-DRAWN: Final = 2_048  # rows looked at exactly to tell what an approximate search missed
-SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +55,14 @@ def find_leaders(
     """
     found = ExactIndex(vectors, threshold) if index is None else index
     leader = np.arange(len(vectors))
-    for start in range(0, len(vectors), BLOCK):
-        block = np.asarray(vectors[start : start + BLOCK])
-        mine = leader[start : start + BLOCK]  # a view: what is set here is set there
+    for start in range(0, len(vectors), found.block):
+        block = np.asarray(vectors[start : start + found.block])
+        mine = leader[start : start + found.block]  # a view: what is set here is set there
         for queries, rows in found.near(block):
             np.minimum.at(mine, queries, rows)
-        _lead_within(block, mine, start, threshold)
+        free = np.flatnonzero(mine == np.arange(start, start + len(block)))
+        among = _lead_at_once if len(free) <= ExactIndex.block else find_leaders
+        mine[free] = start + free[among(block[free], threshold)]
         found.add(start + np.flatnonzero(mine == np.arange(start, start + len(block))))
         if progress is not None:
             progress(start + len(block), len(vectors))
@@ -86,9 +85,7 @@ def measure_recall(
     leaders = np.flatnonzero(leader == np.arange(len(leader)))
     exact = ExactIndex(vectors, threshold)
     exact.add(leaders)
-    drawn = np.random.default_rng(SEED).choice(
-        leaders, size=min(DRAWN, len(leaders)), replace=False
-    )
+    drawn = draw_rows(leaders)
     missed = np.zeros(len(drawn), dtype=bool)
     for queries, rows in exact.near(vectors[drawn]):
         missed[queries[rows < drawn[queries]]] = True
@@ -102,16 +99,21 @@ def dedupe(
     out: Path,
     *,
     threshold: float,
+    by: Literal["prompt", "image"] = "prompt",
     vectors: Path | None = None,
     encoder: Path | None = None,
     advance: Stages,
 ) -> Deduplicated:
     """Write a pair table without near-duplicates.
 
+    By prompt, of an image's own prompts too none stays that is near an earlier one; by image, all
+    pairs of an image that stays do.
+
     Args:
         pairs: a pair table; see `read_pairs`.
         out: the table to write.
         threshold: the cosine from which two rows are near, in (0, 1).
+        by: what the vectors are of.
         vectors: of the rows, by image id; None embeds the prompts.
         encoder: what embeds them; None takes the one that is installed.
         advance: told how far embedding and comparing are.
@@ -121,13 +123,13 @@ def dedupe(
         StoreError: likewise; or the encoder cannot be loaded.
     """
     columns = pair_columns(pairs)
-    with pair_vectors(pairs, out, vectors, encoder, advance) as (_, unit):
+    with pair_vectors(pairs, out, vectors, encoder, advance) as (ids, unit):
         leader = find_leaders(
             unit, threshold, make_index(unit, threshold), partial(advance, "comparing rows")
         )
         exact = len(unit) <= EXACT_ROWS
         recall = None if exact else measure_recall(unit, leader, threshold)
-        kept = leader == np.arange(len(leader))
+        kept = ids[leader] == ids if by == "image" else leader == np.arange(len(leader))
         start = 0
         with write_pairs(out, columns) as writer:
             for block in read_pairs(pairs):
@@ -136,15 +138,13 @@ def dedupe(
     return Deduplicated(rows=len(leader), kept=int(kept.sum()), recall=recall)
 
 
-def _lead_within(
-    block: NDArray[np.float32], mine: NDArray[np.int64], start: int, threshold: float
-) -> None:
-    """Set the leaders of rows that have none before their block."""
-    own = start + np.arange(len(block))
-    free = np.flatnonzero(mine == own)
-    queries, rows = near_pairs(block[free], block[free], threshold)
+def _lead_at_once(vectors: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
+    """`find_leaders` of a block's rows, whose pairs are all held."""
+    leader = np.arange(len(vectors))
+    queries, rows = near_pairs(vectors, vectors, threshold)
     earlier = rows < queries
-    for query, row in zip(free[queries[earlier]], free[rows[earlier]], strict=True):
+    for query, row in zip(queries[earlier], rows[earlier], strict=True):
         # In the order of queries and of rows, so that what leads is settled before it is asked.
-        if mine[query] == own[query] and mine[row] == own[row]:
-            mine[query] = own[row]
+        if leader[query] == query and leader[row] == row:
+            leader[query] = row
+    return leader

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ensembler.curation.embedding_folder import COMPLETE, Complete, shard_files
 from ensembler.curation.pairs import digest_pairs, read_pairs
-from ensembler.curation.resuming import resumed_work
+from ensembler.curation.resuming import left_array, resumed_work
 from ensembler.files import atomic_write, canonical_json
 from ensembler.store.encoder import Progress, load_encoder
 
@@ -103,11 +103,10 @@ def _width(out: Path, number: int, rows: int) -> int | None:
     vectors_file, ids_file = shard_files(out, number)
     if not ids_file.exists():
         return None
-    try:
-        shape = np.load(vectors_file, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError, EOFError):  # it is gone or cut short: made again
+    there = left_array(vectors_file)
+    if there is None or there.ndim != 2 or len(there) != rows:
         return None
-    return int(shape[1]) if len(shape) == 2 and shape[0] == rows else None
+    return int(there.shape[1])
 
 
 def _write_shard(

@@ -1,4 +1,8 @@
-"""The unit vectors of a pair table's rows, in its order: given by id, or made from the prompts."""
+"""The unit vectors of a pair table's rows, in its order: given by id, or made from the prompts.
+
+An image may stand in several rows, as one with five captions does. Its own vector then goes to each
+of them; vectors of prompts, of which an image's rows have one each, go by the rows' order.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from ensembler.curation.embedding_folder import read_shards
 from ensembler.curation.pairs import read_pairs, writable_pairs
 from ensembler.errors import InputError, first_few
 from ensembler.metrics import unit_rows
-from ensembler.store.importing.joining import checked_blocks, common_dim, join_by_id
+from ensembler.store.importing.joining import Join, checked_blocks, common_dim, join_by_id
 from ensembler.store.importing.sources import Source, read_source
 
 Stages = Callable[[str, int, int], None]  # called with (stage, rows done, rows in all)
@@ -27,7 +31,7 @@ Stages = Callable[[str, int, int], None]  # called with (stage, rows done, rows 
 class PairVectors(NamedTuple):
     """Whose vectors they are, and the vectors."""
 
-    ids: NDArray[np.str_]  # (n,) unique
+    ids: NDArray[np.str_]  # (n,) the rows' images
     unit: NDArray[np.float32]  # (n, d), rows of unit length or zero; a memory map
 
 
@@ -59,7 +63,6 @@ def pair_vectors(
         [image for block in read_pairs(pairs) for image in block["image"].to_pylist()],
         dtype=np.str_,
     )
-    _check_unique(pairs, ids)
     if vectors is not None:
         with vectors_of(vectors, ids, place) as unit:
             yield PairVectors(ids, unit)
@@ -73,30 +76,26 @@ def pair_vectors(
 
 @contextmanager
 def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArray[np.float32]]:
-    """The unit vectors of some ids, out of memory, until the block ends.
+    """The unit vectors of some rows, out of memory, until the block ends.
 
     Args:
         path: a folder that `data embed` made, or a file of vectors with ids (.parquet, .npz, .pt,
             CSV), in any order and of more ids perhaps; or an .npy file in the order of `ids`.
-        ids: (n,) text, unique.
+            Where ids come twice in it, it must have those of the rows, in their order.
+        ids: (n,) text, the rows' images.
         place: an existing folder for a temporary file of 4 n d bytes.
 
     Yields:
         (n, d) float32, a memory map; rows of unit length, or zero where they were.
 
     Raises:
-        InputError: an id has no vector, or the files are not whole.
+        InputError: an id has no vector, or several that are not in the rows' order, or the files
+            are not whole.
         StoreError: a file is broken, or a vector is NaN or infinite.
     """
     sources = read_shards(path) if path.is_dir() else [_with_ids(read_source(path), ids)]
     dim = common_dim(sources, None, str(path))
-    join = join_by_id(sources, ids, drop_unknown=True)
-    if len(join) < len(ids):
-        missing = np.delete(ids, join.positions)
-        raise InputError(
-            f"{path} has no vectors of {len(missing)} images: {first_few(missing)}; embed them too,"
-            " or leave their rows out"
-        )
+    join = _join(path, sources, ids)
     with ExitStack() as held:
         try:
             file = held.enter_context(tempfile.TemporaryFile(dir=place))
@@ -109,6 +108,30 @@ def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArr
                 f" ({error.strerror or error}); make room there, or write to another folder"
             ) from error
         yield np.memmap(file, "<f4", "r", shape=(len(ids), dim))
+
+
+def _join(path: Path, sources: list[Source], ids: NDArray[np.str_]) -> Join:
+    """The files' row for each id: by its place where theirs are the same ids, else by the id."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    theirs = pa.concat_arrays([source.ids for source in sources])
+    if theirs.equals(pa.array(ids.tolist(), pa.string())):
+        return Join(positions=np.arange(len(ids)), rows=np.arange(len(ids)), unknown=0)
+    if pc.count_distinct(theirs, mode="all").as_py() < len(theirs):
+        raise InputError(
+            f"{path} has several vectors for an image, as prompts of one image do, but not those of"
+            " these pairs in their order; embed this very table, or leave --vectors out"
+        )
+    distinct, number = np.unique(ids, return_inverse=True)
+    join = join_by_id(sources, distinct, drop_unknown=True)
+    if len(join) < len(distinct):
+        missing = np.delete(distinct, join.positions)
+        raise InputError(
+            f"{path} has no vectors of {len(missing)} images: {first_few(missing)}; embed them too,"
+            " or leave their rows out"
+        )
+    return Join(positions=np.arange(len(ids)), rows=join.rows[number], unknown=join.unknown)
 
 
 def _with_ids(source: Source, ids: NDArray[np.str_]) -> Source:
@@ -125,12 +148,3 @@ def _with_ids(source: Source, ids: NDArray[np.str_]) -> Source:
             " without ids there must be a row for each, in their order"
         )
     return Source(path=source.path, ids=pa.array(ids.tolist(), pa.string()), vectors=source.vectors)
-
-
-def _check_unique(pairs: Path, ids: NDArray[np.str_]) -> None:
-    names, counts = np.unique(ids, return_counts=True)
-    if len(names) < len(ids):
-        raise InputError(
-            f"{pairs}: the image {str(names[counts > 1][0])!r} comes twice, and"
-            f" {len(ids) - len(names)} rows repeat an image; keep one row for each"
-        )

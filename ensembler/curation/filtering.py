@@ -26,8 +26,8 @@ from ensembler.curation.pairs import (
     writable_pairs,
     write_pairs,
 )
-from ensembler.curation.pairs_images import check_folder
-from ensembler.curation.resuming import resumed_work
+from ensembler.curation.pairs_images import WORKERS, check_folder
+from ensembler.curation.resuming import left_array, resumed_work
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, sha256_json
 from ensembler.images.decode import check_pillow
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK: Final = 1 << 12  # pairs judged between two points to go on from
-WORKERS: Final = 4
 KEPT: Final = len(Reason)  # a verdict is the position of its reason, or this
 
 
@@ -165,12 +164,10 @@ def _write(pairs: Path, out: Path, work: Path) -> None:
 
 def _kept_verdicts(work: Path, number: int, rows: int) -> NDArray[np.uint8] | None:
     """(rows,) what an earlier run found; None where it has to be found again."""
-    try:
-        verdicts: NDArray[np.uint8] = np.load(_file(work, number), allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    verdicts = left_array(_file(work, number))
+    if verdicts is None or verdicts.shape != (rows,) or verdicts.dtype != np.uint8:
         return None
-    whole = verdicts.shape == (rows,) and verdicts.dtype == np.uint8
-    return verdicts if whole and verdicts.max() <= KEPT else None
+    return verdicts if verdicts.max() <= KEPT else None
 
 
 def _file(work: Path, number: int) -> Path:

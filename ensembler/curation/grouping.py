@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ensembler.curation.neighbours import BLOCK, ExactIndex, Index, Pairs
+from ensembler.curation.neighbours import ExactIndex, Index, Pairs
 from ensembler.store.encoder import Progress
 
 
@@ -32,14 +32,30 @@ def find_components(
     """
     found = ExactIndex(vectors, threshold) if index is None else index
     parent = np.arange(len(vectors))  # a row of the same group, not behind; of the first, itself
-    for start in range(0, len(vectors), BLOCK):
-        block = np.asarray(vectors[start : start + BLOCK])
+    for start in range(0, len(vectors), found.block):
+        block = np.asarray(vectors[start : start + found.block])
         found.add(np.arange(start, start + len(block)))
         for queries, rows in found.near(block):
             _join(parent, Pairs(start + queries, rows))
         if progress is not None:
             progress(start + len(block), len(vectors))
     return _first(parent, np.arange(len(vectors)))
+
+
+def join_shared(group: NDArray[np.int64], keys: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Make one group of all that a key is in.
+
+    Args:
+        group: (n,) int64, for every row one row of its group, which stands for itself.
+        keys: (n,) text, as the rows' images.
+
+    Returns:
+        (n,) int64, likewise.
+    """
+    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    parent = group.copy()
+    _join(parent, Pairs(np.arange(len(keys)), first[number]))
+    return _first(parent, np.arange(len(keys)))
 
 
 def _join(parent: NDArray[np.int64], pairs: Pairs) -> None:

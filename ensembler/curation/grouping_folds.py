@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ensembler.curation.deduplicating import find_leaders
 from ensembler.curation.embedding_vectors import Stages, pair_vectors
-from ensembler.curation.grouping import find_components
+from ensembler.curation.grouping import find_components, join_shared
 from ensembler.curation.grouping_leaks import Leak, measure_leak
 from ensembler.curation.neighbours_choice import make_index
 from ensembler.curation.pairs import COLUMNS, pair_columns, read_pairs, write_pairs
@@ -58,7 +58,7 @@ def fold(
     encoder: Path | None = None,
     advance: Stages,
 ) -> Folded:
-    """Write a pair table with folds that no group of similar rows is split by.
+    """Write a pair table with folds that no group of similar rows and no image is split by.
 
     Args:
         pairs: a pair table; see `read_pairs`. Folds that it has are replaced.
@@ -80,6 +80,7 @@ def fold(
         find = find_components if grouping == "components" else find_leaders
         index = make_index(unit, threshold)
         group = find(unit, threshold, index, partial(advance, "grouping rows"))
+        group = join_shared(group, ids)
         _check_enough(pairs, group, folds)
         dealt = group_folds(ids[group], folds)
         leak = measure_leak(unit, dealt, threshold, partial(advance, "comparing folds"))

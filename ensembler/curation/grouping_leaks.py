@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,8 @@ from ensembler.curation.neighbours import (
     decide,
     paired_products,
 )
-from ensembler.curation.neighbours_choice import EXACT_ROWS
+from ensembler.curation.neighbours_choice import EXACT_ROWS, draw_rows
 from ensembler.store.encoder import Progress
-
-DRAWN: Final = 2_048  # rows compared with all others where there are too many to compare them all
-SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +41,7 @@ def measure_leak(
     threshold: float,
     progress: Progress | None = None,
 ) -> Leak:
-    """The largest similarity across folds, of all rows up to EXACT_ROWS, else of DRAWN ones.
+    """The largest similarity across folds, of all rows up to EXACT_ROWS, else of drawn ones.
 
     Args:
         vectors: (n, d) float32 of unit length or zero.
@@ -55,7 +51,7 @@ def measure_leak(
     """
     order = np.argsort(fold, kind="stable")  # each fold's rows together: no product is masked
     exact = len(vectors) <= EXACT_ROWS
-    drawn = order if exact else order[np.sort(_draw(len(order)))]
+    drawn = order if exact else order[np.sort(draw_rows(np.arange(len(order))))]
     seen = _Seen(vectors, threshold)
     done = 0
     for number in np.unique(fold[drawn]):
@@ -91,16 +87,14 @@ class _Seen:
             theirs = others[start : start + PANEL]
             keys = self._vectors[theirs]
             cosine = queries @ keys.T
-            query, key = np.unravel_index(cosine.argmax(), cosine.shape)
-            if cosine[query, key] > self.largest - ROUNDING:
+            largest = cosine.max()  # one look, for mostly there is nothing to tell
+            if largest > self.largest - ROUNDING:
+                query, key = np.unravel_index(cosine.argmax(), cosine.shape)
                 both = paired_products(queries[[query]], keys[[key]])
                 if both[0] > self.largest:
                     self.largest = float(both[0])
                     self.pair = (int(mine[query]), int(theirs[key]))
-            near = decide(cosine, queries, keys, self._threshold)
-            self.is_near[mine[near.queries]] = True
-            self.is_near[theirs[near.rows]] = True
-
-
-def _draw(rows: int) -> NDArray[np.int64]:
-    return np.random.default_rng(SEED).choice(rows, size=min(DRAWN, rows), replace=False)
+            if largest >= self._threshold - ROUNDING:
+                near = decide(cosine, queries, keys, self._threshold)
+                self.is_near[mine[near.queries]] = True
+                self.is_near[theirs[near.rows]] = True

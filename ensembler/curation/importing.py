@@ -18,11 +18,10 @@ from ensembler.curation.importing_tables import (
     Named,
     is_diffusiondb,
     read_diffusiondb,
-    read_table,
     table_columns,
     table_in,
 )
-from ensembler.curation.pairs import write_pairs
+from ensembler.curation.pairs import stream_named, write_pairs
 from ensembler.curation.pairs_images import locate
 from ensembler.errors import InputError
 from ensembler.images.decode import ImageError
@@ -138,7 +137,7 @@ def _open(kind: Format, table: Path, named: Named) -> tuple[Sequence[str], Itera
         return ("image", "prompt", "source"), read_diffusiondb(table)
     found = table_columns(table, named)
     columns = ("image", "prompt", "source", *(("fold",) if "fold" in found else ()))
-    return columns, read_table(table, found)
+    return columns, stream_named(table, found)
 
 
 def _sound(block: pa.Table, dropped: Counter[str], images: Path | None) -> pa.Table:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ensembler.curation.pairs import BARE, is_bare
+from ensembler.curation.pairs import table_names
 from ensembler.errors import InputError, first_few, unknown_name
 from ensembler.store.importing.tables import is_table, read_schema, stream_columns
 
@@ -39,7 +39,7 @@ def is_diffusiondb(path: Path) -> bool:
     Raises:
         StoreError: the table cannot be read.
     """
-    return not is_bare(path) and set(DIFFUSIONDB) <= set(read_schema(path).names)
+    return set(DIFFUSIONDB) <= set(table_names(path))
 
 
 def read_diffusiondb(path: Path) -> Iterator[pa.Table]:
@@ -101,32 +101,12 @@ def table_columns(path: Path, named: Named) -> dict[str, str]:
             option.
         StoreError: the table cannot be read.
     """
-    names = list(BARE) if is_bare(path) else read_schema(path).names
+    names = table_names(path)
     found = {
         "image": _column(path, names, "image", named.image, IMAGE_NAMES),
         "prompt": _column(path, names, "prompt", named.prompt, PROMPT_NAMES),
     }
     return found | {name: name for name in ("source", "fold") if name in names}
-
-
-def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Read a table's pairs.
-
-    Args:
-        path: .csv, .tsv (without a header line too; see `pairs`) or .parquet.
-        columns: what `table_columns` found.
-
-    Yields:
-        Tables with our names: fold int64, the others text.
-
-    Raises:
-        StoreError: a cell does not fit its column, or the file is broken.
-    """
-    import pyarrow as pa
-
-    types = {name: pa.int64() if ours == "fold" else pa.string() for ours, name in columns.items()}
-    for batch in stream_columns(path, types, header=BARE if is_bare(path) else ()):
-        yield pa.Table.from_batches([batch]).rename_columns(list(columns))
 
 
 def _column(

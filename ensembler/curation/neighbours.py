@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK: Final = 1 << 11  # rows that look for neighbours at once; bounds memory
-PANEL: Final = 1 << 13  # rows they are compared with at once; likewise
+BLOCK: Final = 1 << 10  # rows that look for neighbours at once: their products stay in the cache
+PANEL: Final = 1 << 10  # rows they are compared with at once; likewise
 UNSURE: Final = 1 << 14  # pairs taken again in float64 at once; likewise
 ROUNDING: Final = 1e-5  # of a float32 product of unit vectors: 1e-7 is usual, this never seen
 
@@ -27,7 +27,13 @@ class Pairs(NamedTuple):
 
 
 class Index(Protocol):
-    """Rows that were added, to be found by others; they are added in ascending order."""
+    """Rows that were added, to be found by others; they are added in ascending order.
+
+    Attributes:
+        block: how many rows had best look at once.
+    """
+
+    block: int
 
     def add(self, rows: NDArray[np.int64]) -> None:
         """Let rows be found from now on."""
@@ -39,6 +45,8 @@ class Index(Protocol):
 class ExactIndex:
     """Every query is compared with every row that was added."""
 
+    block = BLOCK
+
     def __init__(self, vectors: NDArray[np.float32], threshold: float) -> None:
         """Begin without rows.
 
@@ -46,7 +54,7 @@ class ExactIndex:
             vectors: (n, d) float32 of unit length or zero; may be a memory map.
             threshold: the cosine from which two are near, in (0, 1).
         """
-        self._vectors, self._threshold = vectors, threshold
+        self._vectors, self._threshold = np.asarray(vectors), threshold
         self._rows = np.empty(len(vectors), dtype=np.int64)
         self._added = 0
 
@@ -57,10 +65,29 @@ class ExactIndex:
 
     def near(self, queries: NDArray[np.float32]) -> Iterator[Pairs]:
         """See `Index`; the rows of each portion lie behind those of the one before."""
-        for start in range(0, self._added, PANEL):
-            rows = self._rows[start : min(start + PANEL, self._added)]
-            found = near_pairs(queries, self._vectors[rows], self._threshold)
-            yield Pairs(found.queries, rows[found.rows])
+        return near_rows(queries, self._vectors, self._rows[: self._added], self._threshold)
+
+
+def near_rows(
+    queries: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    threshold: float,
+) -> Iterator[Pairs]:
+    """All pairs of a query and one of some rows, PANEL of these at a time.
+
+    Args:
+        queries: (q, d) float32 of unit length or zero.
+        vectors: (n, d) float32, likewise; may be a memory map.
+        rows: (k,) which of them are looked at, ascending.
+        threshold: the cosine from which two are near, in (0, 1).
+    """
+    for start in range(0, len(rows), PANEL):
+        some = rows[start : start + PANEL]
+        first, last = some[0], some[-1] + 1
+        keys = vectors[first:last] if last - first == len(some) else vectors[some]  # else a copy
+        found = near_pairs(queries, keys, threshold)
+        yield Pairs(found.queries, some[found.rows])
 
 
 def near_pairs(queries: NDArray[np.float32], keys: NDArray[np.float32], threshold: float) -> Pairs:
@@ -106,8 +133,10 @@ def settle(
         keys: (n, d) float32 that their rows point into.
         threshold: in (0, 1).
     """
-    is_near = np.ones(len(cosine), dtype=bool)
     unsure = np.flatnonzero(cosine < threshold + ROUNDING)
+    if not len(unsure):
+        return found
+    is_near = np.ones(len(cosine), dtype=bool)
     for start in range(0, len(unsure), UNSURE):
         some = unsure[start : start + UNSURE]
         left, right = queries[found.queries[some]], keys[found.rows[some]]

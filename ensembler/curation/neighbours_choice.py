@@ -1,4 +1,4 @@
-"""Exact search, or by cells: by how many rows there are."""
+"""All rows are compared, or some: by how many there are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ensembler.curation.neighbours import ExactIndex, Index
 from ensembler.curation.neighbours_cells import CellIndex
 
 EXACT_ROWS: Final = 200_000  # up to here every row is compared with every other
+DRAWN: Final = 2_048  # of more, that are compared with all others to tell what was missed
+SEED: Final = 0
 
 
 def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
@@ -20,3 +22,9 @@ def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
         InputError: there are more, and faiss is not installed.
     """
     return (ExactIndex if len(vectors) <= EXACT_ROWS else CellIndex)(vectors, threshold)
+
+
+def draw_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """DRAWN of some rows, or all where there are no more; the same ones every time."""
+    rng = np.random.default_rng(SEED)
+    return rng.choice(rows, size=min(DRAWN, len(rows)), replace=False)

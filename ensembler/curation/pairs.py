@@ -77,14 +77,8 @@ def read_pairs(path: Path, rows: int = ROWS) -> Iterator[pa.Table]:
     """
     import pyarrow as pa
 
-    layout = _layout(path)
-    types = {
-        name: pa.int64() if column == "fold" else pa.string() for column, name in layout.items()
-    }
-    header = BARE if is_bare(path) else ()
     held, start = None, 0
-    for batch in stream_columns(path, types, header=header):
-        table = pa.Table.from_batches([batch]).rename_columns(list(layout))
+    for table in stream_named(path, _layout(path)):
         held = table if held is None else pa.concat_tables([held, table])
         while held.num_rows >= rows:
             yield _checked(path, held.slice(0, rows).combine_chunks(), start)
@@ -93,6 +87,35 @@ def read_pairs(path: Path, rows: int = ROWS) -> Iterator[pa.Table]:
         yield _checked(path, held.combine_chunks(), start)
     elif not start:
         raise InputError(f"{path} has no pairs: there is no row below its header")
+
+
+def table_names(path: Path) -> list[str]:
+    """A table's columns, a .tsv's without a header line too.
+
+    Raises:
+        StoreError: the file is missing, empty, broken, or names a column twice.
+    """
+    return list(BARE) if _is_bare(path) else read_schema(path).names
+
+
+def stream_named(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Read some columns of a table under our names, in blocks of whatever size the file suggests.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        columns: our name → the table's.
+
+    Yields:
+        Tables with our names: fold int64, the others text; what is missing is null.
+
+    Raises:
+        StoreError: a cell does not fit its column, or the file is broken.
+    """
+    import pyarrow as pa
+
+    types = {name: pa.int64() if ours == "fold" else pa.string() for ours, name in columns.items()}
+    for batch in stream_columns(path, types, header=BARE if _is_bare(path) else ()):
+        yield pa.Table.from_batches([batch]).rename_columns(list(columns))
 
 
 def digest_pairs(path: Path) -> tuple[str, int]:
@@ -196,7 +219,7 @@ def _layout(path: Path) -> Mapping[str, str]:
     """Our name → the file's, of the columns that are there."""
     if not is_table(path):
         raise InputError(f"{path} is no table of pairs; give one of {', '.join(SUFFIXES)}")
-    names = list(BARE) if is_bare(path) else read_schema(path).names
+    names = table_names(path)
     images = [name for name in NAMED_IMAGE if name in names]
     if len(images) > 1:
         raise InputError(f"{path} has the columns {' and '.join(images)}; keep one as image")
@@ -209,7 +232,7 @@ def _layout(path: Path) -> Mapping[str, str]:
     return {"image": images[0]} | {name: name for name in COLUMNS[1:] if name in names}
 
 
-def is_bare(path: Path) -> bool:
+def _is_bare(path: Path) -> bool:
     """Whether a file is a .tsv without a header line: its first line is a pair already."""
     if path.suffix.lower() != ".tsv":
         return False

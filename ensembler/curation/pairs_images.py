@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os.path
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from ensembler.errors import InputError
 from ensembler.images.decode import ImageError
 from ensembler.images.find import SUFFIXES
+
+WORKERS: Final = 4  # threads that decode pairs' images, where no other number is asked for
 
 
 def check_folder(folder: Path) -> None:

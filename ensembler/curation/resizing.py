@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ensembler.curation.pairs import digest_pairs, read_pairs
-from ensembler.curation.pairs_images import check_folder, locate
+from ensembler.curation.pairs_images import WORKERS, check_folder, locate
 from ensembler.curation.resizing_shards import (
     Form,
     Shard,
@@ -33,7 +33,6 @@ from ensembler.images.decode import ImageError, check_pillow
 from ensembler.store.encoder import Progress
 
 SHARD_ROWS: Final = 1 << 12  # pairs to a shard: some 200 MB at 384 pixels
-WORKERS: Final = 4
 AHEAD: Final = 4  # images on their way for each thread; bounds memory
 FORMAT: Final = 1  # of the folder
 

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, canonical_json, is_full, locked
@@ -38,6 +41,15 @@ def resumed_work(folder: Path, recipe: Mapping[str, object]) -> Iterator[None]:
         if is_full(error):
             what += "; what is whole is kept: make room and run the same command again"
         raise InputError(what) from error
+
+
+def left_array(file: Path) -> NDArray[Any] | None:
+    """An array that an earlier run wrote, memory-mapped; None where it is gone or cut short."""
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array
 
 
 def _begin(folder: Path, recipe: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from ensembler.report.tables import new_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+NAME = 20  # characters of a blend's name in a line
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
@@ -36,7 +39,7 @@ def _standings(comparison: Comparison) -> Table:
     for name, standing in comparison.blends.items():
         lead = best.held_out.versus.get(name)
         table.add_row(
-            name,
+            _folded(name),
             f"{standing.held_out.score:{PLACES}}{'*' if name == comparison.chosen else ' '}",
             interval_text(standing.held_out.interval),
             interval_text(lead.interval) if lead else "",
@@ -46,15 +49,28 @@ def _standings(comparison: Comparison) -> Table:
     return table
 
 
+def _folded(name: str) -> str:
+    """A chain too long for its column in lines that break before a "+"."""
+    lines = [""]
+    for part in re.split(r"(?=\+)", name):
+        if lines[-1] and len(lines[-1]) + len(part) > NAME:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"{comparison.rows} rows in {comparison.groups} groups; {_foldings(comparison)}."
     yield "held out: each whole fit repeated without a fold, scored on that fold's rows."
+    yield "(Members' means, which know no target, are taken over all rows.)"
     yield "behind the best: 95 % interval of what the best scores more on the same rows."
     yield "gap: in-sample less held out, what a fit flatters itself by. s: seconds of the"
     yield "fit on all rows, less those of what a simpler blend had fitted already."
     yield f"* {_choice(comparison)}"
     if len(comparison.blends) > 1:
         yield "The choice was made by these very scores, which flatters the chosen one."
+        score = f"{comparison.choice.score:{PLACES}}"
+        yield f"The choice itself, repeated without each fold: {score}."
     unproven = _unproven(comparison)
     if unproven:
         yield (

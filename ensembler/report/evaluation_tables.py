@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ensembler.comparing.breakdown import Part
 from ensembler.comparing.budgets import Budget
 from ensembler.comparing.contributing import Contributions
 from ensembler.comparing.evaluation import Evaluation
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS_WIDTH = 50  # characters for columns of blends or members beside names and numbers
 VALUES = 8  # of a column with many: the worst
+VALUE = 20  # characters of one
 PROMPT = 44  # characters of a prompt that are shown
 WORTH = 0.001  # of score: for less no budget has a line of its own
 MEASURED = ("held out", "95 % interval", "behind the best")
@@ -44,14 +46,19 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     if evaluation.target_mix is not None:
         mix = mix_text(evaluation.target_mix)
         parts.append(f"Fits and scores are for the mix of sources {mix}; others weigh nothing.")
-    if len(evaluation.parts) > 1:
-        parts += ["", _by_value(evaluation)]
+    several = len(evaluation.parts) > 1
+    if several or evaluation.column_asked:
+        parts += ["", _by_value(evaluation, f"by {evaluation.column}", evaluation.parts)]
+    if evaluation.column_asked:
+        parts += ["", _members_by_value(evaluation)]
+        if evaluation.groups and evaluation.column != "group":
+            parts += ["", _by_value(evaluation, "the worst groups", evaluation.groups)]
     if evaluation.worst:
         parts += ["", *_rows(evaluation)]
     if evaluation.left_out:
         parts += ["", _left_out(evaluation), *_safest(evaluation), *_own_means(evaluation)]
     if evaluation.contributions is not None:
-        if len(evaluation.parts) > 1:
+        if several and not evaluation.column_asked:
             parts += ["", _members_by_value(evaluation)]
         parts += ["", f"What members give to {evaluation.plain}:"]
         parts += [*_contributions(evaluation.contributions)]
@@ -80,13 +87,20 @@ def _fitting(names: Iterable[str]) -> list[str]:
     return shown
 
 
-def _by_value(evaluation: Evaluation) -> Table:
+def _by_value(evaluation: Evaluation, heading: str, parts: Sequence[Part]) -> Table:
     shown = _shown(evaluation)
-    table = new_table(f"by {evaluation.column}", "rows", *shown)
-    for part in evaluation.parts[:VALUES]:
+    table = new_table(heading, "rows", *shown)
+    for part in parts[:VALUES]:
         scores = (f"{part.blends[name]:{PLACES}}" for name in shown)
-        table.add_row(part.value, f"{part.rows}", *scores)
+        table.add_row(_value(part), f"{part.rows}", *scores)
+    if len(parts) > VALUES:
+        table.add_row(f"({len(parts) - VALUES} better)", "")
     return table
+
+
+def _value(part: Part) -> str:
+    text = part.value or "(none)"
+    return text if len(text) <= VALUE else f"{text[: VALUE - 1]}…"
 
 
 def _members_by_value(evaluation: Evaluation) -> Table:
@@ -98,7 +112,7 @@ def _members_by_value(evaluation: Evaluation) -> Table:
     for part in parts[:VALUES]:
         found = (part.members[name] for name in shown)
         scores = ("–" if score is None else f"{score:{PLACES}}" for score in found)
-        table.add_row(part.value, f"{part.rows}", *scores)
+        table.add_row(_value(part), f"{part.rows}", *scores)
     return table
 
 
@@ -132,12 +146,19 @@ def _left_out(evaluation: Evaluation) -> Table:
 
 def _safest(evaluation: Evaluation) -> Iterator[str]:
     best = {part.source: part.best for part in evaluation.left_out}
-    yield "Fitted on the other sources; the best for each: " + ", ".join(
-        f"{source} {name}" for source, name in best.items()
-    )
+    several = len(evaluation.comparison.blends) > 1
+    if not several:
+        yield "Fitted on the other sources."
+    elif len(set(best.values())) == 1:
+        yield f"Fitted on the other sources; {evaluation.left_out[0].best} is the best for each."
+    else:
+        yield "Fitted on the other sources; the best for each: " + ", ".join(
+            f"{source} {name}" for source, name in best.items()
+        )
     if evaluation.kept_in:
         yield f"Without {first_few(evaluation.kept_in)} the others are too few to fit on."
-    yield f"{safest(evaluation.left_out)} loses least where it loses most."
+    if several:
+        yield f"{safest(evaluation.left_out)} loses least where it loses most."
 
 
 def _own_means(evaluation: Evaluation) -> Iterator[RenderableType]:

@@ -119,6 +119,9 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     if "chosen_among" in study:
         yield f"Only the choice of the blender among {len(study['chosen_among'])} was made by these"
         yield "scores themselves, which flatters the chosen one's a little."
+        if "choice_held_out" in study:  # the first specs do not have it
+            score = f"{study['choice_held_out']:{PLACES}}"
+            yield f"The choice itself, repeated without each fold: {score}."
     yield "(Members' means, which know no target, are taken over all rows.)"
     yield f"folds: {_origin_of_folds(scores)}."
     yield "lead: of the blend, held out, over each baseline on the same rows."

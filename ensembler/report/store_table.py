@@ -25,6 +25,7 @@ def store_table(summary: StoreSummary) -> RenderableType:
         f"{summary.samples} samples in {summary.groups} groups",
         f"folds: {_counts(folds)}" + (f", {in_none} rows in none" if in_none else ""),
         f"sources: {_counts({name or '(unnamed)': n for name, n in summary.sources.items()})}",
+        *([f"further columns: {first_few(summary.columns, 8)}"] if summary.columns else []),
         f"targets: {_targets(summary)}",
     ]
     head = Text("\n".join(lines))

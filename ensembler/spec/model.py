@@ -12,7 +12,7 @@ from ensembler.errors import SpecError
 from ensembler.files import atomic_write, canonical_json, sha256_json
 from ensembler.spec.composed import ComposedBlend
 from ensembler.spec.numbers import Vector, decode_vector
-from ensembler.spec.tensors import Tensors, write_tensors
+from ensembler.spec.tensors import Tensors, drop_tensors, named_tensors, write_tensors
 from ensembler.spec.weighted import WeightedBlend
 from ensembler.store.model import EncoderRecord, Frozen, Sha256
 
@@ -169,6 +169,8 @@ class EnsembleSpec(Frozen):
     def save(self, path: str | Path) -> None:
         """Write the spec; the file appears whole or not at all, a composed blend's tensors before.
 
+        The tensors of a spec that it replaces go afterwards, unless another spec there names them.
+
         Args:
             path: the file to create or replace; its folder must exist.
 
@@ -182,6 +184,7 @@ class EnsembleSpec(Frozen):
                 "digest: it does not fit the spec's contents; make the changed spec with"
                 " `ensembler.spec.loading.seal`"
             )
+        replaced = named_tensors(Path(path))
         try:
             if self.tensors is not None:
                 write_tensors(Path(path), self.tensors)
@@ -192,3 +195,5 @@ class EnsembleSpec(Frozen):
                 f"{path} cannot be written ({error.strerror or error}); make room there, or name a"
                 " file in a folder that can be written"
             ) from error
+        if replaced is not None and replaced != stated:
+            drop_tensors(Path(path), replaced)

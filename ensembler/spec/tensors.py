@@ -1,13 +1,17 @@
 """The sidecar of a composed spec: its arrays as one safetensors file, named by its contents.
 
 Since the name holds the digest, a new spec never replaces the arrays of an old one: a kill between
-the two files leaves the old spec with its sidecar, or the new one with its own.
+the two files leaves the old spec with its sidecar, or the new one with its own. Only when the new
+one stands do the arrays go that no spec names any longer.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +24,8 @@ from ensembler.errors import SpecError
 from ensembler.files import atomic_write
 
 FORMAT: Final = {"format": "ensembler-tensors 1"}  # a single key: of two the order is left open
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -107,3 +113,31 @@ def write_tensors(spec: Path, tensors: Tensors) -> None:
     """
     with atomic_write(sidecar_path(spec, tensors.sha256)) as file:
         file.write(tensors.content)
+
+
+def named_tensors(spec: Path) -> str | None:
+    """The digest of the sidecar that a file names; None where it is no composed spec."""
+    try:
+        named = json.loads(spec.read_bytes())["blend"]["tensors"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return named if isinstance(named, str) and _SHA256.fullmatch(named) else None
+
+
+def drop_tensors(spec: Path, sha256: str) -> None:
+    """Remove the sidecar that a spec named before it was replaced, unless another one names it.
+
+    Args:
+        spec: the spec's file, which no longer names it.
+        sha256: what it named.
+    """
+    with suppress(OSError):  # what cannot be looked at, or removed, stays
+        beside = [path for path in spec.parent.iterdir() if path.is_file()]
+        if not any(_may_name(path, sha256) for path in beside):
+            sidecar_path(spec, sha256).unlink(missing_ok=True)
+
+
+def _may_name(file: Path, sha256: str) -> bool:
+    """Whether a file is JSON, under whatever name, that holds a digest."""
+    with file.open("rb") as content:
+        return content.read(1) == b"{" and sha256.encode() in content.read()

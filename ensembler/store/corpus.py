@@ -109,6 +109,19 @@ def save_corpus(
         file.write(save(arrays, metadata={KEY: line}))
 
 
+def corpus_for(store: Store, path: str | Path | None) -> Corpus | None:
+    """The corpus that is given for a store, or None where none is.
+
+    Raises:
+        InputError: as `load_corpus`, or it tells nothing of the store's targets.
+    """
+    if path is None:
+        return None
+    corpus = load_corpus(path)
+    corpus.check_fits(store)
+    return corpus
+
+
 def load_corpus(path: str | Path) -> Corpus:
     """Read a corpus.
 

@@ -16,14 +16,14 @@ from ensembler.store.encoder import Progress, load_encoder
 from ensembler.store.importing.joining import Join
 from ensembler.store.importing.sources import Source
 from ensembler.store.importing.targets import Targets, read_targets
-from ensembler.store.model import EncoderRecord, Manifest, SamplesRecord, TargetsRecord
+from ensembler.store.model import COLUMNS, EncoderRecord, Manifest, SamplesRecord, TargetsRecord
 from ensembler.store.reader import MEMBERS, SAMPLES, TARGETS, Store
 from ensembler.store.samples import NO_FOLD, read_samples, samples_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("id", "fold", "group", "source", "prompt", "weight")  # the last two are optional
+UNTOLD = frozenset(COLUMNS) - {"prompt"}  # the columns that are left where no texts are kept
 
 
 def create_store(
@@ -44,11 +44,11 @@ def create_store(
     Args:
         path: the folder to create; it must not exist, or be empty.
         samples_file: .csv, .tsv or .parquet with id or imgId, and any of prompt, fold, group,
-            source and weight. Its order is kept.
+            source and weight; further columns are kept as text. Its order is kept.
         targets: .npy in the samples' order, or a file of vectors with ids.
         folds: how many folds are dealt, by group, where the table has none.
         encoder: a sentence-transformers folder for the prompts; None takes MiniLM.
-        keep_texts: keep the prompts in the store.
+        keep_texts: keep the prompts in the store, and further columns.
         progress: called while prompts are encoded.
 
     Returns:
@@ -72,8 +72,8 @@ def create_store(
     elif "prompt" in table.column_names:
         scored, record = _encode_prompts(file, table, ids, encoder, progress)
     table = _complete(table, folds if scored is not None else None)
-    if not keep_texts and "prompt" in table.column_names:
-        table = table.drop_columns(["prompt"])
+    if not keep_texts:
+        table = table.select([name for name in table.column_names if name in UNTOLD])
     with writing(folder), atomic_folder(folder) as draft:
         _write(draft, table, scored, record)
     return Store.open(folder)
@@ -122,7 +122,7 @@ def _complete(table: pa.Table, folds: int | None) -> pa.Table:
         folds: how many to deal; None leaves every row in no fold.
 
     Returns:
-        The table in the order of COLUMNS.
+        The table in the order of COLUMNS, then its further columns.
     """
     import pyarrow as pa
 
@@ -135,7 +135,8 @@ def _complete(table: pa.Table, folds: int | None) -> pa.Table:
         groups = np.asarray(columns["group"].to_pylist(), dtype=np.str_)
         dealt = np.full(len(groups), NO_FOLD) if folds is None else group_folds(groups, folds)
         columns["fold"] = pa.array(dealt, pa.int64())
-    return pa.table({name: columns[name] for name in COLUMNS if name in columns})
+    further = [name for name in columns if name not in COLUMNS]
+    return pa.table({name: columns[name] for name in (*COLUMNS, *further) if name in columns})
 
 
 def _groups_of_prompts(table: pa.Table) -> pa.Array:

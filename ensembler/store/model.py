@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 VERSION: Final = 1
 FORMAT: Final = "ensembler-oof"
 
+# Of the samples; the last two are optional. Further columns are text, and readers may ignore them.
+COLUMNS: Final = ("id", "fold", "group", "source", "prompt", "weight")
 PRIOR: Final = "prior"  # the blend's constant member; no predictor may take its name
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # safe as a folder on every system
 

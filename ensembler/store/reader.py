@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ensembler.errors import StoreError, unknown_name
 from ensembler.faults import faults_of
 from ensembler.files import BROKEN, sha256_arrays, sha256_json
-from ensembler.store.model import FORMAT, VERSION, Manifest, MemberRecord
+from ensembler.store.model import COLUMNS, FORMAT, VERSION, Manifest, MemberRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +38,7 @@ class Samples:
         source: (rows,) text, where a row came from.
         prompt: (rows,) text, or None where the store keeps no prompts.
         weight: (rows,) float64, nonnegative with a positive sum; ones where the store has none.
+        further: name → (rows,) text: whatever else is known of them.
     """
 
     id: NDArray[np.str_]
@@ -46,6 +47,7 @@ class Samples:
     source: NDArray[np.str_]
     prompt: NDArray[np.object_] | None
     weight: NDArray[np.float64]
+    further: Mapping[str, NDArray[np.object_]]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -241,7 +243,7 @@ class Store:
 
 
 def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Memory-map one .npy file of a store after checking it against what the manifest says.
+    """Memory-map one .npy file of a store, once it is what the manifest says.
 
     Args:
         path: the file.
@@ -272,16 +274,18 @@ def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def samples_from_table(table: pa.Table) -> Samples:
     """The samples of a store's table, absent columns filled with their defaults."""
-    rows = table.num_rows
     names = table.column_names
-    weight = table["weight"].to_numpy() if "weight" in names else np.ones(rows)
+    weight = table["weight"].to_numpy() if "weight" in names else np.ones(table.num_rows)
+    free = [name for name in names if name not in COLUMNS or name == "prompt"]
+    texts = {name: np.asarray(table[name].to_pylist(), dtype=object) for name in free}
     return Samples(
         id=np.asarray(table["id"].to_pylist(), dtype=np.str_),
         fold=np.asarray(table["fold"].to_numpy(), dtype=np.int64),
         group=np.asarray(table["group"].to_pylist(), dtype=np.str_),
         source=np.asarray(table["source"].to_pylist(), dtype=np.str_),
-        prompt=np.asarray(table["prompt"].to_pylist(), dtype=object) if "prompt" in names else None,
+        prompt=texts.pop("prompt", None),
         weight=np.asarray(weight, dtype=np.float64),
+        further=texts,
     )
 
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from ensembler.errors import StoreError, first_few
 from ensembler.files import sha256_json
 from ensembler.store.importing.tables import id_column, is_table, read_columns, read_schema
+from ensembler.store.model import COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXTS: Final = ("prompt", "group", "source")
 NUMBERS: Final = ("fold", "weight")
+MANY: Final = 100  # further columns: more are the numbers of vectors, and none of them is kept
 NO_FOLD: Final = -1  # a row that is in no fold
 
 
@@ -33,11 +35,12 @@ def read_samples(path: Path) -> pa.Table:
 
     Args:
         path: .csv, .tsv or .parquet with the column id or imgId, and any of prompt, fold, group,
-            source and weight; other columns are left alone.
+            source and weight; further columns are what else is known of the samples.
 
     Returns:
         A table with the text column id, and of the others those that the file has: prompt, group
-        and source text, fold int64, weight float64.
+        and source text, fold int64, weight float64; then further ones of text, numbers or times,
+        as text.
 
     Raises:
         StoreError: no rows, an id that is empty or comes twice, an empty group, a fold that is no
@@ -47,7 +50,8 @@ def read_samples(path: Path) -> pa.Table:
 
     if not is_table(path):
         raise StoreError(f"{path}: samples come as .csv, .tsv or .parquet; save it as one of them")
-    names = read_schema(path).names
+    schema = read_schema(path)
+    names = schema.names
     _refuse_near_names(path, names)
     key = id_column(path, names)
     types = {key: pa.string()}
@@ -67,7 +71,33 @@ def read_samples(path: Path) -> pa.Table:
         columns["fold"] = pa.array(_whole_folds(path, ids, raw["fold"]))
     if "weight" in names:
         columns["weight"] = pa.array(_sound_weights(path, ids, raw["weight"]))
-    return pa.table(columns)
+    return pa.table(columns | _further(path, schema, key))
+
+
+def _further(path: Path, schema: pa.Schema, key: str) -> dict[str, pa.ChunkedArray]:
+    """The columns that are not ours, as text; an absent value is an empty one."""
+    import pyarrow as pa
+
+    written = path.suffix.lower() != ".parquet"  # by hand: a cell is the text it is
+    types = {
+        field.name: pa.string() if written else field.type
+        for field in schema
+        if field.name not in ("", key, *COLUMNS) and (written or _is_plain(field.type))
+    }
+    if not types or len(types) > MANY:
+        return {}
+    raw = read_columns(path, types)
+    return {name: raw[name].cast(pa.string()).fill_null("") for name in types}
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether values of an Arrow type are texts, numbers, truths or times."""
+    import pyarrow.types as of
+
+    if of.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    tests = (of.is_string, of.is_large_string, of.is_integer, of.is_floating, of.is_boolean)
+    return any(test(kind) for test in (*tests, of.is_temporal))
 
 
 def check_ids(path: Path, ids: pa.StringArray) -> None:

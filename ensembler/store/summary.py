@@ -42,6 +42,7 @@ class StoreSummary:
     Attributes:
         folds: fold → its rows; -1 counts those in none.
         sources: source → its rows, the largest first.
+        columns: further ones of the samples.
         dim: None for a store without targets and members.
     """
 
@@ -51,6 +52,7 @@ class StoreSummary:
     groups: int
     folds: dict[int, int]
     sources: dict[str, int]
+    columns: tuple[str, ...]
     prompts: bool
     weights: bool
     targets: bool
@@ -82,6 +84,7 @@ def summarise_store(path: str | Path) -> StoreSummary:
         groups=len(np.unique(samples.group)),
         folds=dict(sorted(Counter(samples.fold.tolist()).items())),
         sources=dict(Counter(samples.source.tolist()).most_common()),
+        columns=tuple(samples.further),
         prompts=samples.prompt is not None,
         weights="weight" in manifest.samples.columns,
         targets=targets is not None,

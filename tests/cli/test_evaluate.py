@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 
 from ensembler.blenders.registry import blender_names
+from ensembler.comparing import run
+from ensembler.comparing.comparison import compare
 from ensembler.comparing.contestants import CHAINS
 from ensembler.spec.loading import load_spec
 from ensembler.store.corpus import save_corpus
@@ -241,16 +245,81 @@ def test_budgets_and_members_are_told_in_json(ensembler: Run, plain: Path) -> No
     )
 
 
-def test_any_number_of_jobs_prints_the_same_numbers(ensembler: Run, plain: Path) -> None:
+def test_any_number_of_jobs_prints_the_same_numbers(
+    ensembler: Run, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ("--blender", "weighted", "--blender", "gated+ridge", "--leave-source-out", "--json")
 
     def numbers(jobs: int) -> Any:  # noqa: ANN401 - whatever was printed
+        monkeypatch.setenv("ENSEMBLER_CACHE", str(tmp_path / f"cache of {jobs}"))  # fits anew
         found = _json(ensembler(*_asking(plain, *asked, "--jobs", jobs)))
         for blend in (found, *found["blends"].values()):
             del blend["seconds"]
         return found
 
     assert numbers(1) == numbers(2) == numbers(4)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_how_to_go_on(
+    ensembler: Run, plain: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted(*given: Any) -> Any:  # noqa: ANN401 - whatever is given and found
+        os.kill(os.getpid(), how)
+        return compare(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(vars(run), "compare", interrupted)
+        ran = ensembler(*_asking(plain, "--blender", "uniform"))
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == "Interrupted. The same command goes on: finished fits are kept."
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert ensembler(*_asking(plain, "--blender", "uniform")).code == 0
+
+
+def test_the_choice_itself_is_scored_without_each_fold(ensembler: Run, plain: Path) -> None:
+    asked = _asking(plain, "--blender", "weighted", "--blender", "greedy", "--rows", 0)
+    found = _json(ensembler(*asked, "--json"))
+    choice = found["choice"]["held_out"]
+    assert set(choice) == {"score", "interval", "versus"}
+    (less,) = choice["versus"].values()
+    chosen = found["blends"][found["chosen"]]["held_out"]["score"]
+    assert choice["score"] - chosen == pytest.approx(less["difference"])
+    said = f"The choice itself, repeated without each fold: {choice['score']:.4f}."
+    assert said in ensembler(*asked).out
+
+
+def test_any_column_of_the_samples_breaks_scores_down(
+    ensembler: Run, written: Written, plain: Path
+) -> None:
+    samplers = ["euler", "ddim", ""] * 32
+    seeds = [str(row) for row in range(96)]
+    world = make_world()
+    store = written(replace(world, samples={**world.samples, "sampler": samplers, "seed": seeds}))
+    shown = ensembler("store", "show", store).out
+    assert "further columns: sampler, seed" in shown
+    asked = _asking(store, "--blender", "uniform", "--blender", "greedy", "--rows", 2)
+    by = _json(ensembler(*asked, "--by", "sampler", "--json"))
+    values = {part["value"]: part["rows"] for part in by["by"]["values"]}
+    assert values == {"euler": 32, "ddim": 32, "": 32}
+    assert [len(part["members"]) for part in by["by"]["values"]] == [4, 4, 4]
+    assert len(by["worst_groups"]) == 2
+    table = ensembler(*asked, "--by", "sampler").out
+    for words in ("by sampler", "members by sampler", "the worst groups", "(none)", "euler"):
+        assert words in table
+    assert max(map(len, table.splitlines())) <= WIDTH
+    by = _json(ensembler(*asked, "--by", "seed", "--json"))
+    assert {part["value"] for part in by["by"]["values"]} == {
+        "0 … 23", "24 … 47", "48 … 71", "72 … 95"
+    }  # fmt: skip
+    brief = ensembler(*_asking(plain, "--blender", "uniform")).out
+    assert "by source" in brief
+    assert "members by source" not in brief
+    refused = ensembler(*asked, "--by", "smapler")
+    assert refused.code == 2
+    assert "no column named 'smapler'; did you mean 'sampler'?" in refused.err
 
 
 def test_only_the_members_named_are_compared(ensembler: Run, plain: Path) -> None:
@@ -283,13 +352,16 @@ def test_a_source_with_one_row_is_scored_on_it(ensembler: Run, written: Written)
     found = _json(ensembler(*asked, "--json"))
     (left_out,) = found["left_out"]
     assert (left_out["source"], left_out["rows"], found["kept_in"]) == ("lone", 1, ["drawn"])
-    assert "Without drawn the others are too few to fit on." in ensembler(*asked).out
+    told = ensembler(*asked).out
+    assert "Without drawn the others are too few to fit on." in told
+    assert "loses least" not in told  # nobody else is there to lose less
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--blender", "weigted"), "no blender named 'weigted'; did you mean 'weighted'?"),
+        (("--blender", "auto"), "leave --blender out to compare every blender"),
         (("--blender", "weighted:shrinkag=1"), "did you mean 'shrinkage'?"),
         (("--blender", "fixed"), "fixed: there are no weights to replay"),
         (("--blender", "greedy", "--by", "grup"), "no column named 'grup'; did you mean 'group'?"),

@@ -12,6 +12,7 @@ import pytest
 from ensembler.spec.loading import load_spec
 from ensembler.store.corpus import save_corpus
 from ensembler.store.model import EncoderRecord
+from ensembler.store.reader import SAMPLES, TARGETS
 
 if TYPE_CHECKING:
     from ensembler.store.reader import Store
@@ -50,6 +51,8 @@ def test_a_choice_says_that_its_own_scores_made_it(ensembler: Run, small: Store)
     assert {"weighted", "gated+gains"} <= set(among)
     shown = " ".join(ensembler("spec", "show", "ensemble.json").out.split())
     assert f"the choice of the blender among {len(among)} was made by these scores" in shown
+    score = load_spec("ensemble.json").provenance.study["choice_held_out"]
+    assert f"The choice itself, repeated without each fold: {score:.4f}." in shown
 
 
 def test_a_composed_fit_names_both_files_that_it_wrote(ensembler: Run, small: Store) -> None:
@@ -99,7 +102,7 @@ def test_a_fit_for_another_mix_says_so_and_verifies(ensembler: Run, oof: Path) -
         (("--budget", "soon"), "'soon' is no duration; give one like 1.2s"),
         (("--budget", "1s", "--blender", "ridge"), "weighted:budget=1+gains"),
         (("--blender", "weighted:budget=1+gains"), "seconds per image"),
-        (("--budget", "1s"), "seconds per image"),
+        (("--budget", "1s"), "`ensembler store add --seconds-per-image`"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_remedy(
@@ -109,6 +112,35 @@ def test_what_cannot_be_asked_is_refused_with_the_remedy(
     assert ran.code == 2
     assert said in ran.err
     assert not Path("ensemble.json").exists()
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_before_any_work(
+    ensembler: Run, oof: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_given: object, **_named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("ensembler.fitting.inputs.fit_statistics", work)
+    assert ensembler("fit", oof, "--budget", "1s").code == 2
+
+
+def test_seconds_given_when_members_are_added_are_what_a_budget_goes_by(
+    ensembler: Run, small: Store
+) -> None:
+    made = ("store", "create", "timed", small.path / SAMPLES, "--targets", small.path / TARGETS)
+    assert ensembler(*made).code == 0
+    for number, member in enumerate(small.members()):
+        np.savez("v.npz", id=small.samples.id[member.rows], embeddings=member.embeddings)
+        seconds = ("--seconds-per-image", 0.5 + number, "--json")
+        added = ensembler("store", "add", "timed", member.name, "v.npz", *seconds)
+        assert json.loads(added.out)["seconds_per_image"] == 0.5 + number
+    ran = ensembler("fit", "timed", *QUICK, "--budget", "2.2s", "--json")
+    assert ran.code == 0, ran.err
+    used = {name for name, one in json.loads(ran.out)["members"].items() if one["weight"]}
+    assert used
+    assert sum(0.5 + number for number, name in enumerate(small.names) if name in used) <= 2.2
+    refused = ensembler("store", "add", "timed", "m9", "v.npz", "--seconds-per-image", 0)
+    assert refused.code == 2
 
 
 def test_a_choice_needs_held_out_scores(ensembler: Run, small: Store) -> None:

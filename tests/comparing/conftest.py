@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import Data
+from ensembler.blenders.refitting.memory import fit_once
 from ensembler.store.create import create_store
 from ensembler.store.model import Origin
 from ensembler.store.reader import Store
@@ -15,6 +19,7 @@ from ensembler.store.writer import add_member
 from ensembler.testing.worlds import World, make_world
 
 MakeData = Callable[[World], Data]
+Predicted = Callable[[Data, Blender], NDArray[np.float64]]
 SECONDS = {"m0": 0.4, "m1": 0.1, "m2": 0.2, "m3": 0.05}
 
 
@@ -45,3 +50,19 @@ def timed(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Data:
         origin = Origin(seconds_per_image=seconds)
         add_member(folder, name, [files / f"{name}.npz"], origin=origin)
     return replace(data, store=Store.open(folder))
+
+
+@pytest.fixture(scope="session")
+def predicted() -> Predicted:
+    """`predicted(data, blender)`: (rows, d), each row under the fit without its fold."""
+
+    def predict(data: Data, blender: Blender) -> NDArray[np.float64]:
+        vectors = np.zeros((len(data.statistics), data.dim))
+        for fold in range(data.statistics.folds):
+            aside, rows = frozenset({fold}), data.fold_rows(fold)
+            blend = fit_once(data, blender, aside, 0).blend
+            for block in data.blended(blend, rows, aside):
+                vectors[block.rows] = block.blended.vectors
+        return vectors
+
+    return predict

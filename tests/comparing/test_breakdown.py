@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ensembler.blenders.data import Data
-from ensembler.comparing.breakdown import by_value, column_of
+from ensembler.comparing.breakdown import FEW, _ranges, by_value, column_of
 from ensembler.errors import InputError
+from ensembler.store.reader import Samples
 from ensembler.testing.worlds import World
 
 
@@ -46,6 +50,70 @@ def test_values_without_a_row_that_counts_are_left_out(data: Data, world: World)
     statistics = replace(data.statistics, weight=(source == "drawn").astype(np.float64))
     (part,) = by_value(source, {"a": np.ones(len(world))}, statistics)
     assert (part.value, part.rows) == ("drawn", len(world) // 2)
+
+
+def _with(data: Data, **further: list[str]) -> Samples:
+    columns = {name: np.array(values, dtype=object) for name, values in further.items()}
+    return replace(data.store.samples, further=columns)
+
+
+def test_every_column_but_the_id_can_be_asked_for(data: Data, world: World) -> None:
+    samples = _with(data, sampler=["euler", ""] * (len(world) // 2))
+    assert column_of(samples, "sampler")[:2].tolist() == ["euler", ""]
+    assert column_of(samples, "fold").tolist() == world.samples["fold"]
+    assert column_of(samples, "source").tolist() == world.samples["source"]
+    assert set(column_of(samples, "weight")) == {"1.0"}
+    prompts = np.array([f"a {group}" for group in world.samples["group"]], dtype=object)
+    assert column_of(replace(samples, prompt=prompts), "prompt").tolist() == prompts.tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    numbers=st.lists(st.one_of(st.integers(-50, 50), st.just(3)), min_size=40, max_size=40),
+    blank=st.lists(st.integers(0, 39), max_size=10),
+)
+def test_many_numbers_come_in_ranges_that_hold_them_and_split_no_equals(
+    numbers: list[int], blank: list[int]
+) -> None:
+    texts = ["" if row in blank else f"{number / 10}" for row, number in enumerate(numbers)]
+    found = _ranges(np.array(texts))
+    told = [float(text) for text in texts if text]
+    if len(set(told)) <= FEW:
+        assert found.tolist() == texts
+        return
+    assert 2 <= len({label for label in found if label}) <= 4
+    for text, label in zip(texts, found, strict=True):
+        assert (text == "") == (label == "")
+        if text:
+            low, high = map(float, label.split(" … "))
+            assert low <= float(text) <= high
+    ends = sorted({tuple(map(float, label.split(" … "))) for label in found if label})
+    assert all(one[1] < other[0] for one, other in pairwise(ends))
+
+
+def test_ranges_of_different_numbers_are_quarters() -> None:
+    found = _ranges(np.random.default_rng(0).permutation(np.arange(80)).astype(str))
+    _, counts = np.unique(found, return_counts=True)
+    assert counts.tolist() == [20, 20, 20, 20]
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", ""])
+def test_what_is_no_finite_number_stands_apart_from_the_ranges(odd: str) -> None:
+    found = _ranges(np.array([*map(str, range(20)), odd]))
+    assert found[-1] == odd
+    assert set(found[:-1]) == {"0 … 4", "5 … 9", "10 … 14", "15 … 19"}
+
+
+@pytest.mark.parametrize("odd", ["x", "1,5"])
+def test_a_column_with_a_value_that_is_no_number_is_one_of_texts(odd: str) -> None:
+    column = np.array([*map(str, range(20)), odd])
+    assert _ranges(column).tolist() == column.tolist()
+
+
+def test_ids_of_groups_are_no_numbers(data: Data, world: World) -> None:
+    groups = np.array([str(row) for row in range(len(world))])
+    samples = replace(data.store.samples, group=groups)
+    assert column_of(samples, "group").tolist() == groups.tolist()
 
 
 def test_an_unknown_column_offers_the_nearest(data: Data) -> None:

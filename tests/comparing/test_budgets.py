@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.budget import seconds_per_image
 from ensembler.blenders.data import NOTHING, Data
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights import spelt_out, training_problem
+from ensembler.blenders.weights.budget import seconds_per_image
+from ensembler.blenders.weights.fitted import spelt_out, training_problem
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import solve
 from ensembler.blending.weighting import Weighting
@@ -62,7 +62,7 @@ def _check_front(front: tuple[Subset, ...], seconds: Numbers) -> None:
 
 
 def test_the_front_of_few_members_is_that_of_all_subsets(timed: Data) -> None:
-    seconds = seconds_per_image(timed)
+    seconds = seconds_per_image(timed.store, timed.names)
     front = pareto_front(_problem(timed), np.ones(5, dtype=bool), seconds, bounds="simplex", seed=0)
     _check_front(front, seconds)
     tried = _brute_force(_problem(timed), seconds)
@@ -101,7 +101,7 @@ def test_a_front_found_on_a_sample_is_solved_on_all_rows(
     timed: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pareto, "SAMPLE", 36)
-    problem, seconds = _problem(timed), seconds_per_image(timed)
+    problem, seconds = _problem(timed), seconds_per_image(timed.store, timed.names)
     front = pareto_front(problem, np.ones(5, dtype=bool), seconds, bounds="simplex", seed=0)
     _check_front(front, seconds)
     tried = _brute_force(problem, seconds)
@@ -113,7 +113,7 @@ def test_a_front_found_on_a_sample_is_solved_on_all_rows(
 
 
 def test_members_that_no_row_has_are_chosen_only_where_there_are_no_others(timed: Data) -> None:
-    seconds = seconds_per_image(timed)
+    seconds = seconds_per_image(timed.store, timed.names)
     whole = _problem(timed)
     selection = replace(whole.selection, rows=np.arange(0, 96, 3))  # m2 has none of them
     problem = Problem(selection=selection, alphas=whole.alphas)
@@ -130,12 +130,12 @@ def test_a_weighted_blend_keeps_its_budget_and_is_the_best_that_does(
     timed: Data, budget: float
 ) -> None:
     fitted = Weighted(budget=budget).fit(timed, HELD, 0)
-    seconds = dict(zip(timed.names, seconds_per_image(timed), strict=True))
+    seconds = dict(zip(timed.names, seconds_per_image(timed.store, timed.names), strict=True))
     taken = sum(seconds[name] for name in fitted.blend.members)
     assert 0.0 < taken <= budget
     found = fitted.weighting
     problem = training_problem(timed, HELD, centred=found.centred, alphas=found.alphas)
-    tried = _brute_force(problem, seconds_per_image(timed))
+    tried = _brute_force(problem, seconds_per_image(timed.store, timed.names))
     assert fitted.objective == pytest.approx(_best_within(tried, budget), abs=TIE)
     again = fitted.refitted(timed, HELD | {2})
     assert set(again.blend.members) <= set(fitted.blend.members)
@@ -165,7 +165,7 @@ def test_a_member_without_seconds_is_named_with_the_remedy(data: Data) -> None:
 def test_budgets_are_scored_by_members_chosen_without_the_fold(timed: Data) -> None:
     weights = plain_weights(estimate(Weighted(), [timed], 0))
     found = budgets(timed, weights, 0)
-    seconds = seconds_per_image(timed)
+    seconds = seconds_per_image(timed.store, timed.names)
     assert [b.seconds for b in found] == sorted(b.seconds for b in found)
     for budget in found:
         total = 0.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensembler.comparing.choice import SIMPLEST_FIRST, choose, complexity
+from ensembler.comparing.choice import SIMPLEST_FIRST, choice_held_out, choose, complexity
 from ensembler.evaluation.intervals import GroupBootstrap
 
 ROWS = 60
@@ -37,6 +37,33 @@ def test_of_equally_simple_blends_the_better_is_chosen() -> None:
     cosines = {"one.json": worse, "two.json": worse + 1e-6}
     bootstrap = GroupBootstrap(GROUPS, np.ones(ROWS), 0)
     assert choose(cosines, dict.fromkeys(cosines, "weighted"), bootstrap) == "two.json"
+
+
+def test_no_row_has_a_part_in_the_choice_that_scores_it() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.5, 2.0, ROWS)
+    group = np.arange(ROWS) // 3
+    foldings = [group % 4, group // 5]
+    base = rng.normal(0.5, 0.1, ROWS)
+    cosines = {name: base + rng.normal(0.0, 0.1, ROWS) for name in ("uniform", "greedy", "ridge")}
+    blenders = {name: name for name in cosines}
+    found = choice_held_out(cosines, blenders, GROUPS, weight, foldings, 0)
+    naive = np.zeros(ROWS)
+    for folding in foldings:
+        for row in range(ROWS):
+            others = [r for r in range(ROWS) if folding[r] != folding[row]]
+            bootstrap = GroupBootstrap(GROUPS[others], weight[others], 0)
+            known = {name: values[others] for name, values in cosines.items()}
+            naive[row] += cosines[choose(known, blenders, bootstrap)][row] / 2.0
+    assert found == pytest.approx(naive, abs=1e-12)
+
+
+def test_where_one_is_best_everywhere_the_choice_costs_nothing() -> None:
+    best = np.linspace(0.3, 0.5, ROWS)
+    cosines = {"ridge": best, "uniform": best - 0.1}
+    blenders = {name: name for name in cosines}
+    found = choice_held_out(cosines, blenders, GROUPS, np.ones(ROWS), [np.arange(ROWS) // 20], 0)
+    assert found == pytest.approx(best)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import NOTHING, Data
@@ -15,11 +16,11 @@ from ensembler.blenders.registry import blender_names, parse_blender
 from ensembler.comparing.contestants import CHAINS
 from ensembler.comparing.estimate import estimate, hold_out, plain_weights
 from ensembler.comparing.ground import Ground
-from ensembler.comparing.rows import predictions
 from ensembler.metrics import paired_cosine
 from ensembler.testing.worlds import UNCOVERED, World
 
 MakeData = Callable[[World], Data]
+Predicted = Callable[[Data, Blender], NDArray[np.float64]]
 
 GIVEN = {"fixed": Fixed(weights={"m1": 0.8, "prior": 0.2})}  # what has no default
 OWN = UNCOVERED // 4 % 4  # the fold of the row that every blend gives the prior
@@ -42,19 +43,18 @@ def lied_to(make_data: MakeData, world: World) -> Data:
 
 
 def test_the_targets_of_a_fold_change_no_prediction_of_its_rows(
-    blender: Blender, data: Data, lied_to: Data
+    blender: Blender, data: Data, lied_to: Data, predicted: Predicted
 ) -> None:
     own = data.fold_rows(OWN)
     assert UNCOVERED in own  # the prior is held to it too
-    honest, told_lies = (hold_out(blender, [d], 0).blends[0] for d in (data, lied_to))
-    found = predictions(lied_to, told_lies, own)
-    assert np.abs(found - predictions(data, honest, own)).max() <= SAME
+    honest, told_lies = (predicted(d, blender)[own] for d in (data, lied_to))
+    assert np.abs(told_lies - honest).max() <= SAME
     moved = np.abs(lied_to.priors(NOTHING) - data.priors(NOTHING)).max(axis=1)
     assert (moved > SAME).tolist() == [fold != OWN for fold in range(4)]  # others hear the lie
 
 
 def test_a_source_without_weight_changes_no_fit(
-    blender: Blender, data: Data, make_data: MakeData, world: World
+    blender: Blender, data: Data, make_data: MakeData, world: World, predicted: Predicted
 ) -> None:
     left_out = np.array([source == "painted" for source in world.samples["source"]])
     targets, rng = world.targets.copy(), np.random.default_rng(1)
@@ -74,9 +74,8 @@ def test_a_source_without_weight_changes_no_fit(
             jobs=1,
         )
         others = ground.under((~left_out).astype(np.float64), "of the other source")
-        repeats = others.repeats(one.space)
-        fits = hold_out(blender, repeats, 0).blends[0]
-        found.append(predictions(repeats[0], fits, rows))
+        (under,) = others.repeats(one.space)
+        found.append(predicted(under, blender)[rows])
     assert np.abs(found[0] - found[1]).max() <= SAME
 
 
@@ -89,18 +88,15 @@ def test_any_number_of_jobs_gives_the_same_bytes(name: str, data: Data, world: W
 
 
 def test_cosines_are_the_means_over_the_repeats_of_vectors_held_out(
-    data: Data, world: World
+    data: Data, world: World, predicted: Predicted
 ) -> None:
-    repeats = _twice(data, world)
-    found = estimate(parse_blender("weighted"), repeats, 0)
-    rows = np.arange(len(world))
-    each = [
-        paired_cosine(predictions(one, outer, rows), world.targets)
-        for one, outer in zip(repeats, found.blends, strict=True)
-    ]
+    repeats, weighted = _twice(data, world), parse_blender("weighted")
+    found = estimate(weighted, repeats, 0)
+    each = [paired_cosine(predicted(one, weighted), world.targets) for one in repeats]
     assert np.abs(found.cosines - np.mean(each, axis=0)).max() < 2e-6
+    assert np.abs(found.first - each[0]).max() < 2e-6
     assert found.blender == "weighted"
-    assert set(found.members) <= set(world.members)
+    assert set(found.fitted.members) <= set(world.members)
 
 
 def test_only_plain_weights_have_a_weighting(data: Data) -> None:

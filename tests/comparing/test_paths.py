@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.data import NOTHING, Data
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights import training_problem
+from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import solve
 from ensembler.comparing.contributing import error_correlations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ensembler.blenders.data import Data
 from ensembler.blenders.uniform import Uniform
@@ -29,11 +32,16 @@ def test_no_row_is_both_worst_and_best() -> None:
 
 
 def test_the_nearest_target_of_another_group_is_found(data: Data, world: World) -> None:
-    held = hold_out(Uniform(), [data], seed=0)
-    places = np.array([7, UNCOVERED, 90])
-    rows = describe(data, held.blends[0], held.cosines, places)
+    weight = np.zeros(len(world))
+    weight[[7, UNCOVERED, 90]] = 1.0  # the rows that are told of
+    told = replace(data, statistics=replace(data.statistics, weight=weight))
+    held = hold_out(Uniform(), [told], seed=0, extremes=3)
+    worst, best = describe(told, held.first, [one.extremes for one in held.outer[0]], 3)
+    assert [row.cosine for row in worst] == sorted(held.first[weight > 0.0])
+    assert best == ()
+    places = [world.ids.index(row.id) for row in worst]
     targets = world.targets.astype(np.float64)
-    for place, row in zip(places.tolist(), rows, strict=True):
+    for place, row in zip(places, worst, strict=True):
         fold = world.samples["fold"][place]
         prediction = np.zeros(targets.shape[1])
         for vectors in world.members.values():
@@ -50,3 +58,13 @@ def test_the_nearest_target_of_another_group_is_found(data: Data, world: World) 
         assert row.nearest.group == world.samples["group"][nearest]
         assert abs(row.nearest.cosine - cosines[nearest]) < 1e-6
         assert row.nearest.prompt is None
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_what_folds_tell_of_holds_the_extremes_of_all_rows(data: Data, count: int) -> None:
+    held = hold_out(Uniform(), [data], seed=0, extremes=count)
+    samples = data.store.samples
+    worst, best = describe(data, held.first, [one.extremes for one in held.outer[0]], count)
+    wanted = extremes(held.first, samples.id, data.statistics.weight, count)
+    for rows, places in zip((worst, best), wanted, strict=True):
+        assert [row.id for row in rows] == samples.id[places].tolist()

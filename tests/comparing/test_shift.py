@@ -10,6 +10,7 @@ import pytest
 
 from ensembler.blenders.data import Data
 from ensembler.blenders.registry import parse_blender
+from ensembler.blenders.weights.fitted import spelt_out
 from ensembler.blending.build import Kernel, build_statistics
 from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.estimate import hold_out
@@ -133,11 +134,14 @@ def test_a_source_left_out_scores_what_fits_on_the_others_make_of_it(
 def test_own_means_replace_those_of_the_other_sources(data: Data, world: World) -> None:
     rows = np.array([source == "painted" for source in world.samples["source"]])
     greedy = hold_out(parse_blender("greedy"), [data], 0)
-    found = own_means_cosines([data], greedy.blends, rows)
+    found = own_means_cosines([data], greedy.weightings, rows)
     assert found is not None
     for place, cosine in zip(np.flatnonzero(rows)[:10], found, strict=False):
         fold = int(world.samples["fold"][place])
-        numbers, names = greedy.blends[0][fold].numbers, greedy.blends[0][fold].members  # type: ignore[attr-defined] # plain weights
+        weighting = greedy.weightings[0][fold]
+        assert weighting is not None
+        blend_of_fold = spelt_out(data.statistics, weighting)
+        numbers, names = blend_of_fold.numbers, blend_of_fold.members
         prior = data.priors(frozenset({fold}))[fold]
         total = numbers.prior_weight * prior
         absent = True
@@ -158,7 +162,7 @@ def test_own_means_are_not_told_of_what_does_not_centre(data: Data) -> None:
     rows = data.store.samples.source == "painted"
     for name in ("uniform", "gains"):
         held = hold_out(parse_blender(name), [data], 0)
-        assert own_means_cosines([data], held.blends, rows) is None
+        assert own_means_cosines([data], held.weightings, rows) is None
 
 
 def test_the_safest_blend_loses_least_where_it_loses_most() -> None:

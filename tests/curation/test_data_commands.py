@@ -183,13 +183,6 @@ def test_many_rows_without_faiss_end_with_2_and_what_installs_it(
     assert "pip install 'oof-ensembler[curation]'" in err
 
 
-def test_an_image_that_comes_twice_ends_with_2_and_its_name(ensembler: Run, tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("image,prompt\na,b\nc,d\na,e\n")
-    code, _, err = ensembler("data", "fold", tmp_path / "p.csv", "--out", tmp_path / "f.csv")
-    assert code == 2
-    assert "the image 'a' comes twice" in err
-
-
 def test_a_misspelt_prompt_column_ends_with_2_and_the_nearest_one(
     ensembler: Run, tmp_path: Path
 ) -> None:

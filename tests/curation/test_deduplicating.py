@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensembler.curation import deduplicating, neighbours, neighbours_cells
+from ensembler.curation import neighbours, neighbours_cells
 from ensembler.curation.deduplicating import find_leaders, measure_recall
+from ensembler.curation.neighbours import ExactIndex
 from ensembler.curation.neighbours_cells import CellIndex
 from ensembler.metrics import unit_rows
 
@@ -39,7 +40,7 @@ def test_whoever_goes_is_near_one_that_stays_before_it_and_no_two_that_stay_are_
 ) -> None:
     vectors = unit_rows(np.array(rows, np.float64)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deduplicating, "BLOCK", block)
+        patch.setattr(ExactIndex, "block", block)
         patch.setattr(neighbours, "PANEL", 2)
         leader = find_leaders(vectors, threshold)
     assert leader.tolist() == naive_leaders(vectors, threshold)
@@ -57,11 +58,22 @@ def test_whoever_goes_is_near_one_that_stays_before_it_and_no_two_that_stay_are_
 def test_leaders_are_those_of_a_naive_loop_whatever_the_blocks(
     clustered: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(deduplicating, "BLOCK", block)
+    monkeypatch.setattr(ExactIndex, "block", block)
     vectors = clustered(150, noise=0.5)
     leader = find_leaders(vectors, 0.8)
     assert leader.tolist() == naive_leaders(vectors, 0.8)
     assert 20 < len(set(leader.tolist())) < 140
+
+
+@pytest.mark.parametrize("block", [7, 2048])
+def test_leaders_by_cells_are_those_of_a_naive_loop_where_every_cell_is_looked_in(
+    clustered: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(ExactIndex, "block", block)  # a block of cells holds many of these, or one
+    vectors = clustered(400, noise=0.5)
+    by_cells = CellIndex(vectors, 0.8)
+    assert 10 < by_cells.block < 400
+    assert find_leaders(vectors, 0.8, by_cells).tolist() == naive_leaders(vectors, 0.8)
 
 
 def test_twins_leave_exactly_one_the_first() -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
 
-from ensembler.curation import grouping, grouping_leaks, neighbours
+from ensembler.curation import grouping_leaks, neighbours, neighbours_choice
 from ensembler.curation.grouping import find_components
 from ensembler.curation.grouping_leaks import measure_leak
+from ensembler.curation.neighbours import ExactIndex
 from ensembler.folds import group_folds
 from ensembler.metrics import unit_rows
 
@@ -45,7 +46,7 @@ def test_components_are_what_a_walk_over_near_rows_reaches_whatever_the_blocks(
 ) -> None:
     vectors = unit_rows(np.array(rows, np.float64)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouping, "BLOCK", block)
+        patch.setattr(ExactIndex, "block", block)
         patch.setattr(neighbours, "PANEL", 2)
         assert find_components(vectors, threshold).tolist() == naive_components(vectors, threshold)
 
@@ -91,7 +92,7 @@ def test_of_many_rows_some_are_drawn_and_their_number_is_told(
     clustered: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grouping_leaks, "EXACT_ROWS", 100)
-    monkeypatch.setattr(grouping_leaks, "DRAWN", 40)
+    monkeypatch.setattr(neighbours_choice, "DRAWN", 40)
     vectors = clustered(120)
     leak = measure_leak(vectors, np.arange(120) % 3, 0.8)
     assert leak.looked == 40

@@ -69,7 +69,7 @@ def test_an_index_finds_the_rows_that_were_added_and_no_others(
     clustered: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch, kind: type[ExactIndex]
 ) -> None:
     monkeypatch.setattr(neighbours, "PANEL", 16)
-    monkeypatch.setattr(neighbours_cells, "LOOKING", 7)
+    monkeypatch.setattr(neighbours_cells, "PORTION", 7)
     monkeypatch.setattr(neighbours_cells, "ROWS_A_CELL", 50)  # as many as faiss asks for
     vectors = clustered(200)
     index = kind(vectors, 0.8)

