@@ -16,11 +16,13 @@ from benchmarks import (
     held_out,
     images,
     scale,
+    selection,
     startup,
     statistics,
     submission,
+    training,
 )
-from benchmarks.environment import NotInstalledError, machine, versions
+from benchmarks.environment import NotInstalledError, describe_machine, machine, versions
 from benchmarks.table import Result
 from ensembler.report.tables import WIDTH
 
@@ -28,11 +30,13 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
     "fit": fit.run,
     "statistics": statistics.run,
     "scale": scale.run,
+    "selection": selection.run,
     "csv": submission.run,
     "startup": startup.run,
     "held-out": held_out.run,
     "images": images.run,
     "curation": curation.run,
+    "training": training.run,
     "blenders": blenders.run,
 }
 
@@ -44,8 +48,8 @@ BENCHMARKS: dict[str, Callable[[str], list[Result]]] = {
 def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
     """Run benchmarks, all of them by default.
 
-    They are fit, statistics, scale, csv, startup, held-out, images, blenders and
-    curation.
+    They are fit, statistics, scale, selection, csv, startup, held-out, images,
+    blenders, curation and training.
 
     Each checks its answers and stops with an error where one is wrong. Products of matrices take
     one thread, whoever asks for them. A ratio is over the seconds of the table's first line. One
@@ -72,7 +76,7 @@ def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
         document = {**about, "size": size, "results": measured, "absent": absent}
         click.echo(json.dumps(document, indent=2, sort_keys=True))
     else:
-        click.echo("{cpu}, {cores} cores".format(**machine()))
+        click.echo(describe_machine())
         installed = (f"{name} {number}" for name, number in versions().items())
         click.echo(textwrap.fill(" · ".join(installed), WIDTH))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
     *("numpy", "scipy", "optuna", "pyarrow", "numba"),
     *("pandas", "scikit-learn", "cmaes", "amltk", "autogluon.core", "hillclimbers"),
+    *("torch", "timm", "accelerate", "faiss-cpu", "sentence-transformers"),
 )
 
 
@@ -18,8 +20,13 @@ class NotInstalledError(Exception):
 
 
 def machine() -> dict[str, object]:
-    """The processor's name and how many cores there are."""
-    return {"cpu": _cpu(), "cores": os.cpu_count()}
+    """The processor's name, how many cores there are, and the GPUs that a benchmark could use."""
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "gpus": _gpus()}
+
+
+def describe_machine() -> str:
+    """The same in a line."""
+    return " · ".join([f"{_cpu()}, {os.cpu_count()} cores", *_gpus()])
 
 
 def versions() -> dict[str, str]:
@@ -38,6 +45,16 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _gpus() -> list[str]:
+    """Names of CUDA devices; none where no benchmark has loaded torch, which takes seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    cuda = torch.version.cuda
+    devices = range(torch.cuda.device_count())
+    return [f"{torch.cuda.get_device_name(device)}, CUDA {cuda}" for device in devices]
 
 
 def _cpu() -> str:

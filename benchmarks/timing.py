@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -33,15 +33,34 @@ def fastest(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, fl
     return {name: min(values) for name, values in seconds.items()}
 
 
-def medians(runs: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each work, taken in turns, so that a busy moment hits them alike.
+class Raced(NamedTuple, Generic[Answer]):
+    """How long a work took, by its runs' medians, and what its last run gave."""
+
+    seconds: float
+    cpu: float  # seconds of this process's threads, which a busy machine does not stretch
+    answer: Answer
+
+
+def raced(runs: int, works: Mapping[str, Callable[[], Answer]]) -> dict[str, Raced[Answer]]:
+    """Time works in turns, so that a busy moment hits them alike.
 
     Args:
         runs: how many turns; at least one.
         works: what is timed, by name.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
+    cpu: dict[str, list[float]] = {name: [] for name in works}
+    answers: dict[str, Answer] = {}
     for _ in range(runs):
         for name, work in works.items():
-            seconds[name].append(timed(work)[0])
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            begun = time.process_time()
+            wall, answers[name] = timed(work)
+            seconds[name].append(wall)
+            cpu[name].append(time.process_time() - begun)
+    median = statistics.median
+    return {n: Raced(median(seconds[n]), median(cpu[n]), answers[n]) for n in works}
+
+
+def medians(runs: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each work; see `raced`."""
+    return {name: one.seconds for name, one in raced(runs, works).items()}
