@@ -21,6 +21,7 @@ from ensembler.comparing.rows import extremes_of_fold
 from ensembler.search.searching import Progress
 
 Told = Callable[[], None]
+Task = tuple[Data, Aside]
 
 
 def _silent() -> None:
@@ -129,9 +130,10 @@ def estimate(
     Raises:
         StoreError: the training rows are too few.
     """
-    fitted = _fit(blender, seed, extremes, kept=kept)(repeats[0], NOTHING)
-    told()
-    held = hold_out(blender, repeats, seed, extremes=extremes, kept=kept, jobs=jobs, told=told)
+    fit = _fit(blender, seed, extremes, kept=kept)
+    tasks = [(repeats[0], NOTHING), *_without_each_fold(repeats)]
+    fitted, *without = _finished(fit, tasks, jobs, told)
+    held = _put_together(repeats, without)
     return Estimate(
         blender=blender.name,
         cosines=held.cosines,
@@ -153,11 +155,24 @@ def hold_out(
 ) -> Held:
     """Fit a blender without each fold of each repeat; the arguments are those of `estimate`."""
     fit = _fit(blender, seed, extremes, kept=kept)
-    tasks = [(data, frozenset({fold})) for data in repeats for fold in range(data.statistics.folds)]
+    return _put_together(repeats, _finished(fit, _without_each_fold(repeats), jobs, told))
+
+
+def _without_each_fold(repeats: Sequence[Data]) -> list[Task]:
+    return [(data, frozenset({fold})) for data in repeats for fold in range(data.statistics.folds)]
+
+
+def _finished(fit: Fit, tasks: Sequence[Task], jobs: int, told: Told) -> list[Finished]:
+    """What each fit gave, in order."""
     found = []
     for one in in_order(lambda task: fit(*task), tasks, jobs):
         found.append(one)
         told()
+    return found
+
+
+def _put_together(repeats: Sequence[Data], found: Sequence[Finished]) -> Held:
+    """Of the fits without each fold of each repeat, in order."""
     cosines, outer = [], []
     for data in repeats:
         without, found = found[: data.statistics.folds], found[data.statistics.folds :]
@@ -181,7 +196,8 @@ def _fit(blender: Blender, seed: int, extremes: int, *, kept: bool) -> Fit:
         cosines = fitted.cosines(data, rows, aside) if aside else np.zeros(0)
         return Finished(
             members=fitted.blend.members,
-            objective=fitted.objective,
+            # Of a fit without a fold nobody asks it, and it costs a pass over all rows.
+            objective=np.nan if aside else fitted.objective,
             status=fitted.status,
             weighting=fitted.weighting if isinstance(fitted, FittedWeights) else None,
             seconds=seconds,

@@ -38,7 +38,7 @@ class Finished:
 
     Attributes:
         members: those it blends.
-        objective: mean cosine on its training rows.
+        objective: mean cosine on its training rows; NaN of a fit without a fold.
         status: how it ended.
         weighting: the blend in Gram space; None where it is more than weights.
         seconds: that it took.

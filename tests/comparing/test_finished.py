@@ -68,7 +68,7 @@ def _same(one: Estimate, other: Estimate) -> bool:
     ]
     told = [
         [
-            (fit.members, fit.objective, fit.status, fit.weighting, fit.seconds)
+            (fit.members, repr(fit.objective), fit.status, fit.weighting, fit.seconds)
             for fit in (e.fitted, *e.outer[0])
         ]
         for e in (one, other)

@@ -17,7 +17,7 @@ from ensembler.blenders.data import Aside, Data
 
 FEWEST = 3  # inner folds to choose by: one is scored, one trained on, one tells the latter's prior
 # Rows scored that tell strengths apart: no further fold is asked. Over 4,000 rows in groups of four
-# the best of six strengths led each of the others by ten standard errors or more.
+# the best of six strengths led each of the others by nine standard errors or more.
 ENOUGH = 3000
 TIE = 1e-7  # mean cosines this close are equal, as far as float32 statistics can tell
 
