@@ -6,23 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from ensembler.errors import PredictorError
 from ensembler.predicting.contract import Role
 from ensembler.store.model import Frozen
+from predictors.blip.config import BlipConfig
 from predictors.shared.text import ENCODER, load_text_head
-from predictors.shared.wording import INSTALL, NEEDS, Wording
+from predictors.shared.wording import INSTALL, NEEDS
 
 if TYPE_CHECKING:
     from ensembler.training.contract import FoldJob, Trained
-    from predictors.shared.generating import ImageToText, Speaker
-
-
-class BlipConfig(Wording):
-    """How captions are searched for; `prompt` is how each begins, and is not part of its text."""
-
-    prompt: str = Field(default="", description="how each caption begins; not part of its text")
+    from predictors.shared.generating import ImageToText
 
 
 class Blip:
@@ -48,6 +40,7 @@ class Blip:
         Raises:
             PredictorError: the folder holds another model, or its weights are not all of it.
         """
+        from predictors.blip.loading import load_blip
         from predictors.shared.generating import ImageToText
 
         speaker = load_blip(files["model"], device=device)
@@ -60,25 +53,3 @@ class Blip:
         from predictors.blip.train import train
 
         return train(job)
-
-
-def load_blip(folder: Path, *, device: str) -> Speaker:
-    """Load a folder, ready to predict.
-
-    Args:
-        folder: of a BLIP captioner.
-        device: as torch names it.
-
-    Raises:
-        PredictorError: the folder holds another model, or its weights are not all of it.
-    """
-    from predictors.shared.generating import load_speaker
-    from predictors.shared.hf import model_type
-
-    kind = model_type(folder)
-    if kind != "blip":
-        raise PredictorError(
-            f"{folder} holds a model of type {kind!r}, not a BLIP captioner; the adapter"
-            " 'captioner' takes any image-to-text model"
-        )
-    return load_speaker(folder, device=device)

@@ -10,7 +10,8 @@ import torch
 
 from ensembler.errors import InputError
 from ensembler.training.contract import FoldJob, Trained
-from predictors.blip.adapter import BlipConfig, load_blip
+from predictors.blip.config import BlipConfig
+from predictors.blip.loading import load_blip
 from predictors.shared.generating import ImageToText, Speaker
 from predictors.shared.hf import preprocess_of, save_folder
 from predictors.shared.text import TextHead

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ensembler.errors import PredictorError
 from ensembler.testing import damage
 from ensembler.testing.predictors import CaptionerConformance, Loadable
-from predictors.blip.adapter import Blip, BlipConfig
+from predictors.blip.adapter import Blip
+from predictors.blip.config import BlipConfig
 from predictors.shared.generating import ImageToText
 
 Encode = Callable[[str], NDArray[np.float64]]

@@ -19,7 +19,8 @@ from ensembler.predicting.contract import Described
 from ensembler.predicting.definition import load_definition
 from ensembler.store.encoder import load_encoder
 from ensembler.testing.predictors import CaptionerConformance, Loadable
-from predictors.blip.adapter import Blip, BlipConfig
+from predictors.blip.adapter import Blip
+from predictors.blip.config import BlipConfig
 from predictors.interrogator import adapter
 from predictors.interrogator.adapter import Interrogator
 from predictors.interrogator.clip import described, load_clip

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ensembler.training.recipe import Loss
-from predictors.blip.adapter import BlipConfig, load_blip
+from predictors.blip.config import BlipConfig
+from predictors.blip.loading import load_blip
 from predictors.blip.train import BlipTrainee
 from predictors.clip_gpt2.captioning import begin_parts
 from predictors.clip_gpt2.config import ClipGpt2Config
