@@ -190,7 +190,7 @@ def _solved(
     shape = Weighting(centred=structure.centred, alphas=alphas, weights=())
     asked = np.isin(statistics.fold, stacked_folds(data, aside))
     problem = weighting_problem(statistics, shape, np.flatnonzero(asked), aside)
-    columns = problem.covered
+    columns = problem.covered.copy()
     columns[0] = data.space.definition.prior or not columns[1:].any()
     solution = solve(problem, columns, seed=seed)
     numbers = WeightedSum(
