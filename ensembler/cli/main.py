@@ -20,7 +20,7 @@ _COMMANDS = {
     "evaluate": ("ensembler.cli.evaluate:evaluate", "Compare blends by rows they never saw."),
     "predict": ("ensembler.cli.predict:predict", "Blend images or embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
-    "data": ("ensembler.cli.data:data", "Turn a list of prompts into a corpus for a fit."),
+    "data": ("ensembler.cli.data:data", "Curate image–prompt pairs; make a corpus for a fit."),
     "train": ("ensembler.cli.train:train", "Train a predictor's checkpoints, one for each fold."),
     "recipe": ("ensembler.cli.recipe:recipe", "List and show what predictors are trained by."),
     "dump": (

@@ -13,11 +13,16 @@ from ensembler.training.recipe import load_recipe
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def list_(*, as_json: bool) -> None:
-    """The recipes that come with ensembler, for `train --recipe`."""
-    described = {name: load_recipe(name).description for name in shipped("recipes")}
+    """The recipes that come with ensembler, for `train --recipe`, and the predictor of each."""
+    recipes = {name: load_recipe(name) for name in shipped("recipes")}
     if as_json:
+        described = {
+            name: {"predictor": one.predictor, "description": one.description}
+            for name, one in recipes.items()
+        }
         click.echo(json.dumps(described))
         return
-    width = max(map(len, described))
-    for name, description in described.items():
-        click.echo(f"{name:{width}}  {description}")
+    width = max(map(len, recipes))
+    whose = max(len(one.predictor or "") for one in recipes.values())
+    for name, one in recipes.items():
+        click.echo(f"{name:{width}}  {one.predictor or '':{whose}}  {one.description}")

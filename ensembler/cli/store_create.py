@@ -44,7 +44,7 @@ def create(
 ) -> None:
     """Make STORE from SAMPLES, a table: .csv, .tsv or .parquet.
 
-    SAMPLES has the column id (or imgId) and any of prompt, fold, group, source and weight; its
+    SAMPLES has the column id (or imgId, or image, as `data fold` writes it) and any of prompt, fold, group, source and weight; its
     order is kept, and further columns as text, for `evaluate --by`. TSV is read without quoting.
     Targets come from --targets, else from the prompts. With neither, STORE is one for test
     embeddings.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from ensembler.predicting.batches import PRECISIONS, Precision
+
 if TYPE_CHECKING:
     from ensembler.training.run import TrainReport
 
@@ -98,6 +100,11 @@ def _begin_with(
     help="auto takes the GPUs there are.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="Of the arithmetic, instead of the recipe's; float16 needs a GPU.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(min=1),
     help="Refuse to run in another number; start them with torchrun.",
@@ -127,6 +134,7 @@ def train(
     weights: Path | Mapping[str, Path] | None,
     encoder: Path | None,
     device: str,
+    precision: Precision | None,
     processes: int | None,
     workers: int,
     save_steps: int,
@@ -153,6 +161,7 @@ def train(
             weights=weights,
             encoder=encoder,
             device=device,
+            precision=precision,
             processes=processes,
             workers=workers,
             save_steps=save_steps,
@@ -190,7 +199,7 @@ def _said(report: TrainReport) -> str:
         made = one.result
         before = ", finished before" if one.fold in report.before else ""
         lines.append(
-            f"fold {one.fold}: {made.best_score:.4f} over {made.judged} prompts held out (best of"
-            f" {len(made.scores)} epochs: the {made.best_epoch + 1}.){before}"
+            f"fold {one.fold}: {made.best_score:.4f} over {made.judged} prompts held out"
+            f" (best epoch: {made.best_epoch + 1} of {len(made.scores)}){before}"
         )
     return "\n".join([*lines, f"wrote {report.definition}"])

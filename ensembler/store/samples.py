@@ -34,8 +34,8 @@ def read_samples(path: Path) -> pa.Table:
     """Read the table that a user gives to `create`, in its order.
 
     Args:
-        path: .csv, .tsv or .parquet with the column id or imgId, and any of prompt, fold, group,
-            source and weight; further columns are what else is known of the samples.
+        path: .csv, .tsv or .parquet with the column id, imgId or image, and any of prompt, fold,
+            group, source and weight; further columns are what else is known of the samples.
 
     Returns:
         A table with the text column id, and of the others those that the file has: prompt, group

@@ -84,8 +84,7 @@ class TrainingData:
         """
         if fold not in self.known_folds:
             raise InputError(
-                f"no prompt is in fold {fold}, so there is nothing to hold out; the data has folds"
-                f" {first_few(self.known_folds, 20) or 'none: it needs a column fold'}"
+                f"no prompt is in fold {fold}, so there is nothing to hold out; {self._said_folds()}"
             )
         if (self.folds == fold).all():
             raise InputError(f"every prompt is in fold {fold}, so none is left to learn from")
@@ -97,6 +96,11 @@ class TrainingData:
     def without(self, fold: int) -> Examples:
         """The prompts of all other folds, and those in none."""
         return self._examples(np.flatnonzero(self.folds != fold))
+
+    def _said_folds(self) -> str:
+        if not self.known_folds:
+            return "the data has no folds: it needs a column fold"
+        return f"the data has folds {first_few(self.known_folds, 20)}"
 
     def _examples(self, rows: NDArray[np.int64]) -> Examples:
         prompts = self.prompts.take(rows).to_pylist()
@@ -126,7 +130,7 @@ def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
     pairs = pa.concat_tables(read)
     pairs = pairs.group_by(COLUMNS).aggregate([])
     pairs = pairs.sort_by([(name, "ascending") for name in COLUMNS]).combine_chunks()
-    paths = _image_paths(pairs["image"].combine_chunks(), Path(images))
+    paths = _image_paths(pairs["image"].combine_chunks(), Path(images), tables)
     pairs = pairs.set_column(1, "image", pa.array(paths, pa.string()))
     data = _grouped(pairs)
     _check_images(pairs)
@@ -184,7 +188,9 @@ def _starts(ordered: pa.StringArray) -> NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(other) + 1, [len(ordered)]]).astype(np.int64)
 
 
-def _image_paths(images: pa.StringArray, folder: Path) -> list[str]:
+def _image_paths(
+    images: pa.StringArray, folder: Path, tables: Sequence[str | Path]
+) -> list[str]:
     """Paths below the folder; an image that is named by its id alone gets its file's name."""
     if not folder.is_dir():
         raise InputError(f"there is no folder of images {folder}")
@@ -202,8 +208,22 @@ def _image_paths(images: pa.StringArray, folder: Path) -> list[str]:
     lost = sorted(missing - by_id.keys())
     if lost:
         raise InputError(
-            f"{len(lost)} of {len(set(paths))} images are not in {folder}: {first_few(lost)}; an"
-            " image is named by its path below the folder, or by its id, the name of a file there"
-            " without its suffix"
+            f"{len(lost)} of {len(set(paths))} images are not in {folder}: {first_few(lost)}"
+            f" ({_place_of(lost[0], tables)}); an image is named by its path below the folder, or"
+            " by its id, the name of a file there without its suffix. `ensembler data filter"
+            f" --images {folder}` leaves out pairs without an image"
         )
     return [by_id[path] if path in missing else path for path in paths]
+
+
+def _place_of(image: str, tables: Sequence[str | Path]) -> str:
+    """Where an image that was read from the tables is named first: its table and row."""
+    import pyarrow.compute as pc
+
+    for table in tables:
+        start = 0
+        for block in read_pairs(Path(table)):
+            if (row := pc.index(block["image"], image).as_py()) >= 0:
+                return f"{table}, row {start + row + 1}, has {image!r}"
+            start += len(block)
+    raise AssertionError(image)

@@ -83,7 +83,8 @@ class Loss(Frozen):
     """The weights of losses that are added up.
 
     cosine: 1 - cos(vector, target).
-    ranking: of all targets of the batch, an image finds its own (multiple negatives).
+    ranking: of all targets of the batch, an image finds its own (multiple negatives); of a batch in
+        parts, of its part's.
     info_nce: the mean of that and of every target finding its image.
     tokens: a captioner's negative log-likelihood of the prompt, the mean over the batch's tokens.
 
@@ -113,6 +114,7 @@ class Recipe(Frozen):
     """Every key of a recipe, each with its default."""
 
     description: str = ""
+    predictor: str | None = None  # that it is written for; without, any that takes its config
     config: dict[str, Any]  # of the predictor; its own class checks it
     optimiser: Optimiser
     warmup: Warmup | None = None
@@ -160,8 +162,8 @@ class Recipe(Frozen):
 
     @property
     def digest(self) -> str:
-        """The sha256 of all that decides a result: of every key but the description."""
-        return sha256_json(self.model_dump(mode="json", exclude={"description"}))
+        """The sha256 of all that decides a result: not of the description, nor of whose it is."""
+        return sha256_json(self.model_dump(mode="json", exclude={"description", "predictor"}))
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -48,7 +48,9 @@ def fold_folder(out: Path, fold: int) -> Path:
 
 
 def check_begun(out: Path, fold: int, begun: Begun) -> None:
-    """Refuse to go on with what another run began.
+    """Refuse to go on with what another run began, where it came as far as a state.
+
+    A fold that has neither that nor a record holds nothing, and may be begun anew.
 
     Args:
         out: the folder of all folds.
@@ -61,6 +63,8 @@ def check_begun(out: Path, fold: int, begun: Begun) -> None:
     """
     own = fold_folder(out, fold) / JOB
     for path in sorted(out.glob(f"fold*/{JOB}")):
+        if not _holds_something(path.parent):
+            continue
         there = _read(path, Begun)
         if there.adapter != begun.adapter:
             raise InputError(
@@ -128,6 +132,11 @@ def write_definition(out: Path) -> Path:
     path = out / DEFINITION
     _replace(path, ("\n".join(lines) + "\n").encode())
     return path
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether a fold is finished, or there is a state to go on from."""
+    return (folder / RECORD).exists() or any(folder.glob(STATES))
 
 
 def _read(path: Path, model: type[Model]) -> Model:

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from ensembler.errors import InputError, PredictorError, first_few
+from ensembler.errors import InputError, PredictorError, first_few, unknown_name
 from ensembler.faults import faults_of
 from ensembler.files import locked
 from ensembler.plugins import PREDICTORS, registered
+from ensembler.predicting.batches import PRECISIONS, Precision
 from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.contract import Adapter
 from ensembler.predicting.registry import check_installed, find_adapter
@@ -66,6 +67,7 @@ def train(
     weights: Given = None,
     encoder: str | Path | None = None,
     device: str = "auto",
+    precision: Precision | None = None,
     processes: int | None = None,
     workers: int = WORKERS,
     save_steps: int = SAVE_STEPS,
@@ -88,6 +90,7 @@ def train(
         encoder: a sentence-transformers folder that makes the targets; None takes the one that is
             installed.
         device: "auto" for the GPUs there are, or "cpu".
+        precision: of the arithmetic, instead of the recipe's; its digest is then another one.
         processes: how many must be running; None takes whatever there are.
         workers: threads that decode, in each process.
         save_steps: steps between two states to go on from, besides one at every epoch's end.
@@ -102,12 +105,7 @@ def train(
         PredictorError: the adapter cannot be trained, or its config or weights cannot be used.
     """
     adapter, trainable = find_trainer(name)
-    plan = load_recipe(recipe)
-    try:
-        config = adapter.Config.model_validate(plan.config, strict=False)
-    except ValidationError as error:
-        raise PredictorError(f"{recipe}: config: {faults_of(error, adapter.Config)}") from error
-    plan = plan.model_copy(update={"config": config.model_dump(mode="json")})  # every key spelt out
+    plan, config = _plan(name, adapter, recipe, precision)
     pairs = load_data(data, images)
     folds = pairs.known_folds if fold == "all" else [fold]
     if not folds:
@@ -201,6 +199,28 @@ def _alone_in(out: Path) -> Iterator[Path]:
                 f"another run trains in {out}; wait for it, or name another --out"
             ) from error
         yield out
+
+
+def _plan(
+    name: str, adapter: type[Adapter], recipe: str | Path, precision: Precision | None
+) -> tuple[Recipe, Any]:
+    """What is done, every key spelt out, and its config as an instance of the adapter's class."""
+    plan = load_recipe(recipe)
+    if plan.predictor not in (None, name):
+        raise InputError(
+            f"the recipe {recipe} is written for {plan.predictor!r}, not for {name!r}: train"
+            f" {plan.predictor}, or a recipe of your own"
+        )
+    try:
+        config = adapter.Config.model_validate(plan.config, strict=False)
+    except ValidationError as error:
+        raise PredictorError(f"{recipe}: config: {faults_of(error, adapter.Config)}") from error
+    decided = {"config": config.model_dump(mode="json")}
+    if precision is not None:
+        if precision not in PRECISIONS:
+            raise InputError(unknown_name("precision", precision, PRECISIONS))
+        decided["precision"] = precision
+    return plan.model_copy(update=decided), config
 
 
 def _digests(recipe: Recipe, data: TrainingData, begin: Mapping[str, Path]) -> dict[str, str]:

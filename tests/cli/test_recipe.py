@@ -24,13 +24,15 @@ class Ran(NamedTuple):
 Run = Callable[..., Ran]
 
 
-def test_list_names_every_recipe_with_its_description(ensembler: Run) -> None:
+def test_list_names_every_recipe_with_its_predictor_and_description(ensembler: Run) -> None:
     ran = ensembler("recipe", "list")
     assert (ran.code, ran.err) == (0, "")
     lines = {line.split()[0]: line for line in ran.out.splitlines()}
     assert lines.keys() == shipped("recipes").keys()
     described = json.loads(ensembler("recipe", "list", "--json").out)
-    assert all(lines[name].endswith(text) for name, text in described.items())
+    for name, one in described.items():
+        assert lines[name].split()[1] == one["predictor"]
+        assert lines[name].endswith(one["description"])
 
 
 def test_show_prints_the_file_with_its_comments(ensembler: Run) -> None:

@@ -57,7 +57,7 @@ def test_an_image_may_be_named_by_its_id(load: Load) -> None:
 
 def test_a_table_without_folds_has_none_to_hold_out(load: Load) -> None:
     data = load(["image\tprompt", "b.png\tb"])
-    with pytest.raises(InputError, match="it needs a column fold"):
+    with pytest.raises(InputError, match="the data has no folds: it needs a column fold"):
         data.check_fold(0)
 
 
@@ -88,6 +88,13 @@ def test_what_is_wrong_with_the_pairs_is_said(load: Load, rows: list[str], said:
     with pytest.raises(EnsemblerError) as refused:
         load(rows)
     assert said in str(refused.value)
+
+
+def test_an_image_that_is_missing_is_placed_in_its_table(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="are not in") as refused:
+        load(ROWS, ["image\tprompt", "b.png\tb2", "gone\tz"])
+    assert f"gone ({tmp_path / '1.tsv'}, row 2, has 'gone')" in str(refused.value)
+    assert f"`ensembler data filter --images {tmp_path / 'images'}`" in str(refused.value)
 
 
 def test_a_folder_that_is_none_is_named(load: Load, tmp_path: Path) -> None:

@@ -235,6 +235,30 @@ def test_another_recipe_is_refused_with_both_digests(train_here: Callable[..., A
     assert all(digest in str(refused.value) for digest in digests)
 
 
+@pytest.mark.parametrize("fold", [0, 1])
+def test_a_fold_without_a_state_may_be_begun_anew_with_another_recipe(
+    train_here: Callable[..., Any], fold: int
+) -> None:
+    with pytest.raises(InputError, match="say a smaller batch"):
+        train_here(batch=11)
+    again = train_here(fold=fold, batch=5).folds[0]
+    assert again.recipe["batch"] == 5
+
+
+def test_a_fold_with_a_state_is_refused_another_recipe(train_here: Callable[..., Any]) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(4)}, **RECIPE)
+    with pytest.raises(InputError, match="begun with the recipe of digest"):
+        train_here(**RECIPE | {"ema": 0.25})
+
+
+def test_a_run_that_diverged_is_given_advice_that_works(train_here: Callable[..., Any]) -> None:
+    too_high = {"name": "adamw", "lr": 1e30}
+    with pytest.raises(InputError, match="anew in another --out with a lower learning rate than"):
+        train_here(optimiser=too_high, options={"save_steps": 1})
+    assert train_here(out="another").folds[0].result.steps
+
+
 def test_other_data_are_refused_with_both_digests(
     train_here: Callable[..., Any], table: Path, tmp_path: Path
 ) -> None:
@@ -261,6 +285,20 @@ def test_another_encoder_is_refused(
     monkeypatch.setattr(targets, "load_encoder", lambda _: TextEncoder(other, None))
     with pytest.raises(InputError, match="targets of the encoder 'letters'"):
         train_here(fold=1, **RECIPE)
+
+
+def test_targets_of_other_data_are_told_from_those_of_another_encoder(
+    train_here: Callable[..., Any], table: Path, tmp_path: Path
+) -> None:
+    digest = train_here(**RECIPE).folds[0].digests["data"]
+    shutil.rmtree(tmp_path / "out/fold0")
+    less = tmp_path / "less.tsv"
+    less.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(InputError, match=f"targets of the data of digest {digest}, and") as refused:
+        train_here(options={"data": [less]}, **RECIPE)
+    other = train_here(out="other", options={"data": [less]}, **RECIPE).folds[0]
+    assert other.digests["data"] in str(refused.value)
+    assert "encoder" not in str(refused.value)
 
 
 def test_finished_folds_are_skipped(

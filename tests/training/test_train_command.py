@@ -42,7 +42,7 @@ def test_it_tells_each_fold_and_names_what_dump_takes(command: Command, tmp_path
     *folds, last = done.out.splitlines()
     assert len(folds) == 3
     assert folds[1].startswith("fold 1: 0.")
-    assert "over 5 prompts held out" in folds[1]
+    assert folds[1].endswith(" over 5 prompts held out (best epoch: 1 of 1)")
     assert last == f"wrote {tmp_path / 'out/predictor.toml'}"
     definition = tomllib.loads((tmp_path / "out/predictor.toml").read_text())
     assert [one["weights"] for one in definition["checkpoints"]] == [
@@ -55,6 +55,16 @@ def test_json_is_one_object_and_says_what_was_finished_before(command: Command) 
     folds = json.loads(command("--fold", "2", "--json").out)["folds"]
     assert folds["2"]["finished_before"] is True
     assert folds["2"]["scores"] == [folds["2"]["score"]]
+
+
+def test_a_recipe_in_half_precision_runs_on_a_cpu_by_the_option_that_is_named(
+    command: Command,
+) -> None:
+    refused = command("--fold", "2", precision="float16", warmup={"epochs": 1, "lr": 1e-3})
+    assert refused.code == 2
+    assert "say --precision float32" in refused.err
+    done = command("--fold", "2", "--precision", "float32", precision="float16")
+    assert done.code == 0, done.err
 
 
 def test_bad_input_is_one_sentence_and_exit_2(command: Command) -> None:

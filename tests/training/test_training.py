@@ -205,7 +205,9 @@ def test_what_no_vector_depends_on_stays_as_it_is(
     [
         ({"batch": 11}, InputError, "leaves 10 prompts to learn from, fewer than a batch of 11"),
         ({"config": config(dim=5)}, PredictorError, "have 5 numbers, and the targets 6"),
-        ({"precision": "float16"}, InputError, "float16 is trained on GPUs only"),
+        ({"precision": "float16"}, InputError, "on GPUs only; say --precision float32"),
+        ({"options": {"precision": "float8"}}, InputError, "no precision named 'float8'"),
+        ({"predictor": "eva02"}, InputError, "written for 'eva02', not for 'tower': train eva02"),
         ({"fold": 9}, InputError, "the data has folds 0, 1, 2"),
         ({"name": "retrieval"}, PredictorError, "cannot be trained; those that can: b"),
         ({"name": "towr"}, PredictorError, "did you mean 'tower'?"),
@@ -219,6 +221,22 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(error) as refused:
         train_here(**keys)
     assert said in str(refused.value)
+
+
+def test_the_precision_asked_for_is_the_recipes_and_in_its_digest(
+    train_here: Callable[..., Any],
+) -> None:
+    plain = train_here(out="plain").folds[0]
+    asked = train_here(precision="float16", options={"precision": "float32"}).folds[0]
+    half = train_here(out="half", options={"precision": "bfloat16"}).folds[0]
+    assert asked.recipe["precision"] == "float32"
+    assert asked.digests["recipe"] == plain.digests["recipe"] != half.digests["recipe"]
+    assert half.recipe["precision"] == "bfloat16"
+
+
+def test_a_recipe_may_name_its_predictor(train_here: Callable[..., Any]) -> None:
+    named = train_here(predictor="tower").folds[0]
+    assert named.digests["recipe"] == train_here(out="free").folds[0].digests["recipe"]
 
 
 def test_a_warm_up_without_a_head_is_refused(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ID_COLUMNS: Final = ("id", "imgId")
+IMAGE: Final = "image"  # as pair tables call it; taken where neither of those is there
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 # What others call the column of ids; only ever offered, never taken for it.
 ID_LIKE: Final = re.compile(
@@ -53,7 +54,7 @@ def read_schema(path: Path) -> pa.Schema:
 
 
 def id_column(path: Path, names: Sequence[str]) -> str:
-    """The name of the column that holds the ids.
+    """The name of the column that holds the ids: id, imgId, or else image.
 
     Raises:
         StoreError: none of them does, or both spellings are there.
@@ -63,6 +64,8 @@ def id_column(path: Path, names: Sequence[str]) -> str:
         return found[0]
     if found:
         raise StoreError(f"{path} has both an id and an imgId column; keep one")
+    if IMAGE in names:
+        return IMAGE
     for mark, name in FOREIGN_SEPARATORS.items():
         if len(names) == 1 and mark in names[0]:
             raise StoreError(

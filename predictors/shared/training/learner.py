@@ -16,6 +16,7 @@ from ensembler.errors import InputError
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.batches import Precision
 from ensembler.training.recipe import Recipe
+from predictors.shared.training.batch_norms import seeing_all
 from predictors.shared.training.freezing import divide, frozen_modules, let_learn
 from predictors.shared.training.intake import Intake, Loaded
 from predictors.shared.training.low_rank import merged
@@ -83,8 +84,7 @@ class Learner:
         torch.manual_seed(recipe.seed)  # of what is new in the model
         renew_tower(model, recipe)
         self._learning = divide(model, recipe, partial(_blank_loss, model, task))
-        if self._device.type == "cuda" and accelerator.num_processes > 1:
-            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = seeing_all(model, accelerator)
         self.model = model.to(self._device, memory_format=torch.channels_last)
         self._average = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
         self._wrapped: Any = None
@@ -96,6 +96,14 @@ class Learner:
     def judged(self) -> torch.nn.Module:
         """The model whose vectors count: the average, where the recipe keeps one."""
         return self.model if self._average is None else self._average.module
+
+    @property
+    def scale(self) -> float | None:
+        """What float16's gradients are multiplied by; None of other precisions.
+
+        A step that lowers it left the weights where they were: its gradients were no numbers.
+        """
+        return self._scaler.get_scale() if self._scaler.is_enabled() else None
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase, with an optimiser that remembers nothing.

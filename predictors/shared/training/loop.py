@@ -167,14 +167,21 @@ class _Fold:
             self.learner.enter(phase)
         processes, here = self.accelerator.num_processes, self.accelerator.process_index
         rows = np.array([one.row for one in batch]).reshape(self.recipe.accumulate, processes, -1)
+        before = self.learner.scale
         loss = self.learner.learn(self.step, images, self.task.aim(rows, here))
+        rate, scale = phase.rate(self.step), self.learner.scale
+        wrong = None
         if not np.isfinite(loss):
-            raise InputError(
-                f"the loss of step {self.step + 1}, epoch {epoch}, is {loss}; its images are"
-                f" {first_few((one.image for one in batch), len(batch))}. Look at them, or say a"
-                f" lower learning rate than {phase.rate(self.step):g}; what was saved is whole"
-            )
-        log.write(step=self.step + 1, epoch=epoch, lr=phase.rate(self.step), loss=loss)
+            wrong, remedy = f"the loss is {loss}", f"a lower learning rate than {rate:g}"
+        elif scale is not None and scale < LOWEST_SCALE:
+            wrong = f"float16 gradients are no numbers, not even at a scale of {scale:g}"
+            remedy = "float32, or bfloat16"
+        if wrong:
+            raise InputError
+        metrics = {"lr": rate, "loss": loss}
+        if before is not None and scale is not None:
+            metrics |= {"scale": before, "skipped": float(scale < before)}
+        log.write(step=self.step + 1, epoch=epoch, **metrics)
         self.step += 1
         size = self.recipe.batch
         self.job.progress(

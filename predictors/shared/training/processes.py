@@ -45,5 +45,5 @@ def join_processes(job: FoldJob) -> Accelerator:
             f" {job.recipe.accumulate} parts each"
         )
     if accelerator.device.type == "cpu" and job.recipe.precision == "float16":
-        raise InputError("float16 is trained on GPUs only; say float32 or bfloat16 in the recipe")
+        raise InputError("float16 is trained on GPUs only; say --precision float32, or bfloat16")
     return accelerator

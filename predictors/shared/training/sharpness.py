@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from predictors.shared.training.batch_norms import remembering_nothing
+
 
 def step_uphill_and_back(
     sam: Any,  # noqa: ANN401 - pytorch_optimizer.SAM
@@ -20,7 +22,8 @@ def step_uphill_and_back(
     """One step with the gradients of where the loss is about to be highest, rho away.
 
     The way up follows the gradients of the whole batch, not of each process's part, so that what
-    is learned does not depend on how many share the work. Batch norms count the batch once.
+    is learned does not depend on how many share the work. Batch norms count the batch once. No way
+    leads up along gradients that are no numbers: the step is left out then.
 
     Args:
         sam: whose parameters have the batch's gradients, times the scaler's scale.
@@ -29,22 +32,28 @@ def step_uphill_and_back(
         gradients: gives them to the parameters once more, and tells the loss.
 
     Returns:
-        Whether the loss is a number up there; where it is none there was no step. Under a scaler
-        that is no matter: it tries again with smaller gradients.
+        Whether gradients and the loss up there are numbers; where they are none there was no step.
+        Under a scaler that is no matter: it tries again with smaller gradients.
     """
-    from pytorch_optimizer import disable_running_stats, enable_running_stats
-
     scaler.unscale_(sam)  # the way up is rho long whatever the scale
+    if not _are_numbers(sam):
+        return scaler.is_enabled()
     sam.first_step(zero_grad=True)
-    disable_running_stats(model)
-    sound = math.isfinite(gradients()) or scaler.is_enabled()
-    enable_running_stats(model)
+    with remembering_nothing(model):
+        sound = math.isfinite(gradients()) or scaler.is_enabled()
     base = sam.base_optimizer
     step = partial(scaler.step, base) if sound else _stay
     sam.base_optimizer = SimpleNamespace(step=step)
     sam.second_step()  # goes back down, then steps
     sam.base_optimizer = base
     return sound
+
+
+def _are_numbers(sam: torch.optim.Optimizer) -> bool:
+    """Whether all gradients of an optimiser's parameters are finite."""
+    weights = (weight for group in sam.param_groups for weight in group["params"])
+    finite = [weight.grad.isfinite().all() for weight in weights if weight.grad is not None]
+    return bool(torch.stack(finite).all())  # one wait for the device
 
 
 def _stay() -> None:

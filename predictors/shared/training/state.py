@@ -126,15 +126,26 @@ def take_apart(optimiser: torch.optim.Optimizer) -> tuple[Tensors, Numbers]:
 
 
 def put_together(optimiser: torch.optim.Optimizer, tensors: Tensors, numbers: Numbers) -> None:
-    """Make an optimiser remember what `take_apart` gave."""
+    """Make an optimiser remember what `take_apart` gave, each tensor laid out as its parameter.
+
+    Files hold no strides, and arithmetic on two tensors of different ones rounds otherwise.
+    """
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = tensor
+        state.setdefault(int(number), {})[key] = _laid_out_as(weights[int(number)], tensor)
     for number, plain in numbers.items():
         state.setdefault(int(number), {}).update(plain)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_as(weight: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the strides of a weight, where it has its shape."""
+    if tensor.shape != weight.shape:
+        return tensor
+    return torch.empty_like(weight, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
 
 def _damaged(path: Path, what: str) -> str:

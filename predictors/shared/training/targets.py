@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +39,14 @@ def make_targets(job: FoldJob) -> None:
 
     Raises:
         StoreError: the encoder cannot be loaded.
-        InputError: the vectors that are there are another encoder's, or cannot be written.
+        InputError: the vectors that are there are another encoder's or of other prompts, or they
+            cannot be written.
     """
     loaded = load_encoder(job.encoder)
     made_from = {"data": job.digests["data"], "encoder": loaded.record.model_dump(mode="json")}
     record = job.shared / RECORD
     if record.exists():
-        there = json.loads(record.read_bytes())
-        if there != made_from:
-            raise InputError(
-                f"{job.shared} has targets of the encoder {there['encoder']['name']!r}"
-                f" ({there['encoder']['sha256']}), and this is {loaded.record.name!r}"
-                f" ({loaded.record.sha256}); give the same encoder, or name another --out"
-            )
+        _check_made_from(job.shared, json.loads(record.read_bytes()), made_from)
         return
     prompts = job.data.prompts
     try:
@@ -69,6 +65,22 @@ def make_targets(job: FoldJob) -> None:
         raise InputError(
             f"{job.shared / VECTORS} cannot be written: {error.strerror or error}"
         ) from error
+
+
+def _check_made_from(shared: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse targets of other data, or by another encoder; each is told by its digest."""
+    if there["data"] != now["data"]:
+        raise InputError(
+            f"{shared} has targets of the data of digest {there['data']}, and this is"
+            f" {now['data']}; give the same data, or name another --out"
+        )
+    if there["encoder"] != now["encoder"]:
+        name, digest = there["encoder"]["name"], there["encoder"]["sha256"]
+        raise InputError(
+            f"{shared} has targets of the encoder {name!r} ({digest}), and this is"
+            f" {now['encoder']['name']!r} ({now['encoder']['sha256']}); give the same encoder, or"
+            " name another --out"
+        )
 
 
 def open_targets(folder: Path) -> Targets:

@@ -33,6 +33,7 @@ def test_every_recipe_that_comes_along_is_run_here() -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_a_recipe_says_what_it_is_and_how_it_is_started(name: str) -> None:
     assert load_recipe(name).description.endswith(".")
+    assert load_recipe(name).predictor == TINY[name].adapter
     text = shipped("recipes")[name].read_text(encoding="utf-8")
     assert f"ensembler train {TINY[name].adapter} --recipe {name} " in text
 
