@@ -39,6 +39,7 @@ class FitResult:
         study: the Optuna study with every trial.
         warnings: what to look at before trusting the scores.
         seconds: how long the fit took.
+        preselection_s: how long of it a few members were chosen of many; 0 where none were.
     """
 
     spec: EnsembleSpec
@@ -48,6 +49,7 @@ class FitResult:
     study: optuna.Study = field(repr=False)
     warnings: tuple[str, ...]
     seconds: float
+    preselection_s: float = 0.0
 
     @property
     def score(self) -> float:
@@ -66,13 +68,16 @@ class FitResult:
         return as_html(self._tables())
 
     def _tables(self) -> RenderableType:
-        if self.comparison is None:
-            return spec_table(self.spec)
         from rich.console import Group
 
         from ensembler.report.comparison_table import comparison_table
 
-        return Group(comparison_table(self.comparison), "", spec_table(self.spec))
+        parts: list[RenderableType] = [spec_table(self.spec)]
+        if self.comparison is not None:
+            parts = [comparison_table(self.comparison), "", *parts]
+        if self.preselection_s:
+            parts.append(f"Choosing a few of many members took {self.preselection_s:.1f} s.")
+        return Group(*parts)
 
 
 def fit(
@@ -158,7 +163,9 @@ def fit(
     with threadpool_limits(1):
         if parts:
             space = limited(space, parts[0])
-            space = narrowed(opened, space, jobs=jobs, progress=progress, weight=weight)
+        narrow = narrowed(opened, space, jobs=jobs, progress=progress, weight=weight)
+        space = narrow.space
+        names |= narrow.provenance()
         statistics = fit_statistics(opened, space, jobs=jobs, progress=progress, weight=weight)
         data = Data(store=opened, statistics=statistics, space=space, corpus=known)
         identity = study_identity(opened, space, target_mix)
@@ -186,7 +193,10 @@ def fit(
                 names["blender"] = choice.name
                 if known is not None and reads_corpus(parse_blender(choice.name)):
                     names["corpus"] = known.sha256
-                frozen = freeze_fitted(names, data, choice.fitted, choice.cosines, outcome, nested)
+                frozen = freeze_fitted(
+                    names, data, choice.fitted, choice.cosines, outcome, nested,
+                    everyone=narrow.everyone,
+                )  # fmt: skip
             if spec is not None:
                 frozen.save(spec)
     return FitResult(
@@ -197,4 +207,5 @@ def fit(
         study=record.study,
         warnings=caveats(opened.samples, statistics, status, held_out),
         seconds=time.monotonic() - begun,
+        preselection_s=narrow.seconds,
     )

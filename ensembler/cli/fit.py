@@ -188,12 +188,18 @@ def _summary(result: FitResult, path: str) -> dict[str, object]:
         "folds": scores.folds,
         "dealt_anew": scores.dealt_anew,
         "trials": spec.provenance.trials,
+        "preselection": _preselection(result),
         "warnings": list(result.warnings),
         "spec": path,
         "sidecar": _sidecar(spec, path),
         "digest": spec.digest,
         "seconds": round(result.seconds, 3),
     }
+
+
+def _preselection(result: FitResult) -> dict[str, object] | None:
+    counts = result.spec.provenance.study.get("preselection")
+    return counts and {**counts, "seconds": round(result.preselection_s, 3)}
 
 
 def _member(spec: EnsembleSpec, name: str) -> dict[str, object]:

@@ -85,7 +85,7 @@ def by_value(
     Args:
         column: (rows,) text.
         blends: (rows,) held-out cosines by name, at least one.
-        statistics: of all rows.
+        statistics: of all rows; pairs of members are not looked at.
 
     Returns:
         A part for each value, sorted by the first blend's score, the worst first. Rows of weight 0

@@ -63,7 +63,7 @@ def choice_held_out(
     foldings: Sequence[NDArray[np.int64]],
     seed: int,
 ) -> NDArray[np.float64]:
-    """What the choice itself is worth: made without each fold, scored on it.
+    """What the choice itself is worth: made without each fold's scores, scored on it.
 
     A choice by scores flatters the chosen one on the same rows. Here the rows that score a choice
     have no part in it, as far as that is to be had without fitting anything again: the blends that

@@ -49,8 +49,8 @@ class Comparison:
         blends: name → standing.
         best: the highest held-out score.
         chosen: the simplest within one standard error of it.
-        choice: what the choice is worth when it is made without each fold, and its lead over what
-            the chosen blend scores: what the choice flatters that by.
+        choice: what the choice is worth when it is made without each fold's scores, and its lead
+            over what the chosen blend scores: what the choice flatters that by.
         rows: of any weight.
         groups: among them.
         folds: of each repeat.

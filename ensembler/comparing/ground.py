@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
+from ensembler.blending.statistics import Statistics
 from ensembler.comparing.folding import folds_for
 from ensembler.fitting.inputs import fit_statistics
 from ensembler.fitting.narrowing import narrowed
@@ -55,6 +56,16 @@ class Ground:
             self._kept[id(space)] = [self._data(space, fold) for fold in self.foldings]
         return self._kept[id(space)]
 
+    def everyone(self, space: Space) -> Statistics:
+        """All members under the first folding; each by itself, where fits look at few of many.
+
+        Args:
+            space: as `repeats` takes it.
+        """
+        if space.at_most is None:
+            return self.repeats(space)[0].statistics
+        return self._statistics(space, self.foldings[0], pairs=False)
+
     @property
     def folds(self) -> int:
         """How many there are, in all repeats together."""
@@ -82,13 +93,19 @@ class Ground:
             progress=self.progress,
             fold=fold,
             weight=self.weight,
-        )
-        statistics = fit_statistics(
+        ).space
+        statistics = self._statistics(space, fold)
+        return Data(store=self.store, statistics=statistics, space=space, corpus=self.corpus)
+
+    def _statistics(
+        self, space: Space, fold: NDArray[np.int64], *, pairs: bool = True
+    ) -> Statistics:
+        return fit_statistics(
             self.store,
             space,
             jobs=self.jobs,
             progress=self.progress,
             fold=fold,
             weight=self.weight,
+            pairs=pairs,
         )
-        return Data(store=self.store, statistics=statistics, space=space, corpus=self.corpus)

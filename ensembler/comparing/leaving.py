@@ -31,7 +31,7 @@ def leave_source_out(
         source: one of the samples'.
         ground: with the source, under the store's own row weights.
         entrants: by name.
-        known: (rows,) held-out cosines of each, the source fitted.
+        known: (rows,) held-out cosines of each, the source fitted, under the same row weights.
         jobs: threads; the result is the same for any number.
         progress: told of each fit.
 

@@ -14,7 +14,7 @@ from ensembler.comparing.choice import complexity
 from ensembler.comparing.comparison import compare
 from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.contributing import contributions
-from ensembler.comparing.estimate import counting, estimate, plain_weights
+from ensembler.comparing.estimate import counting, estimate, hold_out, plain_weights
 from ensembler.comparing.evaluation import Evaluation
 from ensembler.comparing.folding import fold_assignments
 from ensembler.comparing.ground import Ground
@@ -106,7 +106,20 @@ def run_evaluation(
         for name, entrant in sorted(entrants.items(), key=_complexity)
     }
     comparison = compare(found, store, ground.weight, ground.foldings, seed)
-    known = {name: found[name].cosines for name in comparison.blends}
+    cosines = {name: found[name].cosines for name in comparison.blends}
+    known = cosines
+    if sources.enough and ground is not whole:  # to compare with fits on the others, under no mix
+        known = {
+            name: hold_out(
+                entrant.blender,
+                whole.repeats(entrant.space),
+                entrant.seed,
+                kept=True,
+                jobs=jobs,
+                told=counting(f"under no mix: {name}", whole.folds, progress),
+            ).cosines
+            for name, entrant in entrants.items()
+        }
     left_out = tuple(
         leave_source_out(
             source,
@@ -119,7 +132,8 @@ def run_evaluation(
         for source in sources.enough
     )
     chosen = found[comparison.chosen]
-    data = ground.repeats(entrants[comparison.chosen].space)[0]
+    space = entrants[comparison.chosen].space
+    data, everyone = ground.repeats(space)[0], ground.everyone(space)
     of_folds = [without.extremes for without in chosen.outer[0]]
     worst, best = describe(data, chosen.first, of_folds, asked.rows)
     given, bought = None, tuple[Budget, ...]()
@@ -131,8 +145,8 @@ def run_evaluation(
         comparison=comparison,
         column=asked.column or SOURCE,
         column_asked=asked.column is not None,
-        parts=by_value(column, known, data.statistics),
-        groups=by_value(samples.group, known, data.statistics)[: asked.rows],
+        parts=by_value(column, cosines, everyone),
+        groups=by_value(samples.group, cosines, everyone)[: asked.rows],
         worst=worst,
         best=best,
         left_out=left_out,

@@ -31,6 +31,7 @@ def freeze_fitted(
     cosines: NDArray[np.float64] | None,
     stand_in: Outcome,
     nested: Nested | None,
+    everyone: Data | None = None,
 ) -> EnsembleSpec:
     """Freeze what a blender found on all rows, with its honest scores.
 
@@ -43,6 +44,7 @@ def freeze_fitted(
         stand_in: the search for plain weights on all rows. A blend that is more than weights takes
             them when a member is missing; shares and losses are told of them.
         nested: that search without each fold, for the losses; None for none.
+        everyone: all members, for the baselines, where `data` are of few of many.
 
     Raises:
         SpecError: the blend is of a kind that no spec has a place for.
@@ -52,6 +54,7 @@ def freeze_fitted(
         found = _plain(fitted.blend, data, trials, cosines)
     else:
         found = _composed(fitted.blend, data, stand_in, nested, cosines)
+    found = found._replace(everyone=everyone)
     return seal_found(names, data.store, data.space, data.statistics, found)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blenders.data import Data
 from ensembler.blending.priors import priors_out_of_fold
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
@@ -36,6 +37,7 @@ class Found(NamedTuple):
         trials: of the search for that.
         nested: that search without each fold; None: losses are not told.
         cosines: (rows,) held out, of a blend that `nested` is not of.
+        everyone: all members, of a fit that looked at few of many; None for any other.
     """
 
     blend: WeightedBlend | ComposedBlend
@@ -44,6 +46,7 @@ class Found(NamedTuple):
     trials: int
     nested: Nested | None
     cosines: NDArray[np.float64] | None = None
+    everyone: Data | None = None
 
 
 def freeze(
@@ -97,7 +100,14 @@ def seal_found(
         dim=dim,
         blend=blend,
         scores=honest_scores(
-            space, statistics, samples, found.weighting, in_sample, found.nested, found.cosines
+            space,
+            statistics,
+            samples,
+            found.weighting,
+            in_sample,
+            found.nested,
+            found.cosines,
+            found.everyone,
         ),
         provenance=Provenance(
             store=store.digest,

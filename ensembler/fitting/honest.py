@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.blenders.data import Data
+from ensembler.blenders.weights.fitted import spelt_out
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.baselines import baseline_fits
 from ensembler.evaluation.contributions import alone, losses_without
 from ensembler.evaluation.intervals import GroupBootstrap
-from ensembler.evaluation.nested import Nested, nested_cosines
+from ensembler.evaluation.nested import Fit, Nested, nested_cosines
 from ensembler.folds import why_dealt_anew
 from ensembler.search.searching import without_member
 from ensembler.search.space import Space
@@ -28,6 +31,7 @@ def honest_scores(
     in_sample: float,
     nested: Nested | None,
     cosines: NDArray[np.float64] | None = None,
+    everyone: Data | None = None,
 ) -> Scores:
     """All scores of a spec.
 
@@ -40,6 +44,7 @@ def honest_scores(
         nested: the search repeated without each fold, or None.
         cosines: (rows,) held out, of a blend that is no plain search's: `weighting` and `nested`,
             if any, are then of the weights that stand in for it.
+        everyone: all members, where `statistics` are of few of many: the baselines are theirs.
 
     Returns:
         The scores; without `nested` and `cosines` none is held out.
@@ -52,7 +57,8 @@ def honest_scores(
         losses = list(losses_without(statistics, nested, partial(without_member, space)))
         cosines = nested.cosines if cosines is None else cosines
     if cosines is not None:
-        held_out, baselines = _versus(statistics, samples.group, cosines, space.definition.seed)
+        bootstrap = GroupBootstrap(samples.group, statistics.weight, space.definition.seed)
+        held_out, baselines = _versus(cosines, _baselines(statistics, everyone), bootstrap)
     return Scores(
         in_sample=in_sample,
         held_out=held_out,
@@ -84,13 +90,33 @@ def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]
     return np.asarray(scaled / np.abs(scaled).sum() + 0.0)  # + 0.0: no negative zeros
 
 
+def _baselines(statistics: Statistics, everyone: Data | None) -> dict[str, NDArray[np.float64]]:
+    """(rows,) held-out cosines of each baseline; from the vectors where pairs are not known."""
+    if everyone is None:
+        fits = baseline_fits(statistics)
+        return {name: nested_cosines(statistics, fit).cosines for name, fit in fits.items()}
+    fits = baseline_fits(everyone.statistics)
+    return {name: _streamed(everyone, fit) for name, fit in fits.items()}
+
+
+def _streamed(data: Data, fit: Fit) -> NDArray[np.float64]:
+    """(rows,) what `nested_cosines` gives, without a look at the members' pairs."""
+    cosines = np.empty(len(data.statistics))
+    for fold in range(data.statistics.folds):
+        rows = data.fold_rows(fold)
+        weighting = fit(np.flatnonzero(data.statistics.fold != fold), fold)
+        blend = spelt_out(data.statistics, weighting)
+        cosines[rows] = data.cosines(blend, rows, frozenset({fold}))
+    return cosines
+
+
 def _versus(
-    statistics: Statistics, groups: NDArray[np.str_], held_out: NDArray[np.float64], seed: int
+    held_out: NDArray[np.float64],
+    baselines: Mapping[str, NDArray[np.float64]],
+    bootstrap: GroupBootstrap,
 ) -> tuple[HeldOut, Baselines]:
-    bootstrap = GroupBootstrap(groups, statistics.weight, seed)
     scores, versus = {}, {}
-    for name, fit in baseline_fits(statistics).items():
-        cosines = nested_cosines(statistics, fit).cosines
+    for name, cosines in baselines.items():
         lead = held_out - cosines
         scores[name] = bootstrap.mean(cosines)
         versus[name] = Difference(

@@ -4,12 +4,13 @@
 looked at by itself, and the pairs of those that are taken (`ScarcePairs`); every selection that a
 nested estimate will ask for is made, and what any of them takes is kept. A selection among the kept
 goes the same way as among all, since each of its steps takes the steepest of all: no fit is changed
-by what was left out before it.
+by what was left out before it. What the blend is measured against is: baselines are of all members.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,29 @@ from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
 MANY = 60  # members up to which the statistics of all pairs are the quickest way
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Narrowed:
+    """A study's space, and what it was taken from.
+
+    Attributes:
+        space: of the members that fits could choose.
+        everyone: all members, each by itself: statistics without pairs; None where none had to be
+            left out.
+        seconds: that the selections took, the statistics of all members with them.
+    """
+
+    space: Space
+    everyone: Data | None = None
+    seconds: float = 0.0
+
+    def provenance(self) -> dict[str, dict[str, int]]:
+        """What a spec tells: how many were looked at, how many of them some selection took."""
+        if self.everyone is None:
+            return {}
+        counts = {"looked_at": len(self.everyone.names), "taken": len(self.space.names)}
+        return {"preselection": counts}
 
 
 def limited(space: Space, blender: Blender) -> Space:
@@ -47,12 +71,12 @@ def narrowed(
     progress: Progress | None,
     fold: NDArray[np.int64] | None = None,
     weight: NDArray[np.float64] | None = None,
-) -> Space:
+) -> Narrowed:
     """The space of the members that fits under one folding could choose.
 
     Args:
         store: with targets.
-        space: from `limited`; one without a limit is returned as it is.
+        space: from `limited`; one without a limit stays as it is.
         jobs: threads.
         progress: told of rows, then of steps.
         fold: as `fit_statistics` takes it.
@@ -62,7 +86,8 @@ def narrowed(
         StoreError: as `fit_statistics` does.
     """
     if space.at_most is None:
-        return space
+        return Narrowed(space=space)
+    begun = time.monotonic()
     alone = fit_statistics(
         store, space, jobs=jobs, progress=progress, fold=fold, weight=weight, pairs=False
     )
@@ -76,7 +101,11 @@ def narrowed(
             progress("selection", step, limit)
 
     kept = np.unique(np.concatenate(forward_selections(data, asides, limit, pairs, told)))
-    return space.among([space.names[member] for member in kept])
+    return Narrowed(
+        space=space.among([space.names[member] for member in kept]),
+        everyone=data,
+        seconds=time.monotonic() - begun,
+    )
 
 
 def _most_members(blender: Blender) -> int | None:

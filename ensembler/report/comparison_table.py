@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ensembler.comparing.comparison import Comparison, Standing
 from ensembler.errors import first_few
 from ensembler.fitting.statuses import remark
-from ensembler.report.spec_table import FEW_GROUPS, PLACES, interval_text
+from ensembler.report.spec_table import CHOSEN_ANEW, PLACES, how_little, interval_text
 from ensembler.report.tables import new_table
 
 if TYPE_CHECKING:
@@ -65,20 +65,20 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield "(Members' means, which know no target, are taken over all rows.)"
     yield "behind the best: 95 % interval of what the best scores more on the same rows."
     yield "gap: in-sample less held out, what a fit flatters itself by. s: seconds of the"
-    yield "fit on all rows, less those of what a simpler blend had fitted already."
+    yield "fit on all rows, less those of what a simpler blend had fitted in the same run."
     yield f"* {_choice(comparison)}"
     if len(comparison.blends) > 1:
         yield "The choice was made by these very scores, which flatters the chosen one."
-        score = f"{comparison.choice.score:{PLACES}}"
-        yield f"The choice itself, repeated without each fold: {score}."
+        choice = comparison.choice
+        yield CHOSEN_ANEW
+        yield f"{choice.score:{PLACES}} ({interval_text(choice.interval)})."
     unproven = _unproven(comparison)
     if unproven:
         yield (
             f"The lead of {comparison.best} over {first_few(unproven)} is unproven: its interval"
             " includes 0."
         )
-    if comparison.groups < FEW_GROUPS:
-        yield f"The intervals are rough: they rest on {comparison.groups} groups only."
+    yield from how_little(comparison.rows, comparison.groups)
     for name, standing in comparison.blends.items():
         yield from _remarks(name, standing)
 

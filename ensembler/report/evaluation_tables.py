@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ensembler.comparing.breakdown import Part
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS_WIDTH = 50  # characters for columns of blends or members beside names and numbers
+SCORE_WIDTH, GAP = 6, 3  # of a column at least, and before it
 VALUES = 8  # of a column with many: the worst
 VALUE = 20  # characters of one
 PROMPT = 44  # characters of a prompt that are shown
@@ -48,18 +49,18 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
         parts.append(f"Fits and scores are for the mix of sources {mix}; others weigh nothing.")
     several = len(evaluation.parts) > 1
     if several or evaluation.column_asked:
-        parts += ["", _by_value(evaluation, f"by {evaluation.column}", evaluation.parts)]
+        parts += ["", *_by_value(evaluation, f"by {evaluation.column}", evaluation.parts)]
     if evaluation.column_asked:
-        parts += ["", _members_by_value(evaluation)]
+        parts += ["", *_members_by_value(evaluation)]
         if evaluation.groups and evaluation.column != "group":
-            parts += ["", _by_value(evaluation, "the worst groups", evaluation.groups)]
+            parts += ["", *_by_value(evaluation, "the worst groups", evaluation.groups)]
     if evaluation.worst:
         parts += ["", *_rows(evaluation)]
     if evaluation.left_out:
-        parts += ["", _left_out(evaluation), *_safest(evaluation), *_own_means(evaluation)]
+        parts += ["", *_left_out(evaluation), *_safest(evaluation), *_own_means(evaluation)]
     if evaluation.contributions is not None:
         if several and not evaluation.column_asked:
-            parts += ["", _members_by_value(evaluation)]
+            parts += ["", *_members_by_value(evaluation)]
         parts += ["", f"What members give to {evaluation.plain}:"]
         parts += [*_contributions(evaluation.contributions)]
     if evaluation.budgets:
@@ -76,18 +77,24 @@ def _shown(evaluation: Evaluation) -> list[str]:
     return [name for name in best_first if name in fitting]
 
 
-def _fitting(names: Iterable[str]) -> list[str]:
-    """The first name, and of the others as many as fit beside it as columns."""
-    shown: list[str] = []
+def _fitting(names: Sequence[str]) -> Sequence[str]:
+    """The first name, and those after it up to the first that has no room as a column."""
     left = COLUMNS_WIDTH
-    for name in names:
-        if not shown or len(name) <= left:
-            shown.append(name)
-            left -= len(name) + 2
-    return shown
+    for place, name in enumerate(names):
+        left -= max(len(name), SCORE_WIDTH) + GAP
+        if place and left < 0:
+            return names[:place]
+    return names
 
 
-def _by_value(evaluation: Evaluation, heading: str, parts: Sequence[Part]) -> Table:
+def _rest(what: str, shown: Sequence[str], names: Collection[str]) -> Iterator[str]:
+    if len(shown) < len(names):
+        yield f"Shown are {len(shown)} of {len(names)} {what}; --json has all."
+
+
+def _by_value(
+    evaluation: Evaluation, heading: str, parts: Sequence[Part]
+) -> Iterator[RenderableType]:
     shown = _shown(evaluation)
     table = new_table(heading, "rows", *shown)
     for part in parts[:VALUES]:
@@ -95,7 +102,8 @@ def _by_value(evaluation: Evaluation, heading: str, parts: Sequence[Part]) -> Ta
         table.add_row(_value(part), f"{part.rows}", *scores)
     if len(parts) > VALUES:
         table.add_row(f"({len(parts) - VALUES} better)", "")
-    return table
+    yield table
+    yield from _rest("blends", shown, evaluation.comparison.blends)
 
 
 def _value(part: Part) -> str:
@@ -103,7 +111,7 @@ def _value(part: Part) -> str:
     return text if len(text) <= VALUE else f"{text[: VALUE - 1]}…"
 
 
-def _members_by_value(evaluation: Evaluation) -> Table:
+def _members_by_value(evaluation: Evaluation) -> Iterator[RenderableType]:
     """As many members as fit, those first that score highest in the mean over the values."""
     parts = evaluation.parts
     mean = {name: sum(p.members[name] or 0.0 for p in parts) for name in parts[0].members}
@@ -113,7 +121,8 @@ def _members_by_value(evaluation: Evaluation) -> Table:
         found = (part.members[name] for name in shown)
         scores = ("–" if score is None else f"{score:{PLACES}}" for score in found)
         table.add_row(_value(part), f"{part.rows}", *scores)
-    return table
+    yield table
+    yield from _rest("members", shown, mean)
 
 
 def _rows(evaluation: Evaluation) -> Iterator[RenderableType]:
@@ -135,13 +144,16 @@ def _words(row: Row | Nearest) -> str:
     return text if len(text) <= PROMPT else f"{text[: PROMPT - 1]}…"
 
 
-def _left_out(evaluation: Evaluation) -> Table:
+def _left_out(evaluation: Evaluation) -> Iterator[RenderableType]:
     shown = _shown(evaluation)
     table = new_table("source left out", "rows", *shown)
     for part in evaluation.left_out:
         scores = (f"{part.scores[name]:{PLACES}}" for name in shown)
         table.add_row(part.source, f"{part.rows}", *scores)
-    return table
+    yield table
+    yield from _rest("blends", shown, evaluation.comparison.blends)
+    if evaluation.target_mix is not None:
+        yield "Not under the mix: these fits and scores weigh rows as the store does."
 
 
 def _safest(evaluation: Evaluation) -> Iterator[str]:
@@ -158,7 +170,10 @@ def _safest(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.kept_in:
         yield f"Without {first_few(evaluation.kept_in)} the others are too few to fit on."
     if several:
-        yield f"{safest(evaluation.left_out)} loses least where it loses most."
+        yield (
+            f"Behind each source's best, {safest(evaluation.left_out)} loses least where it loses"
+            " most."
+        )
 
 
 def _own_means(evaluation: Evaluation) -> Iterator[RenderableType]:

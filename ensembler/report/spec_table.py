@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PLACES = "z.4f"  # z: what rounds to zero has no sign
 FEW_GROUPS = 20  # a bootstrap over fewer draws much the same groups again and again
+FEW_ROWS = 100  # with fewer, the fit on other rows would be quite another
+
+CHOSEN_ANEW = "For each fold chosen anew by the others' scores (of fits that saw the fold):"
 
 _PLAIN = {"prior": "the constant prior", "uniform": "uniform", "single_best": "the single best"}
 
@@ -96,6 +99,10 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     centring = "centred (less its mean)" if spec.weighted.centred else "as it is"
     yield f"{scores.rows} rows in {scores.groups} groups; each member {centring};"
     yield f"{spec.provenance.trials} trials of study {study['name']!r}."
+    if "preselection" in study:
+        looked_at, taken = (study["preselection"][key] for key in ("looked_at", "taken"))
+        yield f"{looked_at} members were looked at, each by itself; {taken} of them, those above,"
+        yield "were taken by a selection, on all rows or without a fold. Baselines are of all."
     if "blender" in study:
         yield f"blender: {study['blender']}."
     if "corpus" in study:
@@ -121,13 +128,22 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
         yield "scores themselves, which flatters the chosen one's a little."
         if "choice_held_out" in study:  # the first specs do not have it
             score = f"{study['choice_held_out']:{PLACES}}"
-            yield f"The choice itself, repeated without each fold: {score}."
+            yield CHOSEN_ANEW
+            yield f"{score}."
     yield "(Members' means, which know no target, are taken over all rows.)"
     yield f"folds: {_origin_of_folds(scores)}."
     yield "lead: of the blend, held out, over each baseline on the same rows."
-    if scores.groups < FEW_GROUPS:
-        yield f"The intervals are rough: they rest on {scores.groups} groups only."
+    yield from how_little(scores.rows, scores.groups)
     yield from _doubts(scores.held_out)
+
+
+def how_little(rows: int, groups: int) -> Iterator[str]:
+    """What a small store leaves open, a sentence each."""
+    if groups < FEW_GROUPS:
+        yield f"The intervals are rough: they rest on {groups} groups only."
+    if rows < FEW_ROWS:
+        yield f"{rows} rows tell little: fitted on others, the blend may be quite another, and"
+        yield "intervals know nothing of that, since nothing is fitted again for them."
 
 
 def _origin_of_folds(scores: Scores) -> str:

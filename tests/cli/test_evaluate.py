@@ -230,6 +230,18 @@ def test_a_mix_of_sources_scores_what_is_to_be_predicted(ensembler: Run, plain: 
     assert drawn["worst_rows"] == []
 
 
+def test_a_mix_changes_nothing_about_sources_left_out(ensembler: Run, plain: Path) -> None:
+    asked = _asking(plain, "--blender", "weighted", "--rows", 0, "--leave-source-out")
+    mix = ("--target-mix", "drawn=1")  # painted, left out as well, weighs nothing under it
+    under, without = (_json(ensembler(*asked, *given, "--json")) for given in (mix, ()))
+    assert len(under["left_out"]) == 2
+    assert under["left_out"] == without["left_out"]
+    assert under["blends"] != without["blends"]
+    note = "Not under the mix: these fits and scores weigh rows as the store does."
+    assert note in ensembler(*asked, *mix).out
+    assert note not in ensembler(*asked).out
+
+
 def test_budgets_and_members_are_told_in_json(ensembler: Run, plain: Path) -> None:
     asked = ("--blender", "weighted", "--contributions", "--budgets", "--json")
     found = _json(ensembler(*_asking(plain, *asked)))
@@ -287,8 +299,9 @@ def test_the_choice_itself_is_scored_without_each_fold(ensembler: Run, plain: Pa
     (less,) = choice["versus"].values()
     chosen = found["blends"][found["chosen"]]["held_out"]["score"]
     assert choice["score"] - chosen == pytest.approx(less["difference"])
-    said = f"The choice itself, repeated without each fold: {choice['score']:.4f}."
-    assert said in ensembler(*asked).out
+    low, high = choice["interval"]
+    said = f"(of fits that saw the fold): {choice['score']:.4f} ({low:.4f} … {high:.4f})."
+    assert said in " ".join(ensembler(*asked).out.split())
 
 
 def test_any_column_of_the_samples_breaks_scores_down(
@@ -334,6 +347,7 @@ def test_thirty_rows_work_and_say_how_little_they_know(ensembler: Run, written: 
     assert ran.code == 0, ran.err
     assert "30 rows in 8 groups; 4 folds of whole groups." in ran.out
     assert "The intervals are rough: they rest on 8 groups only." in ran.out
+    assert "30 rows tell little" in ran.out
 
 
 def test_fewer_groups_than_folds_make_each_group_a_fold(ensembler: Run, written: Written) -> None:

@@ -52,7 +52,7 @@ def test_a_choice_says_that_its_own_scores_made_it(ensembler: Run, small: Store)
     shown = " ".join(ensembler("spec", "show", "ensemble.json").out.split())
     assert f"the choice of the blender among {len(among)} was made by these scores" in shown
     score = load_spec("ensemble.json").provenance.study["choice_held_out"]
-    assert f"The choice itself, repeated without each fold: {score:.4f}." in shown
+    assert f"chosen anew by the others' scores (of fits that saw the fold): {score:.4f}." in shown
 
 
 def test_a_composed_fit_names_both_files_that_it_wrote(ensembler: Run, small: Store) -> None:

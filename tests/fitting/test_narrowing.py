@@ -20,6 +20,7 @@ from ensembler.errors import StoreError
 from ensembler.fitting import narrowing
 from ensembler.fitting.inputs import fit_statistics
 from ensembler.fitting.narrowing import limited, narrowed
+from ensembler.spec.loading import load_spec
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
@@ -44,13 +45,16 @@ def test_no_fit_is_changed_by_the_members_left_out_before_it(
 ) -> None:
     space, statistics = prepare(wide, trials=8, **keys)
     blender = Weighted(members_at_most=3)
-    fewer = narrowed(wide, limited(space, blender), jobs=1, progress=None)
+    narrow = narrowed(wide, limited(space, blender), jobs=1, progress=None)
+    assert narrow.everyone is not None
+    assert narrow.everyone.names == space.names
+    fewer = narrow.space
     assert set(fewer.names) < set(space.names)
     whole = Data(store=wide, statistics=statistics, space=space)
     few = fit_statistics(wide, fewer, jobs=1, progress=None)
-    narrow = Data(store=wide, statistics=few, space=fewer)
+    less = Data(store=wide, statistics=few, space=fewer)
     for aside in (NOTHING, *(frozenset({fold}) for fold in range(statistics.folds))):
-        found, expected = (blender.fit(data, aside, 0) for data in (narrow, whole))
+        found, expected = (blender.fit(data, aside, 0) for data in (less, whole))
         assert found.blend.members == expected.blend.members
         assert found.blend.numbers.weights == pytest.approx(
             expected.blend.numbers.weights, rel=1e-3, abs=1e-4
@@ -72,6 +76,53 @@ def test_a_fit_that_was_narrowed_scores_what_it_would_have(
     assert whole.held_out is not None
     assert narrow.held_out.score == pytest.approx(whole.held_out.score, abs=1e-6)
     assert len(narrow.spec.scores.members) < len(whole.spec.scores.members) == MEMBERS
+
+
+def test_baselines_of_a_fit_that_was_narrowed_are_of_all_members(
+    wide: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = api.fit(wide, blender=LIMITED, trials=1).spec.scores
+    monkeypatch.setattr(narrowing, "MANY", MEMBERS)
+    whole = api.fit(wide, blender=LIMITED, trials=1).spec.scores
+    assert narrow.baselines is not None
+    assert narrow.held_out is not None
+    assert whole.baselines is not None
+    assert whole.held_out is not None
+    assert narrow.baselines.model_dump() == pytest.approx(whole.baselines.model_dump(), abs=1e-6)
+    for name, lead in narrow.held_out.versus.items():
+        expected = whole.held_out.versus[name]
+        assert lead.difference == pytest.approx(expected.difference, abs=1e-6)
+        assert lead.interval == pytest.approx(expected.interval, abs=1e-6)
+    compared = api.evaluate(wide, blenders=["uniform", "single_best"], rows=0).evaluation
+    for name, standing in compared.comparison.blends.items():
+        said = narrow.baselines.model_dump()[name]
+        assert said == pytest.approx(standing.held_out.score, abs=1e-6)
+
+
+def test_a_fit_that_was_narrowed_says_of_how_many_members(
+    wide: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = api.fit(wide, blender=LIMITED, trials=1, spec=tmp_path / "ensemble.json")
+    taken = len(fitted.spec.scores.members)
+    spec = load_spec(tmp_path / "ensemble.json")
+    assert spec.provenance.study["preselection"] == {"looked_at": MEMBERS, "taken": taken}
+    assert fitted.preselection_s > 0.0
+    said = " ".join(str(fitted).split())
+    assert f"{MEMBERS} members were looked at, each by itself; {taken} of them" in said
+    assert f"Choosing a few of many members took {fitted.preselection_s:.1f} s." in said
+    monkeypatch.setattr(narrowing, "MANY", MEMBERS)
+    whole = api.fit(wide, blender=LIMITED, trials=1)
+    assert whole.preselection_s == 0.0
+    assert "preselection" not in whole.spec.provenance.study
+    assert "looked at" not in str(whole)
+
+
+def test_members_that_no_selection_took_are_told_of_by_value(wide: Store) -> None:
+    parts = api.evaluate(wide, blenders=[LIMITED], column="fold", rows=0).evaluation.parts
+    expected = api.evaluate(wide, blenders=["uniform"], column="fold", rows=0).evaluation.parts
+    members = {part.value: part.members for part in parts}
+    assert members == {part.value: pytest.approx(part.members, abs=1e-6) for part in expected}
+    assert all(len(of_value) == MEMBERS for of_value in members.values())
 
 
 def test_an_evaluation_narrows_those_alone_who_are_limited(wide: Store) -> None:

@@ -163,6 +163,14 @@ def test_intervals_over_few_groups_are_called_rough(
     assert (f"The intervals are rough: they rest on {groups} groups only." in text) == rough
 
 
+@pytest.mark.parametrize(("rows", "little"), [(99, True), (100, False)])
+def test_a_blend_of_few_rows_is_said_to_hang_on_them(
+    rows: int, little: bool, fitted_oof: Fitted
+) -> None:
+    text = with_scores(fitted_oof, rows=rows)
+    assert (f"{rows} rows tell little: " in text) == little
+
+
 def test_a_spec_without_held_out_scores_says_so(fitted_oof: Fitted) -> None:
     text = with_scores(fitted_oof, held_out=None, baselines=None)
     assert "No held-out score: the study's validation is none." in text
