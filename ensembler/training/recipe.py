@@ -83,8 +83,8 @@ class Loss(Frozen):
     """The weights of losses that are added up.
 
     cosine: 1 - cos(vector, target).
-    ranking: of all targets of the batch, an image finds its own (multiple negatives); of a batch in
-        parts, of its part's.
+    ranking: an image finds its own among all targets of the batch (multiple negatives), or of its
+        part where a batch is accumulated: more parts make that easier.
     info_nce: the mean of that and of every target finding its image.
     tokens: a captioner's negative log-likelihood of the prompt, the mean over the batch's tokens.
 
@@ -128,7 +128,7 @@ class Recipe(Frozen):
     validate_images: int | None = Field(default=None, ge=1)
     epochs: int = Field(ge=1)  # warm-up included
     batch: int = Field(ge=2)  # images to a step of the optimiser, over all processes
-    accumulate: int = Field(default=1, ge=1)  # parts of a batch that follow each other
+    accumulate: int = Field(default=1, ge=1)  # parts of a batch, one by one; see Loss.ranking
     precision: Precision = "float32"
     ema: float | None = Field(
         default=None, gt=0.0, lt=1.0

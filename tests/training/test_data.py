@@ -55,6 +55,14 @@ def test_an_image_may_be_named_by_its_id(load: Load) -> None:
     assert load(rows, suffix=".csv").digest == load(ROWS).digest
 
 
+def test_an_image_in_a_folder_may_be_named_without_its_suffix(load: Load, tmp_path: Path) -> None:
+    load(ROWS)
+    (tmp_path / "images/part").mkdir()
+    (tmp_path / "images/part/d.png").touch()
+    data = load(["part/d\td\t0"])
+    assert data.held_out(0).images == [("part/d.png",)]
+
+
 def test_a_table_without_folds_has_none_to_hold_out(load: Load) -> None:
     data = load(["image\tprompt", "b.png\tb"])
     with pytest.raises(InputError, match="the data has no folds: it needs a column fold"):
@@ -93,7 +101,7 @@ def test_what_is_wrong_with_the_pairs_is_said(load: Load, rows: list[str], said:
 def test_an_image_that_is_missing_is_placed_in_its_table(load: Load, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are not in") as refused:
         load(ROWS, ["image\tprompt", "b.png\tb2", "gone\tz"])
-    assert f"gone ({tmp_path / '1.tsv'}, row 2, has 'gone')" in str(refused.value)
+    assert f"gone ({tmp_path / '1.tsv'}, row 2: it is not there)" in str(refused.value)
     assert f"`ensembler data filter --images {tmp_path / 'images'}`" in str(refused.value)
 
 

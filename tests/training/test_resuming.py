@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load
+from timm.optim import MADGRAD
 
 from ensembler.errors import InputError
 from ensembler.files import locked
 from ensembler.store.encoder import TextEncoder
 from ensembler.store.model import EncoderRecord
 from predictors.shared.training import checkpoints, loop, targets
+from predictors.shared.training.state import packed, put_together, take_apart
 from tests.disk_changes import before_each_change
 
 RECIPE: dict[str, Any] = {
@@ -107,6 +112,16 @@ def test_interrupted_at_any_step_it_goes_on_bit_for_bit(
             }
         },
         {
+            "optimiser": {"name": "madgrad", "lr": 1e-3, "weight_decay": 0.05},
+            "warmup": {"epochs": 1, "lr": 1e-2},
+            "config": {
+                "model": "test_efficientnet.r160_in1k",
+                "head": {"kind": "linear", "dim": 6},
+                "image_size": 64,
+            },
+            "epochs": 8,
+        },
+        {
             "optimiser": {"name": "madgrad", "lr": 1e-2, "weight_decay": 0.05, "sam_rho": 0.05},
             "freeze": 0.17,
             "lora": {"share": 0.33, "rank": 2},
@@ -116,7 +131,7 @@ def test_interrupted_at_any_step_it_goes_on_bit_for_bit(
             "accumulate": 2,
         },
     ],
-    ids=["adamw-bfloat16", "batch-norm", "sam-lora-drop-path-average"],
+    ids=["adamw-bfloat16", "batch-norm", "convolutions-madgrad", "sam-lora-drop-path-average"],
 )
 def test_other_recipes_go_on_bit_for_bit_too(
     train_here: Callable[..., Any], tmp_path: Path, keys: dict[str, Any]
@@ -129,6 +144,27 @@ def test_other_recipes_go_on_bit_for_bit_too(
         assert (tmp_path / "out/fold0" / name).read_bytes() == (
             tmp_path / "whole/fold0" / name
         ).read_bytes()
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_what_an_optimiser_remembers_comes_back_laid_out_as_it_was(
+    memory: torch.memory_format,
+) -> None:
+    weight = torch.nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=memory))
+    scalar = torch.nn.Parameter(torch.ones(()))
+    optimisers = [MADGRAD([weight, scalar]), torch.optim.AdamW([weight, scalar])]
+    for optimiser in optimisers:
+        (weight.square().sum() + scalar).backward()
+        optimiser.step()
+        tensors, numbers = take_apart(optimiser)
+        again = type(optimiser)(optimiser.param_groups)
+        put_together(again, load(packed(tensors)), numbers)
+        ours, theirs = again.state[weight], optimiser.state[weight]
+        assert ours.keys() == theirs.keys()
+        for name, one in theirs.items():
+            if isinstance(one, torch.Tensor):
+                assert torch.equal(ours[name], one), name
+                assert ours[name].stride() == one.stride(), name
 
 
 def test_killed_before_any_change_of_the_disk_it_goes_on_bit_for_bit(
@@ -254,7 +290,7 @@ def test_a_fold_with_a_state_is_refused_another_recipe(train_here: Callable[...,
 
 def test_a_run_that_diverged_is_given_advice_that_works(train_here: Callable[..., Any]) -> None:
     too_high = {"name": "adamw", "lr": 1e30}
-    with pytest.raises(InputError, match="anew in another --out with a lower learning rate than"):
+    with pytest.raises(InputError, match=r"a lower learning rate than .* and another --out"):
         train_here(optimiser=too_high, options={"save_steps": 1})
     assert train_here(out="another").folds[0].result.steps
 

@@ -29,6 +29,21 @@ NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 Weights = NDArray[np.float64]
 
 
+class Normed(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """A model with a batch norm, and the loss of its own batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower, self.head = torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2)
+        self.inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+
+    def backward(self, scaler: torch.amp.GradScaler) -> float:
+        loss = self.head(self.tower(self.inputs)).square().mean()
+        scaler.scale(loss).backward()
+        found: float = loss.item()
+        return found
+
+
 class Line(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
     """A linear model with the loss of its own batch."""
 
@@ -53,7 +68,7 @@ class Line(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         return gradient
 
 
-def optimiser_of(model: Line) -> Any:  # noqa: ANN401 - untyped here
+def optimiser_of(model: Line | Normed) -> Any:  # noqa: ANN401 - untyped here
     settings = Optimiser(name="madgrad", lr=RATE, momentum=MOMENTUM, sam_rho=RHO)
     return make_optimiser(model, settings)
 
@@ -86,10 +101,38 @@ def test_gradients_too_large_for_a_scaler_leave_the_step_out_and_halve_its_scale
     before = model.head.weight.detach().clone()
     model.backward(scaler)
     model.head.weight.grad[0, 0] = np.inf
-    assert step_uphill_and_back(sam, scaler, model, lambda: model.backward(scaler))
+    assert step_uphill_and_back(sam, scaler, model, lambda: pytest.fail("looked uphill"))
     scaler.update()
     assert torch.equal(model.head.weight, before)
     assert scaler.get_scale() == 512.0
+
+
+def test_gradients_too_large_uphill_leave_the_step_out_and_halve_the_scale() -> None:
+    model = Normed()
+    sam = optimiser_of(model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model.backward(scaler)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+
+    def uphill() -> float:
+        model.inputs = model.inputs * np.inf  # as activations that float16 cannot hold
+        return model.backward(scaler)
+
+    assert step_uphill_and_back(sam, scaler, model, uphill)
+    scaler.update()
+    for name, one in model.state_dict().items():
+        assert torch.equal(one, before[name]), name  # the running statistics too
+    assert scaler.get_scale() == 512.0
+
+
+def test_gradients_that_are_no_numbers_without_a_scaler_are_told() -> None:
+    model = Line()
+    before = model.head.weight.detach().clone()
+    model.backward()
+    model.head.weight.grad[0, 0] = np.nan
+    sam = optimiser_of(model)
+    assert not step_uphill_and_back(sam, NO_SCALER, model, lambda: pytest.fail("looked uphill"))
+    assert torch.equal(model.head.weight, before)
 
 
 def test_a_loss_that_is_no_number_uphill_leaves_the_weights_where_they_were() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
@@ -22,7 +25,8 @@ from ensembler.metrics import paired_cosine
 from ensembler.store.model import EncoderRecord
 from ensembler.training.run import find_trainer
 from predictors.shared.tower_config import TowerConfig
-from predictors.shared.training import loading, targets
+from predictors.shared.training import loading, loop, targets
+from predictors.shared.training.losses import loss_of
 from predictors.tower.adapter import VisionTower
 
 Pixels = NDArray[np.uint8]
@@ -264,6 +268,73 @@ def test_a_loss_that_is_no_number_stops_with_its_images(train_here: Callable[...
     ) as stop:
         train_here(optimiser={"name": "adamw", "lr": 1e30})
     assert str(stop.value).count(".png") == 4
+
+
+@pytest.fixture
+def _float16_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU train in float16, which it can, slowly."""
+    monkeypatch.setattr(loop, "join_processes", lambda _: Accelerator(cpu=True))
+
+
+def logged(folder: Path, key: str) -> list[float]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line[key] for line in lines if key in line]
+
+
+@pytest.mark.usefixtures("_float16_here")
+def test_a_step_that_float16_cannot_take_is_logged_and_the_next_one_is_scaled_less(
+    train_here: Callable[..., Any],
+    after_each_step: list[dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    factors = iter([np.inf])
+
+    def once_too_large(vectors: torch.Tensor, *given: Any) -> torch.Tensor:  # noqa: ANN401 - passed on
+        if vectors.requires_grad and len(vectors) > 1:
+            factor = next(factors, 1.0)
+            vectors.register_hook(lambda gradient: gradient * factor)
+        return loss_of(vectors, *given)
+
+    monkeypatch.setattr("predictors.shared.training.tasks.loss_of", once_too_large)
+    steps = {"name": "adamw", "lr": 1e-3, "lr_end": 1e-3}
+    train_here(precision="float16", optimiser=steps, epochs=4)
+    skipped = logged(tmp_path / "out/fold0", "skipped")
+    assert skipped[0]
+    assert not skipped[-1]
+    scales = logged(tmp_path / "out/fold0", "scale")
+    assert scales[0] == 2.0**16
+    for scale, after, out in zip(scales, scales[1:], skipped, strict=False):
+        assert after == (scale / 2 if out else scale)
+    weight = [seen["head.weight"] for seen in after_each_step]
+    assert [torch.equal(*pair) for pair in pairwise(weight)] == skipped
+
+
+@pytest.mark.parametrize("sam", [{}, {"sam_rho": 0.05}])
+@pytest.mark.usefixtures("_float16_here")
+def test_gradients_that_no_scale_makes_numbers_stop_with_the_images(
+    train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, sam: dict[str, float]
+) -> None:
+    def never_a_number(vectors: torch.Tensor, *given: Any) -> torch.Tensor:  # noqa: ANN401 - passed on
+        if vectors.requires_grad:
+            vectors.register_hook(lambda gradient: gradient * torch.nan)
+        return loss_of(vectors, *given)
+
+    monkeypatch.setattr("predictors.shared.training.tasks.loss_of", never_a_number)
+    optimiser = {"name": "adamw", "lr": 1e-3} | sam
+    with pytest.raises(
+        InputError,
+        match=r"the gradients of step 27, epoch 13, are no numbers in float16, not even times"
+        r" 0\.000976562; its images are .* say --precision float32, or bfloat16, and another --out",
+    ) as stop:
+        train_here(precision="float16", optimiser=optimiser, epochs=14)
+    assert str(stop.value).count(".png") == 4
+
+
+def test_other_precisions_log_no_scale(train_here: Callable[..., Any], tmp_path: Path) -> None:
+    train_here(precision="bfloat16")
+    assert not logged(tmp_path / "out/fold0", "scale")
+    assert not logged(tmp_path / "out/fold0", "skipped")
 
 
 def test_an_image_that_cannot_be_read_is_named(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import torch
@@ -32,6 +33,10 @@ from predictors.shared.training.state import (
 from predictors.shared.training.targets import make_targets, open_targets
 from predictors.shared.training.tasks import Task, TaskMaker, vector_task
 from predictors.shared.training.validation import drawn_to_judge, held_out_metrics
+
+# Float16's gradients are multiplied by 2**16 at first, and by half as much after each step that was
+# left out for them. Where they are no numbers even so far down, no scale makes them any.
+LOWEST_SCALE: Final = 2.0**-10
 
 Batch = list[Draw]
 
@@ -149,8 +154,8 @@ class _Fold:
         score = metrics["mean_cosine"]
         if not np.isfinite(score):
             raise InputError(
-                f"the vectors of what is held out are no numbers after epoch {epoch}; say a lower"
-                " learning rate, or float32"
+                f"the vectors of what is held out are no numbers after epoch {epoch}; begin"
+                " anew in another --out with a lower learning rate, or --precision float32"
             )
         best = score > max(self.scores, default=-np.inf)
         self.scores += (score,)
@@ -170,22 +175,31 @@ class _Fold:
         before = self.learner.scale
         loss = self.learner.learn(self.step, images, self.task.aim(rows, here))
         rate, scale = phase.rate(self.step), self.learner.scale
-        wrong = None
         if not np.isfinite(loss):
-            wrong, remedy = f"the loss is {loss}", f"a lower learning rate than {rate:g}"
-        elif scale is not None and scale < LOWEST_SCALE:
-            wrong = f"float16 gradients are no numbers, not even at a scale of {scale:g}"
-            remedy = "float32, or bfloat16"
-        if wrong:
-            raise InputError
+            raise self._stop(
+                batch, epoch, "loss", f"is {loss}", f"a lower learning rate than {rate:g}"
+            )
         metrics = {"lr": rate, "loss": loss}
         if before is not None and scale is not None:
-            metrics |= {"scale": before, "skipped": float(scale < before)}
+            if scale < LOWEST_SCALE:
+                what = f"are no numbers in float16, not even times {before:g}"
+                raise self._stop(
+                    batch, epoch, "gradients", what, "--precision float32, or bfloat16,"
+                )
+            metrics |= {"scale": before, "skipped": scale < before}
         log.write(step=self.step + 1, epoch=epoch, **metrics)
         self.step += 1
         size = self.recipe.batch
         self.job.progress(
             f"fold {self.job.fold}: training", self.step * size, self.phases[-1].last * size
+        )
+
+    def _stop(self, batch: Batch, epoch: int, whose: str, what: str, remedy: str) -> InputError:
+        """The error of a batch that nothing can be learned from."""
+        return InputError(
+            f"the {whose} of step {self.step + 1}, epoch {epoch}, {what}; its images are"
+            f" {first_few((one.image for one in batch), len(batch))}. Look at them, or say {remedy}"
+            " and another --out; what was saved is whole"
         )
 
     def _draws(self, epoch: int, numbers: NDArray[np.int64]) -> Batch:

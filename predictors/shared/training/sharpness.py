@@ -36,11 +36,12 @@ def step_uphill_and_back(
         Under a scaler that is no matter: it tries again with smaller gradients.
     """
     scaler.unscale_(sam)  # the way up is rho long whatever the scale
+    tries_again: bool = scaler.is_enabled()
     if not _are_numbers(sam):
-        return scaler.is_enabled()
+        return tries_again
     sam.first_step(zero_grad=True)
     with remembering_nothing(model):
-        sound = math.isfinite(gradients()) or scaler.is_enabled()
+        sound = math.isfinite(gradients()) or tries_again
     base = sam.base_optimizer
     step = partial(scaler.step, base) if sound else _stay
     sam.base_optimizer = SimpleNamespace(step=step)

@@ -121,12 +121,17 @@ def test_the_248th_place_freezes_below_and_begins_anew_on_top(run_recipe: RunRec
     assert "tower.patch_embed.proj.weight" not in ran.seen.moved(0, -1)
 
 
-def test_of_the_students_gpt_2_only_the_last_two_blocks_learn(run_recipe: RunRecipe) -> None:
+def test_of_the_students_gpt_2_only_the_last_two_blocks_and_the_norm_above_learn(
+    run_recipe: RunRecipe,
+) -> None:
     seen = run_recipe(PREFIX).seen
     moved = seen.moved(0, -1)
     blocks = {name.split(".h.")[1].split(".")[0] for name in moved if ".h." in name}
     assert blocks == {"10", "11"}
-    assert not any("wte" in name or "wpe" in name for name in moved)
+    others = {
+        name.split(".")[-2] for name in moved if name.startswith("tower.") and ".h." not in name
+    }
+    assert others == {"ln_f"}
     assert {name.split(".")[0] for name in moved} == {"mapper", "tower"}
 
 
