@@ -108,7 +108,7 @@ def resize(
             click.echo(f"  {resized.resumed} had been made before an interruption")
     if resized.failed:
         click.echo(
-            f"Warning: {resized.failed} pairs have no image that can be read;"
+            f"Warning: pairs without an image that can be read: {resized.failed};"
             f" {resized.failures} says why.",
             err=True,
         )

@@ -44,8 +44,9 @@ def create(
 ) -> None:
     """Make STORE from SAMPLES, a table: .csv, .tsv or .parquet.
 
-    SAMPLES has the column id (or imgId, or image, as `data fold` writes it) and any of prompt, fold, group, source and weight; its
-    order is kept, and further columns as text, for `evaluate --by`. TSV is read without quoting.
+    SAMPLES has the column id (or imgId, or image, as `data fold` writes) and any of prompt, fold,
+    group, source and weight; its order is kept, and further columns as text, for `evaluate --by`.
+    TSV is read without quoting; one of image, prompt and fold may lack its header line.
     Targets come from --targets, else from the prompts. With neither, STORE is one for test
     embeddings.
     """

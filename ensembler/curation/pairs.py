@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 from ensembler.errors import InputError, unknown_name
 from ensembler.files import atomic_write, writable_file
 from ensembler.store.importing.tables import (
+    BARE,
     ID_COLUMNS,
     SUFFIXES,
+    is_bare,
     is_table,
     read_schema,
     stream_columns,
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("image", "prompt", "source", "fold")
 NAMED_IMAGE: Final = ("image", *ID_COLUMNS)
-BARE: Final = ("image", "prompt", "fold")  # the columns of a .tsv without a header line
-WHOLE: Final = re.compile(r"-?\d+")
 BREAKS: Final = re.compile(r"[\t\r\n]")  # what TSV without quoting cannot hold
 ROWS: Final = 1 << 16  # of a block; bounds memory
 
@@ -95,7 +95,7 @@ def table_names(path: Path) -> list[str]:
     Raises:
         StoreError: the file is missing, empty, broken, or names a column twice.
     """
-    return list(BARE) if _is_bare(path) else read_schema(path).names
+    return list(BARE) if is_bare(path) else read_schema(path).names
 
 
 def stream_named(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -114,7 +114,7 @@ def stream_named(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     types = {name: pa.int64() if ours == "fold" else pa.string() for ours, name in columns.items()}
-    for batch in stream_columns(path, types, header=BARE if _is_bare(path) else ()):
+    for batch in stream_columns(path, types, header=BARE if is_bare(path) else ()):
         yield pa.Table.from_batches([batch]).rename_columns(list(columns))
 
 
@@ -230,18 +230,6 @@ def _layout(path: Path) -> Mapping[str, str]:
                 " prompt, and perhaps source and fold"
             )
     return {"image": images[0]} | {name: name for name in COLUMNS[1:] if name in names}
-
-
-def _is_bare(path: Path) -> bool:
-    """Whether a file is a .tsv without a header line: its first line is a pair already."""
-    if path.suffix.lower() != ".tsv":
-        return False
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            cells = file.readline().rstrip("\n").split("\t")
-    except (OSError, UnicodeDecodeError):
-        return False  # the reader of tables says what is wrong
-    return len(cells) == len(BARE) and WHOLE.fullmatch(cells[-1]) is not None
 
 
 def _checked(path: Path, pairs: pa.Table, start: int) -> pa.Table:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ensembler.curation.pairs import BARE, BREAKS, read_pairs, write_pairs
+from ensembler.curation.pairs import BREAKS, read_pairs, write_pairs
 from ensembler.curation.resizing_shards import Shard
 from ensembler.errors import InputError
 from ensembler.files import atomic_write
+from ensembler.store.importing.tables import BARE
 from ensembler.store.samples import NO_FOLD
 
 if TYPE_CHECKING:

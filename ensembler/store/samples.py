@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.files import sha256_json
-from ensembler.store.importing.tables import id_column, is_table, read_columns, read_schema
+from ensembler.store.importing.tables import (
+    BARE,
+    id_column,
+    is_bare,
+    is_table,
+    read_columns,
+    read_schema,
+)
 from ensembler.store.model import COLUMNS
 
 if TYPE_CHECKING:
@@ -35,7 +42,8 @@ def read_samples(path: Path) -> pa.Table:
 
     Args:
         path: .csv, .tsv or .parquet with the column id, imgId or image, and any of prompt, fold,
-            group, source and weight; further columns are what else is known of the samples.
+            group, source and weight; further columns are what else is known of the samples. A
+            .tsv of pairs, image, prompt and fold, may lack its header line.
 
     Returns:
         A table with the text column id, and of the others those that the file has: prompt, group
@@ -50,14 +58,15 @@ def read_samples(path: Path) -> pa.Table:
 
     if not is_table(path):
         raise StoreError(f"{path}: samples come as .csv, .tsv or .parquet; save it as one of them")
-    schema = read_schema(path)
+    header = BARE if is_bare(path) else ()
+    schema = read_schema(path, header=header)
     names = schema.names
     _refuse_near_names(path, names)
     key = id_column(path, names)
     types = {key: pa.string()}
     types |= {name: pa.string() for name in TEXTS if name in names}
     types |= {name: pa.float64() for name in NUMBERS if name in names}
-    raw = read_columns(path, types)
+    raw = read_columns(path, types, header=header)
     ids = raw[key].combine_chunks()
     check_ids(path, ids)
     columns: dict[str, pa.Array] = {"id": ids}

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.curation.pairs import read_pairs
+from ensembler.curation.pairs_images import check_folder, locate
 from ensembler.errors import InputError, first_few
-from ensembler.images.find import find_images
+from ensembler.images.decode import ImageError
 from ensembler.store.samples import NO_FOLD
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class TrainingData:
         """
         if fold not in self.known_folds:
             raise InputError(
-                f"no prompt is in fold {fold}, so there is nothing to hold out; {self._said_folds()}"
+                f"no prompt is in fold {fold}, so there is nothing to hold out;"
+                f" {self._said_folds()}"
             )
         if (self.folds == fold).all():
             raise InputError(f"every prompt is in fold {fold}, so none is left to learn from")
@@ -188,12 +190,9 @@ def _starts(ordered: pa.StringArray) -> NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(other) + 1, [len(ordered)]]).astype(np.int64)
 
 
-def _image_paths(
-    images: pa.StringArray, folder: Path, tables: Sequence[str | Path]
-) -> list[str]:
-    """Paths below the folder; an image that is named by its id alone gets its file's name."""
-    if not folder.is_dir():
-        raise InputError(f"there is no folder of images {folder}")
+def _image_paths(images: pa.StringArray, folder: Path, tables: Sequence[str | Path]) -> list[str]:
+    """Paths below the folder; an image that is named without its suffix gets it."""
+    check_folder(folder)
     paths: list[str] = images.to_pylist()
     outside = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
     if outside:
@@ -201,29 +200,32 @@ def _image_paths(
             f"images must lie below {folder}, by paths relative to it: {first_few(outside)}"
         )
     missing = {path for path in paths if not os.path.isfile(os.path.join(folder, path))}  # noqa: PTH113, PTH118 - a Path for each of millions takes minutes
-    if not missing:
-        return paths
-    files = find_images(folder)
-    by_id = {str(one): path.name for one, path in zip(files.ids, files.paths, strict=True)}
-    lost = sorted(missing - by_id.keys())
+    found: dict[str, str] = {}
+    lost: dict[str, str] = {}  # and why
+    for path in sorted(missing):
+        try:
+            found[path] = locate(folder, path).relative_to(folder).as_posix()
+        except ImageError as error:
+            lost[path] = error.reason
     if lost:
+        first, why = next(iter(lost.items()))
         raise InputError(
             f"{len(lost)} of {len(set(paths))} images are not in {folder}: {first_few(lost)}"
-            f" ({_place_of(lost[0], tables)}); an image is named by its path below the folder, or"
-            " by its id, the name of a file there without its suffix. `ensembler data filter"
-            f" --images {folder}` leaves out pairs without an image"
+            f" ({_place_of(first, tables)}: it {why}); an image is named by its path below the"
+            f" folder, with its suffix or without. `ensembler data filter --images {folder}` leaves"
+            " out pairs without an image"
         )
-    return [by_id[path] if path in missing else path for path in paths]
+    return [found.get(path, path) for path in paths]
 
 
 def _place_of(image: str, tables: Sequence[str | Path]) -> str:
-    """Where an image that was read from the tables is named first: its table and row."""
+    """Where an image that was read from the tables is named first."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     for table in tables:
-        start = 0
-        for block in read_pairs(Path(table)):
-            if (row := pc.index(block["image"], image).as_py()) >= 0:
-                return f"{table}, row {start + row + 1}, has {image!r}"
-            start += len(block)
-    raise AssertionError(image)
+        images = pa.concat_tables(read_pairs(Path(table)))["image"]
+        row = pc.index(images, image).as_py()
+        if row >= 0:
+            break
+    return f"{table}, row {row + 1}"

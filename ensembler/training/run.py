@@ -215,7 +215,7 @@ def _plan(
         config = adapter.Config.model_validate(plan.config, strict=False)
     except ValidationError as error:
         raise PredictorError(f"{recipe}: config: {faults_of(error, adapter.Config)}") from error
-    decided = {"config": config.model_dump(mode="json")}
+    decided: dict[str, Any] = {"config": config.model_dump(mode="json")}
     if precision is not None:
         if precision not in PRECISIONS:
             raise InputError(unknown_name("precision", precision, PRECISIONS))

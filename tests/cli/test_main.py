@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -45,6 +47,14 @@ def test_help_lists_the_commands_in_the_order_of_the_story(ensembler: Run) -> No
         "fit", "evaluate", "predict", "store", "data", "train", "recipe", "dump", "predictors",
         "spec", "study",
     ]  # fmt: skip
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "ensembler", "fitt"], check=False, capture_output=True, text=True
+    )
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "did you mean 'fit'" in said.stderr
 
 
 def test_every_command_loads_has_a_help_and_the_line_its_group_gives_it(ensembler: Run) -> None:

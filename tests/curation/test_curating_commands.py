@@ -112,7 +112,8 @@ def test_json_is_one_object_with_every_reason(
         "failures": str(shards / "failures.csv"),
     }
     assert err == (
-        f"Warning: 1 pairs have no image that can be read; {shards / 'failures.csv'} says why.\n"
+        "Warning: pairs without an image that can be read: 1;"
+        f" {shards / 'failures.csv'} says why.\n"
     )
 
 

@@ -28,6 +28,22 @@ def test_samples_keep_their_order_and_ids_stay_text(tmp_path: Path) -> None:
     assert store.samples.id.tolist() == ["92e911621", "007", "1e5", "True", "nan", "NA"]
 
 
+def test_what_data_fold_writes_is_taken_with_its_images_as_ids(tmp_path: Path) -> None:
+    text = "image,prompt,fold\nb,two,1\na,one,0\n"
+    made = create_store(tmp_path / "oof", write(tmp_path / "pairs.csv", text))
+    assert made.samples.id.tolist() == ["b", "a"]
+    assert not made.samples.further
+    bare = write(tmp_path / "bare.tsv", "b\ttwo\t1\na\tone\t0\n")
+    assert create_store(tmp_path / "of_tsv", bare).digest == made.digest
+
+
+def test_beside_an_id_an_image_is_a_further_column(tmp_path: Path) -> None:
+    text = "image,id\nb.png,7\na.png,8\n"
+    made = create_store(tmp_path / "oof", write(tmp_path / "samples.csv", text))
+    assert made.samples.id.tolist() == ["7", "8"]
+    assert list(made.samples.further) == ["image"]
+
+
 def test_a_store_without_targets_and_prompts_is_one_for_test_embeddings(tmp_path: Path) -> None:
     store = create_store(tmp_path / "store", write(tmp_path / "s.csv", "id\na\nb\n"))
     assert store.manifest.dim is None

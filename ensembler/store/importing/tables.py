@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ID_COLUMNS: Final = ("id", "imgId")
 IMAGE: Final = "image"  # as pair tables call it; taken where neither of those is there
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+BARE: Final = ("image", "prompt", "fold")  # the columns of a .tsv of pairs without a header line
+WHOLE: Final = re.compile(r"-?\d+")
 # What others call the column of ids; only ever offered, never taken for it.
 ID_LIKE: Final = re.compile(
     r"(?:(?:img|image|file|sample|row)[ _-]?)?(?:ids?|names?|keys?)|img|image|file|uu?id",
@@ -29,8 +31,24 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_schema(path: Path) -> pa.Schema:
+def is_bare(path: Path) -> bool:
+    """Whether a file is a .tsv without a header line: its first line is a pair, as in BARE."""
+    if path.suffix.lower() != ".tsv":
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            cells = file.readline().rstrip("\n").split("\t")
+    except (OSError, UnicodeDecodeError):
+        return False  # who reads the table says what is wrong
+    return len(cells) == len(BARE) and WHOLE.fullmatch(cells[-1]) is not None
+
+
+def read_schema(path: Path, *, header: Sequence[str] = ()) -> pa.Schema:
     """The columns of a table, their types as Parquet states them or as a CSV file's start suggests.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        header: names for all columns of text that has no header line; none where it has.
 
     Raises:
         StoreError: the file is missing, empty, broken, or names a column twice.
@@ -42,7 +60,7 @@ def read_schema(path: Path) -> pa.Schema:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path)
         else:
-            with _open_csv(path, {}) as batches:
+            with _open_csv(path, {}, header) as batches:
                 schema = batches.schema
         names = schema.names  # decoded only here: a name may be no UTF-8
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -80,7 +98,9 @@ def id_column(path: Path, names: Sequence[str]) -> str:
     )
 
 
-def read_columns(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+def read_columns(
+    path: Path, types: Mapping[str, pa.DataType], *, header: Sequence[str] = ()
+) -> pa.Table:
     """Read some columns of a table.
 
     CSV follows RFC 4180 (quotes, line breaks inside them). In TSV a quote is a character like any
@@ -89,6 +109,7 @@ def read_columns(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
     Args:
         path: .csv, .tsv or .parquet.
         types: the columns to read and the Arrow type each becomes.
+        header: as for `read_schema`.
 
     Returns:
         A table of just these columns, in the order of `types`.
@@ -103,7 +124,7 @@ def read_columns(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             table = pq.read_table(path, columns=list(types)).select(list(types))
             return pa.table({name: _cast(table[name], kind) for name, kind in types.items()})
-        with _open_csv(path, types) as batches:
+        with _open_csv(path, types, header) as batches:
             return batches.read_all()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
@@ -117,7 +138,7 @@ def stream_columns(
     Args:
         path: .csv, .tsv or .parquet.
         types: as for `read_columns`.
-        header: names for all columns of text that has no header line; none where it has.
+        header: as for `read_schema`.
 
     Yields:
         Batches of just these columns, in the order of `types`, of whatever size the file suggests.
