@@ -74,7 +74,7 @@ def match_images(ids: Iterable[str], files: ImageFiles) -> tuple[Path, ...]:
     """The image of each id of another table; images that it does not ask for are left out.
 
     Args:
-        ids: text, in the table's order.
+        ids: text, in the table's order; a file's whole name will do, as in tables of pairs.
         files: the images there are.
 
     Returns:
@@ -84,7 +84,8 @@ def match_images(ids: Iterable[str], files: ImageFiles) -> tuple[Path, ...]:
         InputError: ids have no image; the message counts them and shows the first few.
     """
     wanted = [str(one) for one in ids]
-    by_id = dict(zip(files.ids.tolist(), files.paths, strict=True))
+    by_id = {path.name: path for path in files.paths}
+    by_id |= dict(zip(files.ids.tolist(), files.paths, strict=True))
     missing = [one for one in wanted if one not in by_id]
     if missing:
         raise InputError(

@@ -61,6 +61,11 @@ def test_images_are_matched_in_the_order_of_the_ids(tmp_path: Path) -> None:
     assert [path.name for path in match_images(["c", "a"], files)] == ["c.png", "a.png"]
 
 
+def test_an_id_may_be_the_whole_name_as_in_tables_of_pairs(tmp_path: Path) -> None:
+    files = fill(tmp_path, "a.png", "b.jpg", "c.png")
+    assert [path.name for path in match_images(["c.png", "a"], files)] == ["c.png", "a.png"]
+
+
 def test_ids_without_an_image_are_counted_and_shown(tmp_path: Path) -> None:
     files = fill(tmp_path, "a.png")
     with pytest.raises(
