@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from pydantic import Field, ValidationError
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 
 from ensembler.errors import InputError
 from ensembler.faults import faults_of
@@ -89,16 +89,16 @@ def load_state(folder: Path) -> State | None:
         return None
     try:
         record = _Record.model_validate_json(path.read_bytes())
-        content = (folder / record.file).read_bytes()
+        with (folder / record.file).open("rb") as file:  # as large as three models: in a stream
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except ValidationError as error:
         raise InputError(_damaged(path, faults_of(error, _Record))) from error
     except OSError as error:
         raise InputError(_damaged(folder, f"{error.filename}: {error.strerror}")) from error
-    found = hashlib.sha256(content).hexdigest()
     if found != record.sha256:
         what = f"its sha256 is {found} and was {record.sha256}"
         raise InputError(_damaged(folder / record.file, what))
-    return State(record.position, load(content))
+    return State(record.position, load_file(folder / record.file))
 
 
 def packed(tensors: Mapping[str, torch.Tensor]) -> bytes:
