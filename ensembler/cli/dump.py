@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ensembler.cli.main import DEGRADED
+from ensembler.cli.options import json_option
 from ensembler.dumping.dump import BATCH, WORKERS, DumpReport
 from ensembler.inference.devices import AUTO
 from ensembler.predicting.batches import PRECISIONS, Precision
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Keeps images, resized, for other dumps and `predict`.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
 def dump(
     context: click.Context,

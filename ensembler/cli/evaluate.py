@@ -12,7 +12,7 @@ import click
 
 from ensembler.cli.interrupting import terminated_as_interrupted
 from ensembler.cli.main import INTERRUPTED
-from ensembler.cli.options import corpus_option, members_option, target_mix_option
+from ensembler.cli.options import corpus_option, json_option, members_option, target_mix_option
 from ensembler.cli.progress import stages
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--budgets", is_flag=True, help="What seconds per image buy.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def evaluate(
     *,
     oof: str,

@@ -15,7 +15,7 @@ import click
 
 from ensembler.cli.interrupting import terminated_as_interrupted
 from ensembler.cli.main import INTERRUPTED
-from ensembler.cli.options import corpus_option, members_option, target_mix_option
+from ensembler.cli.options import corpus_option, json_option, members_option, target_mix_option
 from ensembler.cli.progress import stages
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--storage", metavar="URL", help="An SQL database instead of the journal file.")
 @click.option("--resume", is_flag=True, help="Go on from the recorded trials.")
 @click.option("--join", is_flag=True, help="Share the storage's study with whoever joins it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def fit(
     *,
     oof: str,

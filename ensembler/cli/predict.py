@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ensembler.cli.main import DEGRADED, INTERRUPTED
+from ensembler.cli.options import json_option
 from ensembler.cli.progress import stages
 from ensembler.errors import first_few
 from ensembler.files import writable_file
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     help="Images: keep what is embedded here, to go on from.",
 )
 @click.option("--image-cache", metavar="DIR", help="Images: keep them, resized, for other runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
 def predict(
     context: click.Context,

@@ -6,9 +6,11 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
+
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """The registered predictors, for a definition's `adapter`.
 

@@ -6,10 +6,12 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
+
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def show(name: str, *, as_json: bool) -> None:
     """What NAME is, and a definition of it to fill in.
 

@@ -6,12 +6,13 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.shipped import shipped
 from ensembler.training.recipe import load_recipe
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """The recipes that come with ensembler, for `train --recipe`, and the predictor of each."""
     recipes = {name: load_recipe(name) for name in shipped("recipes")}

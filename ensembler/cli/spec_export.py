@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, writable_file
 from ensembler.spec.export import export_python
@@ -22,7 +23,7 @@ from ensembler.spec.loading import load_spec
     metavar="FILE",
     help="The file to write; - prints it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def export(spec: str, *, out: str, as_json: bool) -> None:
     """Write SPEC as a stand-alone numpy file that gives the same blend.
 

@@ -7,13 +7,14 @@ import json
 import click
 
 from ensembler.cli.main import FINDINGS
+from ensembler.cli.options import json_option
 from ensembler.spec.loading import load_spec
 
 
 @click.command()
 @click.argument("spec")
 @click.option("--store", metavar="OOF", help="Score the blend again on the store it came from.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
 def verify(context: click.Context, *, spec: str, store: str | None, as_json: bool) -> None:
     """Check that SPEC is as it was written; with --store, that it is still that store's.

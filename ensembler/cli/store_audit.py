@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from ensembler.cli.main import FINDINGS
+from ensembler.cli.options import json_option
 from ensembler.store.audit import Finding, Kind
 from ensembler.store.audit import audit as audit_store
 from ensembler.store.reader import Store
@@ -17,7 +18,7 @@ NEEDS_TARGETS = {Kind.LEAK, Kind.MISALIGNED, Kind.FOLDS, Kind.GROUP_ACROSS_FOLDS
 
 @click.command()
 @click.argument("store", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.pass_context
 def audit(ctx: click.Context, store: str, as_json: bool) -> None:
     """Look for what spoils a blend: NaN, leaks, twins, misaligned rows, changed files, bad folds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ensembler.cli.options import corpus_option, members_option
+from ensembler.cli.options import corpus_option, json_option, members_option
 from ensembler.cli.progress import stages
 
 
@@ -18,7 +18,7 @@ from ensembler.cli.progress import stages
 @corpus_option
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def blend(
     *,
     store: str,

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.errors import InputError
 
 HOST = "127.0.0.1"  # trials are shown to this machine only
@@ -23,7 +24,7 @@ HOST = "127.0.0.1"  # trials are shown to this machine only
     type=click.IntRange(0, 65535),
     help="0: any free one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def dashboard(*, journal: str, port: int, as_json: bool) -> None:
     """Show recorded trials in optuna-dashboard until Ctrl-C, also while a fit is writing them.
 

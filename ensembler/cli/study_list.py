@@ -6,11 +6,12 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.search.definition import load_study, study_paths
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """The studies that come with ensembler, for `fit --study`."""
     described = {name: load_study(path).description for name, path in study_paths().items()}

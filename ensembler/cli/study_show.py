@@ -6,13 +6,14 @@ import json
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.search.definition import load_study
 from ensembler.search.samplers import SAMPLERS
 
 
 @click.command()
 @click.argument("study", metavar="NAME|FILE")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def show(*, study: str, as_json: bool) -> None:
     """A study's definition with every key, defaults included: TOML to start an own file from."""
     definition = load_study(study)

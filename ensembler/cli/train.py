@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from ensembler.cli.options import json_option
 from ensembler.predicting.batches import PRECISIONS, Precision
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _begin_with(
     show_default=True,
     help="Steps between two states to go on from, besides one at every epoch's end.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def train(
     name: str,
     recipe: Path,
