@@ -28,12 +28,16 @@ def keep(job: FoldJob, *roles: str, only: Container[str] | None = None) -> dict[
         InputError: one cannot be written.
     """
     given = dict(job.weights) if job.encoder is None else {**job.weights, "encoder": job.encoder}
-    return {role: _kept(role, given[role], job.shared, only) for role in roles if role in given}
+    names = {}
+    for role in filter(given.__contains__, roles):
+        digest = job.digests.get(role) or file_digest(given[role])  # a folder may be many gigabytes
+        names[role] = _kept(f"{role}-{digest[:12]}", given[role], job.shared, only)
+    return names
 
 
-def _kept(role: str, given: Path, shared: Path, only: Container[str] | None) -> str:
+def _kept(name: str, given: Path, shared: Path, only: Container[str] | None) -> str:
     """The name of one, which is there when this returns, or when the first process is so far."""
-    place = shared / f"{role}-{file_digest(given)[:12]}{given.suffix if given.is_file() else ''}"
+    place = shared / f"{name}{given.suffix if given.is_file() else ''}"
     if not is_first_process() or place.exists():
         return place.name
     try:
