@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from benchmarks.sd_images import write_predictors
-from ensembler.cli.main import cli
+from benchmarks.trained_towers import ALONE, ensembler
 from ensembler.evaluation.intervals import GroupBootstrap, Interval
 from ensembler.folds import group_folds
 from ensembler.metrics import mean_cosine, paired_cosine
@@ -39,15 +38,6 @@ EVERY = 2  # of the images
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared")
 
-ALONE = """
-description = "One member as it is."
-centring = "off"
-prior = false
-norms = ["none"]
-trials = 1
-validation = "none"
-"""
-
 
 class HeldBack(NamedTuple):
     """The images held back, by id, with what their prompts mean."""
@@ -58,13 +48,6 @@ class HeldBack(NamedTuple):
 
     def bootstrap(self) -> GroupBootstrap:
         return GroupBootstrap(self.groups, np.ones(len(self.ids)), seed=0)
-
-
-def ensembler(*arguments: object) -> str:
-    """Run the command line in this process; it must end well."""
-    ran = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
-    return ran.stdout
 
 
 def read_submission(path: Path) -> tuple[list[str], NDArray[np.float64]]:

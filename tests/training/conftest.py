@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ensembler.metrics import unit_rows
+from ensembler.dumping.dump import dump
+from ensembler.metrics import paired_cosine, unit_rows
 from ensembler.predicting.skeleton import toml_value
 from ensembler.store.model import EncoderRecord
 from ensembler.training.run import TrainReport, train
@@ -118,6 +122,55 @@ def train_here(
         return train(name, recipe=recipe, fold=fold, out=tmp_path / out, **given)
 
     return run
+
+
+@pytest.fixture
+def train_in_two(images: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """`train_in_two(name, table, weights={…})`: fold 0 in two processes, by the last recipe.
+
+    Into `two`; gives what the one that speaks says of the fold.
+    """
+
+    def run(name: str, table: Path, weights: Mapping[str, Path] | None = None) -> dict[str, Any]:
+        script = Path(__file__).parent / "train_in_processes.py"
+        options = ["--recipe", tmp_path / "recipe.toml", "--data", table, "--images", images]
+        options += ["--fold", 0, "--out", tmp_path / "two", "--processes", 2, "--json"]
+        for role, path in (weights or {}).items():
+            options += ["--weights", f"{role}={path}"]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        done = subprocess.run(
+            list(map(str, [*torchrun, "--nproc_per_node", 2, script, "train", name, *options])),
+            check=False,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        fold: dict[str, Any] = json.loads(done.stdout)["folds"]["0"]
+        return fold
+
+    return run
+
+
+@pytest.fixture
+def check_promised(
+    images: Path, encode: Callable[..., Any], write_store: Callable[..., Any], tmp_path: Path
+) -> Callable[[TrainReport, Sequence[str]], None]:
+    """`check_promised(report, prompts)`: of all folds; what is dumped scores what each promised."""
+
+    def check(report: TrainReport, prompts: Sequence[str]) -> None:
+        folds = np.arange(len(prompts)) % FOLDS
+        ids = [f"{number}_0" for number in range(len(prompts))]
+        store = write_store(encode(prompts), {}, ids=ids, folds=folds.tolist())
+        options: dict[str, Any] = {"images": images, "failures": tmp_path / "failures.csv"}
+        dump(store.path, "mine", predictor=report.definition, **options)
+        member = type(store).open(store.path).member("mine")
+        cosines = paired_cosine(np.asarray(member.embeddings), encode(prompts))
+        for one in report.folds:
+            promised = one.result.best_score
+            assert cosines[folds == one.fold].mean() == pytest.approx(promised, abs=1e-6)
+
+    return check
 
 
 @pytest.fixture

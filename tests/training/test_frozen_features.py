@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -168,24 +165,12 @@ def test_other_weights_or_other_files_of_images_have_features_of_their_own(
 def test_two_processes_make_the_same_features_together(
     train_here: Callable[..., Any],
     losses: Callable[..., list[float]],
+    train_in_two: Callable[..., dict[str, Any]],
     table: Path,
-    images: Path,
     tmp_path: Path,
 ) -> None:
     alone = train_here(out="one", **FROZEN).folds[0].result
-    options = ["--recipe", tmp_path / "recipe.toml", "--data", table, "--images", images]
-    options += ["--fold", 0, "--out", tmp_path / "two", "--processes", 2, "--json"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    script = [HERE / "train_in_processes.py", "train", "tower", *options]
-    done = subprocess.run(
-        list(map(str, [*torchrun, "--nproc_per_node", 2, *script])),
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    together = json.loads(done.stdout)["folds"]["0"]
+    together = train_in_two("tower", table)
     assert together["scores"] == pytest.approx(alone.scores, abs=1e-5)
     assert losses(tmp_path / "two/fold0") == pytest.approx(losses(tmp_path / "one/fold0"), rel=1e-4)
     ((ours,), (theirs,)) = ([*(tmp_path / out).glob("features-*.npy")] for out in ("one", "two"))

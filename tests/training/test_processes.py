@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,24 +29,12 @@ KEYS: dict[str, Any] = {
 def test_two_processes_give_what_one_gives(
     train_here: Callable[..., Any],
     losses: Callable[..., list[float]],
+    train_in_two: Callable[..., dict[str, Any]],
     table: Path,
-    images: Path,
     tmp_path: Path,
 ) -> None:
     alone = train_here(out="one", **KEYS).folds[0].result
-    options = ["--recipe", tmp_path / "recipe.toml", "--data", table]
-    options += ["--images", images, "--fold", 0, "--out", tmp_path / "two"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    script = [HERE / "train_in_processes.py", "train", "tower", *options]
-    done = subprocess.run(
-        list(map(str, [*torchrun, "--nproc_per_node", 2, *script, "--processes", 2, "--json"])),
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    together = json.loads(done.stdout)["folds"]["0"]  # one object: one process speaks
+    together = train_in_two("tower", table)  # one object: one process speaks
     assert together["processes"] == 2
     assert together["scores"] == pytest.approx(alone.scores, abs=1e-5)
     assert losses(tmp_path / "two/fold0") == pytest.approx(losses(tmp_path / "one/fold0"), rel=1e-4)

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 
-from ensembler.dumping.dump import dump
 from ensembler.errors import InputError, PredictorError
 from ensembler.images.decode import decode
-from ensembler.metrics import paired_cosine
 from ensembler.store.model import EncoderRecord
 from ensembler.training.run import find_trainer
 from predictors.shared.tower_config import TowerConfig
@@ -48,24 +46,10 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 def test_a_trained_predictor_dumps_the_member_that_its_scores_promise(
-    train_here: Callable[..., Any],
-    images: Path,
-    encode: Callable[..., Any],
-    write_store: Callable[..., Any],
-    tmp_path: Path,
+    train_here: Callable[..., Any], check_promised: Callable[..., None]
 ) -> None:
     report = train_here(fold="all", augment=AUGMENT)
-    prompts = [f"prompt {number}" for number in range(15)]
-    folds = np.arange(15) % 3
-    ids = [f"{number}_0" for number in range(15)]
-    store = write_store(encode(prompts), {}, ids=ids, folds=folds.tolist())
-    options: dict[str, Any] = {"images": images, "failures": tmp_path / "failures.csv"}
-    dump(store.path, "mine", predictor=report.definition, **options)
-    member = type(store).open(store.path).member("mine")
-    cosines = paired_cosine(np.asarray(member.embeddings), encode(prompts))
-    for one in report.folds:
-        promised = one.result.best_score
-        assert cosines[folds == one.fold].mean() == pytest.approx(promised, abs=1e-6)
+    check_promised(report, [f"prompt {number}" for number in range(15)])
 
 
 def test_what_is_held_out_is_never_learned_from(

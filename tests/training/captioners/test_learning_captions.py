@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from ensembler.dumping.dump import dump
 from ensembler.errors import InputError, PredictorError
-from ensembler.metrics import paired_cosine
 from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.definition import load_definition
-from tests.training.captioners.conftest import FOLDS, Case
+from tests.training.captioners.conftest import Case
 
 COCA_LOSS = {"tokens": 2.0, "info_nce": 1.0}
 # Adam would make steps of the rounding errors of gradients that are zero.
@@ -47,9 +42,7 @@ def test_a_trained_captioner_says_what_its_score_promises(
     train_case: Callable[..., Any],
     losses: Callable[[Path], list[float]],
     prompts: list[str],
-    images: Path,
-    encode: Callable[..., Any],
-    write_store: Callable[..., Any],
+    check_promised: Callable[..., None],
     tmp_path: Path,
 ) -> None:
     report = train_case(case, fold="all", epochs=4)
@@ -58,16 +51,7 @@ def test_a_trained_captioner_says_what_its_score_promises(
     held_out = [line["nll"] for line in lines(tmp_path / "out/fold0") if "nll" in line]
     assert len(held_out) == 4
     assert held_out[-1] < held_out[0]
-    folds = np.arange(len(prompts)) % FOLDS
-    ids = [f"{number}_0" for number in range(len(prompts))]
-    store = write_store(encode(prompts), {}, ids=ids, folds=folds.tolist())
-    options: dict[str, Any] = {"images": images, "failures": tmp_path / "failures.csv"}
-    dump(store.path, "mine", predictor=report.definition, **options)
-    member = type(store).open(store.path).member("mine")
-    cosines = paired_cosine(np.asarray(member.embeddings), encode(prompts))
-    for one in report.folds:
-        promised = one.result.best_score
-        assert cosines[folds == one.fold].mean() == pytest.approx(promised, abs=1e-6)
+    check_promised(report, prompts)
 
 
 def test_nothing_is_said_beside_the_progress(
@@ -104,26 +88,12 @@ def test_two_processes_learn_the_captions_that_one_learns(
     coca: Case,
     train_case: Callable[..., Any],
     losses: Callable[[Path], list[float]],
+    train_in_two: Callable[..., dict[str, Any]],
     described: Path,
-    images: Path,
     tmp_path: Path,
 ) -> None:
     train_case(coca, out="one", loss=COCA_LOSS, optimiser=STEADY, epochs=1)
-    options = ["--recipe", tmp_path / "recipe.toml", "--data", described, "--images", images]
-    options += ["--fold", 0, "--out", tmp_path / "two"]
-    for role, path in coca.weights.items():
-        options += ["--weights", f"{role}={path}"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    script = [Path(__file__).parents[1] / "train_in_processes.py", "train", "coca", *options]
-    done = subprocess.run(
-        list(map(str, [*torchrun, "--nproc_per_node", 2, *script, "--processes", 2, "--json"])),
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["folds"]["0"]["processes"] == 2
+    assert train_in_two("coca", described, coca.weights)["processes"] == 2
     one, two = (tmp_path / out / "fold0" for out in ("one", "two"))
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     for name in ("nll", "mean_cosine"):
