@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -103,13 +102,6 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
-
-
-def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write a small array; unlike `np.save`, a full disk raises an OSError that `is_full` knows."""
-    memory = io.BytesIO()
-    np.save(memory, array)
-    path.write_bytes(memory.getbuffer())
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from ensembler.files import (
     canonical_json,
     is_full,
     partial_path,
-    save_array,
     sha256_arrays,
     sha256_json,
     writable_file,
@@ -177,13 +176,6 @@ def test_any_other_error_clears_a_resumed_folder(tmp_path: Path, error: Exceptio
         write()
     assert not is_full(error)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_small_array_is_written_as_numpy_writes_it(tmp_path: Path) -> None:
-    array = np.arange(6.0).reshape(2, 3)
-    save_array(tmp_path / "ours.npy", array)
-    np.save(tmp_path / "theirs.npy", array)
-    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
 
 
 def test_canonical_json_is_these_bytes() -> None:

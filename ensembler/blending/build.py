@@ -21,6 +21,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import save_array
 from ensembler.blending import checkpoint
 from ensembler.blending.checkpoint import Checkpoint, load_checkpoint
 from ensembler.blending.plain import BLOCK, PlainEngine
@@ -35,7 +36,6 @@ from ensembler.blending.statistics import (
     row_bytes,
 )
 from ensembler.errors import StoreError
-from ensembler.files import save_array
 from ensembler.metrics import unit_rows
 from ensembler.store.reader import Member
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler import __version__
+from ensembler.arrays import read_array, save_array
 from ensembler.blending import checkpoint
 from ensembler.blending.build import (
     Kernel,
@@ -38,7 +39,7 @@ from ensembler.blending.statistics import (
 )
 from ensembler.caching import cache_folder, making, mark_used
 from ensembler.errors import StoreError, first_few
-from ensembler.files import BROKEN, atomic_folder, is_full, save_array, sha256_arrays, sha256_json
+from ensembler.files import BROKEN, atomic_folder, is_full, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
 
 LARGEST = 1 << 35  # bytes of one store's statistics; a step of a search reads about half of them
@@ -103,7 +104,7 @@ def cached_statistics(
         entry = _entry(wanted, wanted.kernel, jobs, progress)
     except ImportError:  # numba is there, but does not work here
         entry = _entry(wanted, "numpy", jobs, progress)
-    if precision == "float32" and np.load(entry / MAY_CANCEL):
+    if precision == "float32" and read_array(entry / MAY_CANCEL):
         return cached_statistics(
             store, names, fold, weight=own, precision="float64", jobs=jobs, progress=progress
         )
@@ -172,7 +173,9 @@ def full_disk_told(folder: Path, needed: int) -> Iterator[None]:
 def _is_sound(entry: Path, expected: Layout) -> bool:
     """Whether an entry is there, and each of its files is what its name says."""
     try:
-        small = [np.load(entry / name).size for name in ("means.npy", "fold_sums.npy", MAY_CANCEL)]
+        small = [
+            read_array(entry / name).size for name in ("means.npy", "fold_sums.npy", MAY_CANCEL)
+        ]
     except BROKEN:
         return False
     return all(small) and is_laid_out(entry, expected)

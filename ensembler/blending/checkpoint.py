@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ensembler.arrays import read_arrays
 from ensembler.blending.sources import Sums
 from ensembler.files import BROKEN, atomic_write
 
@@ -48,9 +49,9 @@ def load_checkpoint(folder: Path, nothing: Sums) -> Checkpoint:
         The checkpoint; one with nothing done where there is none, or a broken one.
     """
     try:
-        with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            sums = Sums(**{name: saved[name] for name in Sums._fields})
-            summed, filled = saved["done"].tolist()
+        saved = read_arrays(folder / FILE)
+        sums = Sums(**{name: saved[name] for name in Sums._fields})
+        summed, filled = saved["done"].tolist()
     except BROKEN:
         return Checkpoint(0, 0, nothing)
     fits = all(a.shape == b.shape for a, b in zip(sums, nothing, strict=True))

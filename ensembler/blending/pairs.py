@@ -19,6 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ensembler import __version__
+from ensembler.arrays import map_array
 from ensembler.blending.build import in_order
 from ensembler.blending.cache import RULES, full_disk_told, member_files, stamps
 from ensembler.blending.statistics import Geometry, Statistics
@@ -118,7 +119,7 @@ class ScarcePairs:
                     self._build(still)
         for m, entry in entries.items():
             mark_used(entry)
-            self._opened[m] = np.asarray(np.load(entry, mmap_mode="r"))
+            self._opened[m] = np.asarray(map_array(entry))
 
     def _entry(self, member: int) -> Path:
         key = sha256_json({**self._key, "pairs of": self._members[member].name})
@@ -126,7 +127,7 @@ class ScarcePairs:
 
     def _is_sound(self, entry: Path) -> bool:
         try:
-            found = np.load(entry, mmap_mode="r")
+            found = map_array(entry)
         except BROKEN:
             return False
         return (found.shape, found.dtype) == (self._lengths.shape, self._dtype)

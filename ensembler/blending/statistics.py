@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array
 from ensembler.files import BROKEN
 
 Precision = Literal["float32", "float64"]
@@ -152,7 +153,7 @@ def is_laid_out(folder: Path, expected: Layout) -> bool:
     try:
         for name, (shape, dtype) in expected.items():
             file = folder / f"{name}.npy"
-            array = np.load(file, mmap_mode="r")
+            array = map_array(file)
             whole = array.offset + array.nbytes == file.stat().st_size
             if not whole or (array.shape, array.dtype) != (shape, np.dtype(dtype)):
                 return False
@@ -178,7 +179,7 @@ def load_statistics(
 
     def load(name: str) -> NDArray[Any]:
         # As a plain array: a memmap object would pay for its class at every slice.
-        return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+        return np.asarray(map_array(folder / f"{name}.npy"))
 
     return Statistics(
         names=tuple(names),

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import read_arrays
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import Aside, Data
 from ensembler.blending.weighting import Weighting
@@ -160,18 +161,18 @@ def _write(file: Path, finished: Finished) -> None:
 def _read(file: Path) -> Finished | None:
     """What a file says; None where there is none, or a broken one."""
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["told"]))
-            weighting = told["weighting"]
-            return Finished(
-                members=tuple(told["members"]),
-                objective=told["objective"],
-                status=told["status"],
-                weighting=weighting and _weighting(**weighting),
-                seconds=told["seconds"],
-                cosines=arrays["cosines"],
-                extremes=Extremes(arrays["rows"], arrays["vectors"]),
-            )
+        arrays = read_arrays(file)
+        told = json.loads(str(arrays["told"]))
+        weighting = told["weighting"]
+        return Finished(
+            members=tuple(told["members"]),
+            objective=told["objective"],
+            status=told["status"],
+            weighting=weighting and _weighting(**weighting),
+            seconds=told["seconds"],
+            cosines=arrays["cosines"],
+            extremes=Extremes(arrays["rows"], arrays["vectors"]),
+        )
     except BROKEN:
         return None
 

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from pydantic import Field, ValidationError
 
+from ensembler.arrays import map_array
 from ensembler.errors import InputError
 from ensembler.files import BROKEN
 from ensembler.store.importing.sources import Source
@@ -59,7 +60,7 @@ def read_shards(folder: Path) -> list[Source]:
     for number in range(complete.shards):
         vectors_file, ids_file = shard_files(folder, number)
         try:
-            vectors = np.load(vectors_file, mmap_mode="r", allow_pickle=False)
+            vectors = map_array(vectors_file)
             ids = pq.read_table(ids_file)["id"].combine_chunks()
             if vectors.shape != (len(ids), complete.dim) or vectors.dtype != np.float32:
                 raise ValueError(f"{len(ids)} ids for {vectors.dtype}{vectors.shape}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import read_array
 from ensembler.curation.filtering_images import judge_images
 from ensembler.curation.filtering_rules import Reason, Rules
 from ensembler.curation.filtering_text import text_judge
@@ -158,7 +159,7 @@ def _write(pairs: Path, out: Path, work: Path) -> None:
 
     with write_pairs(out, pair_columns(pairs)) as writer:
         for number, block in enumerate(read_pairs(pairs, BLOCK)):
-            verdicts = np.load(_file(work, number), allow_pickle=False)
+            verdicts = read_array(_file(work, number))
             writer.write(block.filter(pa.array(verdicts == KEPT)))
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array
 from ensembler.errors import InputError
-from ensembler.files import atomic_write, canonical_json, is_full, locked
+from ensembler.files import BROKEN, atomic_write, canonical_json, is_full, locked
 
 RECIPE: Final = "recipe.json"
 
@@ -46,10 +46,9 @@ def resumed_work(folder: Path, recipe: Mapping[str, object]) -> Iterator[None]:
 def left_array(file: Path) -> NDArray[Any] | None:
     """An array that an earlier run wrote, memory-mapped; None where it is gone or cut short."""
     try:
-        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return map_array(file)
+    except BROKEN:
         return None
-    return array
 
 
 def _begin(folder: Path, recipe: Mapping[str, object]) -> None:

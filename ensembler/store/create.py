@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array
 from ensembler.errors import InputError, StoreError
 from ensembler.files import atomic_folder, sha256_arrays
 from ensembler.folds import group_folds
@@ -161,7 +162,7 @@ def _write(
     if scored is not None:
         file = draft / TARGETS
         write_array(file, scored.blocks(), (table.num_rows, scored.dim), "float32")
-        record = TargetsRecord(sha256=sha256_arrays(np.load(file, mmap_mode="r")), encoder=encoder)
+        record = TargetsRecord(sha256=sha256_arrays(map_array(file)), encoder=encoder)
     samples = SamplesRecord(
         rows=table.num_rows, columns=tuple(table.column_names), sha256=samples_digest(table)
     )

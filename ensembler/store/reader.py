@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ensembler.arrays import map_array
 from ensembler.errors import StoreError, unknown_name
 from ensembler.faults import faults_of
 from ensembler.files import BROKEN, sha256_arrays, sha256_json
@@ -257,8 +258,7 @@ def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         StoreError: missing, truncated, of object type, or of another type or shape.
     """
     try:
-        with np.errstate(over="ignore"):  # of a size that no file has: refused all the same
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_array(path)
     except BROKEN as error:
         raise StoreError(
             f"{path} cannot be read ({error}): it is missing or truncated; add the member again"

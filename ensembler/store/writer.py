@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array
 from ensembler.errors import StoreError, unknown_name
 from ensembler.files import atomic_folder, canonical_json, sha256_arrays
 from ensembler.store.commit import exclusive, replace_manifest, write_array
@@ -244,7 +245,7 @@ def _write(folder: Path, draft: _Draft, dim: int) -> MemberRecord:
     blocks = checked_blocks(draft.sources, draft.join, draft.ids, np.dtype(draft.dtype))
     write_array(folder / "rows.npy", [rows], rows.shape, "int64")
     write_array(file, blocks, (len(rows), dim), draft.dtype)
-    embeddings = np.load(file, mmap_mode="r", allow_pickle=False)
+    embeddings = map_array(file)
     if draft.texts is not None:
         pq.write_table(draft.texts, folder / "captions.parquet")
     record = MemberRecord(

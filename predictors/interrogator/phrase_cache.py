@@ -14,6 +14,7 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 
+from ensembler.arrays import read_array
 from ensembler.caching import cache_folder, making, mark_used
 from ensembler.files import BROKEN, atomic_write, sha256_json
 from predictors.interrogator.clip import Clip
@@ -60,7 +61,7 @@ def _key(clip: Clip, phrases: Sequence[str]) -> str:
 def _read(entry: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """What was kept, or None where there is nothing, or not that."""
     try:
-        vectors: NDArray[np.float32] = np.load(entry, allow_pickle=False)
+        vectors: NDArray[np.float32] = read_array(entry)
     except BROKEN:
         return None
     whole = vectors.shape == shape and vectors.dtype == np.float32

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array, read_array, read_arrays
 from ensembler.errors import StoreError, first_few
 from ensembler.files import BROKEN
 from ensembler.store.importing.tables import ID_COLUMNS
@@ -33,8 +34,7 @@ def read_npy(path: Path) -> ArrayFile:
             numbers.
     """
     try:
-        with np.errstate(over="ignore"):  # of a size that no file has: refused a moment later
-            array = np.lib.format.open_memmap(path, mode="r")
+        array = map_array(path)
     except BROKEN as error:
         raise _unreadable(path, error) from error
     return ArrayFile(None, _vectors(path, array))
@@ -47,7 +47,7 @@ def read_id_array(path: Path) -> list[str]:
         StoreError: broken, of Python objects, or not one list of ids.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_array(path)
     except BROKEN as error:
         remedy = "save ids with np.save(file, np.array(ids, dtype=str))"
         raise _unreadable(path, error, remedy) from error
@@ -61,9 +61,7 @@ def read_npz(path: Path) -> ArrayFile:
         StoreError: as `read_npy`, or it does not say which array is which.
     """
     try:
-        # Opened here, because NumPy leaves a file open that proves to be no archive.
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
     except BROKEN as error:
         raise _unreadable(path, error) from error
     return _from_mapping(path, arrays)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from ensembler.arrays import map_array
 from ensembler.files import atomic_write, sha256_json
 from ensembler.images.identity import file_identities
 from ensembler.training.contract import FoldJob
@@ -51,7 +52,7 @@ def choose_intake(
     if not path.exists():  # of several processes none finds it before all have taken part
         _make(path, images, model, job, accelerator)
         accelerator.wait_for_everyone()
-    table = np.load(path, mmap_mode="r", allow_pickle=False)
+    table = map_array(path)
     return FeatureIntake(table=table, rows={image: row for row, image in enumerate(images)})
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.arrays import map_array
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, canonical_json
 from ensembler.metrics import unit_rows
@@ -90,5 +91,5 @@ def open_targets(folder: Path) -> Targets:
         folder: of all folds.
     """
     record = json.loads((folder / RECORD).read_bytes())
-    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    vectors = map_array(folder / VECTORS)
     return Targets(vectors, EncoderRecord.model_validate(record["encoder"]))
