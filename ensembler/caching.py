@@ -1,7 +1,7 @@
-"""The cache folder: what takes long to make is kept there, by content, until nobody uses it.
+"""The cache folder: content-addressed entries that are expensive to make.
 
-An entry is a file or folder named by the sha256 of all that decides it, so that none is ever out of
-date; any can be deleted at any time. Its modification time is that of its last use.
+An entry is a file or folder named by the sha256 of everything that decides its content, so none is
+ever out of date; any can be deleted at any time. Its modification time is that of its last use.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 
 from ensembler.files import locked
 
-KEPT_DAYS = 30  # an entry not used for so long goes when another is made
+KEPT_DAYS = 30  # an entry unused for longer is removed when another is made
 OURS = re.compile(r"\.?[0-9a-f]{64}(\.npy)?(\.partial|\.lock)?")  # entries, drafts and locks
 
 
 def cache_folder() -> Path:
-    """Where entries are kept: `ENSEMBLER_CACHE`, else the user's cache folder.
+    """The folder that holds entries: `ENSEMBLER_CACHE`, else the user's cache folder.
 
     Returns:
-        A folder that can be written; a temporary one, gone at exit, where the user's cannot.
+        A writable folder; a temporary one, removed at exit, where the chosen one is not writable.
     """
     chosen = os.environ.get("ENSEMBLER_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -41,12 +41,12 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def making(entry: Path) -> Iterator[None]:
-    """Hold the place of an entry for the one process that makes it; old entries are dropped.
+def lock_entry(entry: Path) -> Iterator[None]:
+    """Let one process at a time make an entry; entries past KEPT_DAYS are removed.
 
     Args:
-        entry: a path in the cache folder; look again inside, for another process may have made it
-            while this one waited.
+        entry: a path in the cache folder. Check again inside the block whether it exists: another
+            process may have made it while this one waited.
     """
     lock = entry.with_name(f".{entry.name}.lock")
     lock.touch()
@@ -56,16 +56,16 @@ def making(entry: Path) -> Iterator[None]:
 
 
 def mark_used(entry: Path) -> None:
-    """Note that an entry was used now, so that it is kept."""
-    with suppress(OSError):  # it is another user's
+    """Set the time of an entry's last use to now, so that it is kept."""
+    with suppress(OSError):  # it belongs to another user
         os.utime(entry)
 
 
 def _evict(folder: Path) -> None:
-    """Drop entries, drafts and locks that nobody has used for KEPT_DAYS; the rest is the user's."""
+    """Remove entries, drafts and locks unused for KEPT_DAYS; other files are the user's."""
     oldest = time.time() - KEPT_DAYS * 86_400
     for path in folder.iterdir():
-        with suppress(OSError):  # another process drops it too, or it is another user's
+        with suppress(OSError):  # another process removes it too, or it belongs to another user
             if OURS.fullmatch(path.name) and path.stat().st_mtime < oldest:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 

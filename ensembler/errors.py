@@ -1,4 +1,4 @@
-"""Every error a user can cause, one tree; the command line turns each into one paragraph.
+"""The tree of errors that a user can cause; the command line prints each as one paragraph.
 
 EnsemblerError
 ├── StoreError       a store, or a file on its way into one
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 class EnsemblerError(Exception):
-    """What was found, where, and what to do about it."""
+    """Base of all user errors: says what was found, where, and what to do about it."""
 
 
 class StoreError(EnsemblerError):
@@ -23,7 +23,7 @@ class StoreError(EnsemblerError):
 
 
 class SpecError(EnsemblerError):
-    """A frozen spec was changed, is of an unknown version, or does not fit what it meets."""
+    """A frozen spec was changed, has an unknown version, or does not fit the other inputs."""
 
 
 class StudyError(EnsemblerError):
@@ -39,11 +39,11 @@ class InputError(EnsemblerError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name nobody knows: the nearest known spelling, else all of them.
+    """A message for an unknown name that offers the nearest known one, else lists all of them.
 
     Args:
-        kind: what the name should have named, as in "member".
-        name: what was asked for.
+        kind: the kind of thing named, such as "member".
+        name: the unknown name.
         known: the names that exist.
 
     Returns:
@@ -57,10 +57,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def first_few(items: Iterable[object], limit: int = 5) -> str:
-    """The first items of a long list as text, with the number of those left out.
+    """The first items of a long list as text, with the number of the others.
 
     Args:
-        items: what to list.
+        items: the list.
         limit: how many are spelt out.
 
     Returns:
@@ -69,3 +69,13 @@ def first_few(items: Iterable[object], limit: int = 5) -> str:
     listed = [str(item) for item in items]
     shown = ", ".join(listed[:limit])
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as in "1 row" and "2 rows".
+
+    Args:
+        number: how many.
+        noun: in the singular; its plural ends in s.
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Atomic writes, locks and content digests: what every file format here stands on.
+"""Atomic writes, locks and content digests, shared by all file formats.
 
 A file is written under a temporary name beside its place, flushed to the disk and renamed: a kill
 at any moment leaves the old file or the new one. The temporary name is fixed (`.NAME.partial`), so
@@ -28,36 +28,37 @@ from ensembler.errors import InputError
 
 DIGEST_BLOCK = 1 << 22  # bytes hashed at once; bounds memory when a memory-mapped array is hashed
 
-# What NumPy, zipfile and torch raise for bytes that are not what the name says.
+# Raised by NumPy, zipfile and torch for bytes that are not what the file's name says.
 BROKEN: Final = (
     OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
     AttributeError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
     struct.error,
 )  # fmt: skip
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or in the user's share of it
+NO_LOCKS: Final = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP)  # raised by file systems without locks
 
 
 def partial_path(path: Path) -> Path:
-    """The temporary name beside `path` that a write goes to first."""
+    """The temporary path beside `path` that is written first."""
     return path.with_name(f".{path.name}.partial")
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that there is no room left to write to."""
+    """Whether an error means that the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in FULL
 
 
 def writable_file(path: str | Path) -> Path:
-    """Check where a result shall go before the work that makes it.
+    """Check, before the work starts, that its result can be written to a path.
 
     Args:
         path: the file to create or replace.
 
     Returns:
-        The same.
+        The same path.
 
     Raises:
-        InputError: it is a folder, as "." and "" are, or the folder it lies in does not exist or
+        InputError: the path is a folder (as "." and "" are), or its folder does not exist or
             cannot be written.
     """
     file = Path(path)
@@ -89,7 +90,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: `path` is a folder, or its folder cannot be written; the old file is untouched.
     """
-    if path.is_dir():  # "." and "" are too, and have no name to put a temporary one beside
+    if path.is_dir():  # as "." and "" are, which have no name to derive a temporary one from
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = partial_path(path)
     try:
@@ -106,12 +107,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(path: Path, *, resumed: bool = False) -> Iterator[Path]:
-    """Fill a folder that appears at `path`, with all its files on disk, when the block ends.
+    """Create a folder that appears at `path`, with all its files on disk, when the block ends.
 
     Args:
         path: the folder to create; it must not exist, or be empty.
-        resumed: go on with what a kill, an interruption or a full disk left; any other error still
-            clears it.
+        resumed: keep what a kill, an interruption or a full disk left, and go on from it; any
+            other error still removes it.
 
     Yields:
         The temporary folder to write into.
@@ -138,14 +139,14 @@ def atomic_folder(path: Path, *, resumed: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a file or folder for one process; any kind of death lets it go.
+    """Lock a file or folder for one process; the lock ends with the process, however that ends.
 
-    Where the system has no such lock (Windows), nothing is held, and one writer at a time is up to
-    the user.
+    Where the system has no such lock (Windows), or the file system has none (NFS has none for
+    folders), nothing is locked, and the user must see to it that one process writes at a time.
 
     Args:
         path: an existing file or folder.
-        wait: wait for whoever holds it.
+        wait: wait for the process that holds the lock.
 
     Raises:
         BlockingIOError: another process holds it, and `wait` is off.
@@ -157,14 +158,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
         os.close(descriptor)
 
 
 def canonical_json(document: object) -> bytes:
-    """One document, one sequence of bytes: sorted keys, UTF-8, two-space indent, final newline.
+    """The canonical bytes of a document: sorted keys, UTF-8, two-space indent, final newline.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON cannot hold.
@@ -179,10 +184,10 @@ def sha256_json(document: object) -> str:
 
 
 def sha256_arrays(*arrays: NDArray[np.generic]) -> str:
-    """The sha256 of arrays' contents: of each its dtype, shape and little-endian C-order bytes.
+    """The sha256 of arrays' contents: dtype, shape and little-endian C-order bytes of each.
 
-    The framing of a file (npy header, compression) does not enter, so that a digest survives a
-    change of library.
+    A file's framing (npy header, compression) does not count, so the digest survives a change of
+    library.
     """
     digest = hashlib.sha256()
     for array in arrays:

@@ -34,15 +34,15 @@ def group_folds(groups: NDArray[np.str_], folds: int) -> NDArray[np.int64]:
 
 
 def drawn_folds(groups: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal whole groups to folds in an order drawn by their names and a seed.
+    """Deal whole groups to folds in a random order that depends on their names and a seed.
 
-    Each goes to the fold with the fewest rows. The order of rows does not matter, and another seed
-    deals otherwise, which `group_folds` does not.
+    Each goes to the fold with the fewest rows. The order of rows does not matter, and, unlike
+    `group_folds`, another seed gives other folds.
 
     Args:
         groups: (rows,) text, the group of each row.
         folds: how many folds; with fewer groups than that, each group is a fold.
-        seed: of the order.
+        seed: random seed of the order.
 
     Returns:
         (rows,) int64 in 0..folds-1.
@@ -60,8 +60,8 @@ def drawn_folds(groups: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.i
 def evaluation_folds(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArray[np.int64]:
     """The folds of the nested estimate and of the priors.
 
-    The store's own folds where they can serve, pooled to EVALUATION_FOLDS where there are more;
-    else groups are dealt anew.
+    They are the store's own folds where those can serve, pooled to EVALUATION_FOLDS where there
+    are more; otherwise groups are dealt anew.
 
     Args:
         fold: (rows,) int64, -1 where a row is in none.
@@ -78,15 +78,16 @@ def evaluation_folds(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> NDArr
         return number % EVALUATION_FOLDS
     dealt = group_folds(groups, EVALUATION_FOLDS)
     if dealt.max() < 2:
-        raise ValueError(f"{dealt.max() + 1} groups are too few to hold one out; 3 are needed")
+        have = "1 group is" if dealt.max() == 0 else f"{dealt.max() + 1} groups are"
+        raise ValueError(f"{have} too few to hold one out; 3 are needed")
     return dealt
 
 
 def why_dealt_anew(fold: NDArray[np.int64], groups: NDArray[np.str_]) -> str | None:
-    """Why a store's own folds cannot serve a nested estimate.
+    """The reason why a store's own folds cannot serve a nested estimate, if there is one.
 
-    They can when every row has one, no group is split and there are three: with one held out and
-    one scored, the prior of a training row needs a third.
+    They can when every row has a fold, no group is split and there are at least three folds: with
+    one held out and one scored, the prior of a training row needs a third.
 
     Args:
         fold: (rows,) int64, -1 where a row is in none.

@@ -29,7 +29,7 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 def paired_cosine(
     predicted: NDArray[np.floating], target: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Cosine of each predicted row with the target row of the same position.
+    """Cosine between each predicted row and the target row at the same position.
 
     Args:
         predicted: (rows, d), any float type and scale.

@@ -1,7 +1,7 @@
-"""What installed packages register under our entry-point groups, by name.
+"""Plug-ins by name: what installed packages register under our entry-point groups.
 
-A name is the only thing that a file may say of code: nothing else named in a file is imported, and
-built-ins come in by the same door as anybody's.
+A registered name is the only way for a file to refer to code: nothing else that a file names is
+imported. Built-ins are registered like anybody else's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLENDERS: Final = "ensembler.blenders"
 
 
 class _Kind(NamedTuple):
-    """How messages speak of what a group holds."""
+    """The words and the error class for messages about an entry-point group."""
 
     noun: str
     error: type[EnsemblerError]
@@ -40,38 +40,38 @@ def registered(group: str) -> Mapping[str, EntryPoint]:
 
     Raises:
         PredictorError: two packages register different predictors under one name.
-        InputError: the same of blenders.
+        InputError: the same, for blenders.
     """
-    found: dict[str, EntryPoint] = {}
+    plugins: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
-        other = found.setdefault(entry.name, entry)
+        other = plugins.setdefault(entry.name, entry)
         if other.value != entry.value:
             raise _KINDS[group].error(
                 f"{entry.name!r} is registered twice under {group}: by {package_of(other)} as"
                 f" {other.value} and by {package_of(entry)} as {entry.value}; uninstall one of them"
             )
-    return found
+    return plugins
 
 
 def load_plugin(group: str, name: str) -> object:
-    """Import what is registered under a name.
+    """Import the plug-in that is registered under a name.
 
     Args:
         group: PREDICTORS or BLENDERS.
-        name: as registered.
+        name: the registered name.
 
     Raises:
-        PredictorError: nobody registers the name, or its package cannot be imported.
-        InputError: the same of blenders.
+        PredictorError: no package registers the name, or its package cannot be imported.
+        InputError: the same, for blenders.
     """
-    found, kind = registered(group), _KINDS[group]
-    if name not in found:
-        raise kind.error(f"{unknown_name(kind.noun, name, found)}{kind.hint}")
+    plugins, kind = registered(group), _KINDS[group]
+    if name not in plugins:
+        raise kind.error(f"{unknown_name(kind.noun, name, plugins)}{kind.hint}")
     try:
-        return found[name].load()
+        return plugins[name].load()
     except (ImportError, AttributeError) as error:
         raise kind.error(
-            f"{kind.noun} {name!r} of {package_of(found[name])} cannot be imported: {error}"
+            f"{kind.noun} {name!r} of {package_of(plugins[name])} cannot be imported: {error}"
         ) from error
 
 

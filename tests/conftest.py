@@ -7,6 +7,7 @@ one, a naive score, the command line run in this process.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from ensembler import api
@@ -30,6 +32,16 @@ from ensembler.store.writer import add_member
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 NEEDS_SHARED = "needs ../shared"
+
+# The same examples in every run, and however slow the machine is at the moment.
+settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ours")
 
 Vectors = NDArray[np.floating]
 
@@ -230,6 +242,32 @@ def ensembler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Ran(int(stopped.value.code or 0), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def sigterm_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """`with sigterm_at(2):` a scheduler ends the command as it tells of progress that often."""
+
+    @contextmanager
+    def sigterm(call: int) -> Iterator[None]:
+        calls = 0
+
+        def progress(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        @contextmanager
+        def stages(*_: object) -> Iterator[Callable[..., None]]:
+            yield progress
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ensembler.cli.interrupting.stages", stages)
+            yield
+        assert calls >= call
+
+    return sigterm
 
 
 def _naive_cosines(

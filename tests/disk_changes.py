@@ -1,4 +1,4 @@
-"""The moments before a process changes the disk, at which tests that kill it let it die.
+"""For tests that kill a process: the moments before it changes the disk, and a child to kill.
 
 The changes are the real ones: Python announces each before it happens (PEP 578). Only fsync is not
 announced, and is wrapped.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,24 @@ def before_each_change(folder: Path, act: Callable[[], None]) -> None:
 
     os.fsync = counted_flush  # type: ignore[assignment] # one argument, as it is called here
     sys.addaudithook(watch)
+
+
+def in_a_child(act: Callable[[], object]) -> int:
+    """Act in a child process, which then ends: an error must not let it go on with other tests.
+
+    Returns:
+        Its exit code: 0, or 1 after an error, printed on stderr; the signal's number, negative,
+        where one killed it.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            act()
+            code = 0
+        except BaseException:  # noqa: BLE001 - an interrupt too is for the parent to handle
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

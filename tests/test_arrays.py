@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from ensembler.arrays import map_array, read_array, read_arrays, save_array
+from ensembler.arrays import hold_array, map_array, read_array, read_arrays, save_array
 from ensembler.files import BROKEN
 
 ARRAY = np.arange(6.0).reshape(2, 3)
@@ -54,9 +55,21 @@ def test_threads_that_read_headers_at_once_do_not_disturb_each_other(tmp_path: P
         assert all(pool.map(read, range(1_500)))
 
 
-@pytest.mark.parametrize("read", [map_array, read_array, read_arrays])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_held_array_is_the_files_and_read_only(order: Literal["C", "F"], tmp_path: Path) -> None:
+    file = tmp_path / "held.npy"
+    np.save(file, np.asarray(ARRAY, order=order))
+    held = hold_array(file)
+    file.unlink()
+    np.testing.assert_array_equal(held, ARRAY)
+    assert held.flags.c_contiguous == (order == "C")
+    with pytest.raises(ValueError, match="read-only"):
+        held[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("read", [hold_array, map_array, read_array, read_arrays])
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04 and no more"])
-def test_what_is_no_such_file_raises_what_callers_catch(
+def test_a_file_of_another_kind_raises_what_callers_catch(
     tmp_path: Path, read: object, content: bytes
 ) -> None:
     file = tmp_path / "broken.npy"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ensembler.caching import cache_folder, making, mark_used
+from ensembler.caching import cache_folder, lock_entry, mark_used
 from ensembler.files import locked
 
 
@@ -52,7 +52,7 @@ def test_what_is_unused_for_long_goes_when_an_entry_is_made(folder: Path) -> Non
         if path.name != new:
             os.utime(path, (1.0, 1.0))
     mark_used(folder / f"{used}.npy")
-    with making(folder / made):
+    with lock_entry(folder / made):
         (folder / made).write_text("")
     assert {path.name for path in folder.iterdir()} == {f"{used}.npy", new, made, f".{made}.lock"}
 
@@ -64,7 +64,7 @@ def test_what_the_user_keeps_in_the_cache_folder_is_never_dropped(folder: Path) 
         (folder / name).write_text("kept")
     for name in theirs:
         os.utime(folder / name, (1.0, 1.0))
-    with making(folder / ("b" * 64)):
+    with lock_entry(folder / ("b" * 64)):
         pass
     assert {path.name for path in folder.iterdir()} == {*theirs, f".{'b' * 64}.lock"}
 
@@ -77,15 +77,15 @@ def test_an_entry_that_another_process_moves_meanwhile_is_left_to_it(
     listed = [draft, *folder.iterdir()]
     draft.rename(folder / ("a" * 64))
     monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
-    with making(folder / ("b" * 64)):
+    with lock_entry(folder / ("b" * 64)):
         pass
     assert (folder / ("a" * 64)).is_dir()
 
 
 def test_an_entry_is_made_by_one_at_a_time(folder: Path) -> None:
     with (
-        making(folder / "made"),
-        making(folder / "other"),
+        lock_entry(folder / "made"),
+        lock_entry(folder / "other"),
         pytest.raises(BlockingIOError),
         locked(folder / ".made.lock", wait=False),
     ):

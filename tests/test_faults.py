@@ -22,6 +22,7 @@ class Cart(BaseModel):
     wheels: tuple[Wheel, ...] = ()
     spare: dict[str, Wheel] = {}
     load: int | tuple[int, ...] = 0
+    bells: tuple[Literal["brass", "tin"], ...] = Field(("tin",), min_length=1)
 
     @model_validator(mode="after")
     def _rolls(self) -> Cart:
@@ -40,7 +41,7 @@ def faults(document: str) -> str:
 
 def test_all_faults_are_listed_with_their_places() -> None:
     assert faults('{"wheels": [{"spokes": "8"}, {}]}') == (
-        "wheels.0.spokes: Input should be a valid integer; wheels.1.spokes: Field required"
+        "wheels.0.spokes: Input should be a valid integer, not '8'; wheels.1.spokes: Field required"
     )
 
 
@@ -51,7 +52,7 @@ def test_an_unknown_key_offers_the_nearest_of_its_place() -> None:
     )
 
 
-def test_a_keys_own_sentence_is_said_once_whatever_is_wrong_there() -> None:
+def test_a_keys_own_sentence_appears_once_whatever_its_faults() -> None:
     assert faults('{"load": ["x", "y"]}') == "load: give one number or several"
 
 
@@ -97,7 +98,18 @@ class Barge(BaseModel):
         ('{"kind": "kite"}', "drives.0: Input tag 'kite' found using 'kind'"),
     ],
 )
-def test_the_kind_of_a_part_is_no_step_of_its_place(drive: str, fault: str) -> None:
+def test_the_kind_of_a_part_is_not_a_step_of_its_place(drive: str, fault: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Barge.model_validate_json(f'{{"drives": [{drive}]}}')
     assert fault in faults_of(caught.value, Barge)
+
+
+def test_the_value_that_was_found_is_told_and_the_nearest_offered() -> None:
+    assert faults('{"bells": ["bras"]}') == (
+        "bells.0: Input should be 'brass' or 'tin', not 'bras'; did you mean 'brass'?"
+    )
+
+
+def test_a_list_is_not_called_too_short_for_the_items_that_were_refused() -> None:
+    assert "at least 1 item" in faults('{"bells": []}')
+    assert "at least 1 item" not in faults('{"bells": [3]}')

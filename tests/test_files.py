@@ -1,6 +1,7 @@
 """Atomic writes and digests of contents."""
 
 import errno
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from ensembler.files import (
     atomic_write,
     canonical_json,
     is_full,
+    locked,
     partial_path,
     sha256_arrays,
     sha256_json,
@@ -35,7 +37,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "folder"])
-def test_a_folder_is_no_file_to_write(
+def test_a_folder_cannot_be_written_as_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -219,7 +221,30 @@ def test_arrays_that_differ_in_any_way_have_other_digests() -> None:
     assert sha256_arrays(array, array[:1]) != sha256_arrays(array[:1], array)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@pytest.mark.parametrize("none", files.NO_LOCKS)
+def test_where_the_file_system_has_no_locks_nothing_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, none: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(none, os.strerror(none))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path), locked(tmp_path, wait=False):
+        pass
+
+
+def test_a_lock_that_fails_otherwise_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output"), locked(tmp_path):
+        pass
+
+
+@settings(max_examples=20)
 @given(block=st.integers(1, 200), rows=st.integers(0, 40))
 def test_digests_do_not_depend_on_the_blocks_they_are_taken_in(block: int, rows: int) -> None:
     array = np.random.default_rng(rows).normal(size=(rows, 3))
