@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ensembler.blending.apply import WeightedSum
 from ensembler.blends.contract import Blend
-from ensembler.blends.gains import Gains
-from ensembler.blends.gated import Gated
-from ensembler.blends.kernel import Kernel
-from ensembler.blends.linear import Linear
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted
-from ensembler.spec.composed import ComposedBlend
+from ensembler.blends.gains import GainsBlend
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.kernel import KernelBlend
+from ensembler.blends.linear import LinearBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.freeze_tree import freeze_tree
 from ensembler.spec.loading import seal
 from ensembler.spec.model import EnsembleSpec
@@ -42,31 +42,31 @@ def weights(count: int, dim: int, seed: int, *, centred: bool = True) -> Weighte
     )
 
 
-def every_kind(names: Sequence[str], dim: int) -> Tree:
+def every_kind(names: Sequence[str], dim: int) -> TreeBlend:
     """A tree of two chains that between them have every kind of blend, and either basis."""
     members, last = tuple(names), tuple(names[-1:])
-    gated = Gated(members=members, numbers=weights(len(members), dim, 1), agreement=2.0)
+    gated = GatedBlend(members=members, numbers=weights(len(members), dim, 1), agreement=2.0)
     basis = np.eye(dim, dtype=np.float32)[:, ::-1]
-    principal = Gains(base=gated, basis=basis, gains=eighths(dim, seed=2) + 2.0, prior=0.75)
-    mapped = Linear(
+    principal = GainsBlend(base=gated, basis=basis, gains=eighths(dim, seed=2) + 2.0, prior=0.75)
+    mapped = LinearBlend(
         base=principal,
-        members=members,
+        mapped=members,
         alphas=np.ones(len(members)),
         means=eighths(len(members), dim, seed=3),
         scale=0.875,
         maps=eighths(len(members), dim, dim, seed=4) / np.float32(4.0),
     )
-    plain = Weighted(members=last, numbers=weights(1, dim, 5, centred=False))
-    damped = Gains(base=plain, basis=None, gains=eighths(dim, seed=6) + 2.0, prior=1.0)
-    alone = Linear(
+    plain = WeightedBlend(members=last, numbers=weights(1, dim, 5, centred=False))
+    damped = GainsBlend(base=plain, basis=None, gains=eighths(dim, seed=6) + 2.0, prior=1.0)
+    alone = LinearBlend(
         base=None,
-        members=last,
+        mapped=last,
         alphas=np.zeros(1),
         means=None,
         scale=0.5,
         maps=eighths(1, dim, dim, seed=7),
     )
-    smooth = Kernel(
+    smooth = KernelBlend(
         base=damped,
         landmarks=eighths(3, dim, seed=9) / np.float32(2.0),
         coefficients=eighths(3, dim, seed=10),
@@ -74,7 +74,7 @@ def every_kind(names: Sequence[str], dim: int) -> Tree:
         scale=0.75,
     )
     children = (("mapped", mapped), ("smooth", smooth), ("alone", alone))
-    return Tree(children=children, numbers=weights(3, dim, 8))
+    return TreeBlend(children=children, numbers=weights(3, dim, 8))
 
 
 def composed(spec: EnsembleSpec, blend: Blend) -> EnsembleSpec:
@@ -82,7 +82,7 @@ def composed(spec: EnsembleSpec, blend: Blend) -> EnsembleSpec:
     tree, tensors = freeze_tree(blend)
     return seal(
         dim=spec.dim,
-        blend=ComposedBlend(tree=tree, fallback=spec.weighted, tensors=tensors.sha256),
+        blend=ComposedSpec(tree=tree, fallback=spec.weighted, tensors=tensors.sha256),
         scores=spec.scores,
         provenance=spec.provenance,
         coreset=spec.coreset,
@@ -99,26 +99,26 @@ def row_by_hand(blend: Blend, rows: Mapping[str, Row], prior: Row) -> Row:
 def _row(blend: Blend, rows: Mapping[str, Row], prior: Row) -> Row | None:
     """The same, None where no member has it."""
     match blend:
-        case Weighted():
+        case WeightedBlend():
             return _sum(blend.numbers, [rows[name] for name in blend.members], prior)
-        case Gated():
+        case GatedBlend():
             own = [rows[name] for name in blend.members]
             return _sum(blend.numbers, own, prior, agreement=blend.agreement)
-        case Gains():
+        case GainsBlend():
             return _filtered(blend, _row(blend.base, rows, prior), prior)
-        case Linear():
+        case LinearBlend():
             base = None if blend.base is None else _row(blend.base, rows, prior)
             return _mapped(blend, base, rows, prior)
-        case Kernel():
+        case KernelBlend():
             return _smoothed(blend, _row(blend.base, rows, prior))
-        case Tree():
+        case TreeBlend():
             children = [_row(child, rows, prior) for _, child in blend.children]
             own = [np.zeros(len(prior)) if child is None else child for child in children]
             return _sum(blend.numbers, own, prior)
     raise TypeError(type(blend))
 
 
-def _filtered(blend: Gains, base: Row | None, prior: Row) -> Row | None:
+def _filtered(blend: GainsBlend, base: Row | None, prior: Row) -> Row | None:
     if base is None:
         return None
     along = (base @ prior) * prior
@@ -129,8 +129,10 @@ def _filtered(blend: Gains, base: Row | None, prior: Row) -> Row | None:
     return _unit(total)
 
 
-def _mapped(blend: Linear, base: Row | None, rows: Mapping[str, Row], prior: Row) -> Row | None:
-    given = [_less_mean(rows[name], blend.means, m) for m, name in enumerate(blend.members)]
+def _mapped(
+    blend: LinearBlend, base: Row | None, rows: Mapping[str, Row], prior: Row
+) -> Row | None:
+    given = [_less_mean(rows[name], blend.means, m) for m, name in enumerate(blend.mapped)]
     if base is None and not any(x.any() for x in given):
         return None
     total = blend.scale * (prior if base is None else base)
@@ -140,7 +142,7 @@ def _mapped(blend: Linear, base: Row | None, rows: Mapping[str, Row], prior: Row
     return _unit(total)
 
 
-def _smoothed(blend: Kernel, base: Row | None) -> Row | None:
+def _smoothed(blend: KernelBlend, base: Row | None) -> Row | None:
     if base is None:
         return None
     total = blend.scale * base

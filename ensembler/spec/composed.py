@@ -10,9 +10,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from ensembler.frozen import Frozen, Sha256
 from ensembler.spec.numbers import Alpha, Weight
-from ensembler.spec.weighted import WeightedBlend
-from ensembler.store.model import Frozen, Sha256
+from ensembler.spec.weighted import WeightedSpec
 
 ROOT: Final = "tree"  # the place of the outermost node, where every tensor's name begins
 
@@ -25,7 +25,7 @@ class Scaled(Frozen):
 
 
 class Part(Scaled):
-    """The same in a weighted sum."""
+    """A member or child with the exponent of its norm and its weight in a sum."""
 
     weight: Weight
 
@@ -39,7 +39,7 @@ class Sum(Frozen):
 
 
 class WeightedNode(Sum):
-    """Plain weights."""
+    """A blend of plain weights."""
 
     kind: Literal["weighted"] = "weighted"
 
@@ -103,10 +103,10 @@ for recursive in (GainsNode, LinearNode, KernelNode, TreeNode):
     recursive.model_rebuild()
 
 
-class ComposedBlend(Frozen):
+class ComposedSpec(Frozen):
     """A tree of blends; the same members in plain weights stand in when one is missing."""
 
     kind: Literal["composed"] = "composed"
     tree: Node
-    fallback: WeightedBlend  # its members are the tree's, of weight 0 where it needs them not
+    fallback: WeightedSpec  # its members are the tree's, of weight 0 where it does not need them
     tensors: Sha256  # of the sidecar

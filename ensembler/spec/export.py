@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ensembler.blending.rules import CANCELLED
 from ensembler.errors import SpecError
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.model import EnsembleSpec
 from ensembler.spec.weighted import MemberSpec
 
@@ -66,10 +66,10 @@ def export_python(spec: EnsembleSpec) -> str:
         About forty lines, the vectors in them as base64.
 
     Raises:
-        SpecError: the blend is a composed one, whose matrices are no matter of forty lines.
+        SpecError: the blend is a composed one, whose matrices do not fit in forty lines.
     """
     blend = spec.blend
-    if isinstance(blend, ComposedBlend):
+    if isinstance(blend, ComposedSpec):
         raise SpecError(
             "a stand-alone file holds plain weights, and this blend is composed (its tree begins"
             f" with kind {blend.tree.kind!r}); apply it with `ensembler predict`, which a"

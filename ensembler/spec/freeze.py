@@ -12,7 +12,7 @@ from ensembler.blending.priors import prior_of_all
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.spec.numbers import ALPHAS, WEIGHT_DIGITS, Norm, encode_vector
-from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedBlend
+from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedSpec
 from ensembler.store.reader import Store
 
 PACKAGES = ("numpy", "optuna", "scipy")  # those whose version can change what a fit finds
@@ -20,8 +20,8 @@ PACKAGES = ("numpy", "optuna", "scipy")  # those whose version can change what a
 
 def freeze_blend(
     weighting: Weighting, statistics: Statistics, store: Store, needed: Collection[str] = ()
-) -> WeightedBlend:
-    """Spell a blend out: names, rounded weights, means, the prior of all targets.
+) -> WeightedSpec:
+    """Freeze a weighted blend: names, rounded weights, means, the prior of all targets.
 
     Args:
         weighting: for the statistics' members.
@@ -35,10 +35,10 @@ def freeze_blend(
     records = {record.name: record for record in store.manifest.members}
     members = []
     for m, name in enumerate(statistics.names):
-        weight = rounded(weighting.weights[1 + m])
+        weight = round_number(weighting.weights[1 + m])
         if weight == 0.0 and name not in needed:
             continue
-        alpha = rounded(weighting.alphas[m])
+        alpha = round_number(weighting.alphas[m])
         members.append(
             MemberSpec(
                 name=name,
@@ -51,8 +51,8 @@ def freeze_blend(
             )
         )
     vector = encode_vector(prior_of_all(statistics.fold_sums))
-    prior = PriorSpec(weight=rounded(weighting.weights[0]), vector=vector)
-    return WeightedBlend(centred=weighting.centred, prior=prior, members=tuple(members))
+    prior = PriorSpec(weight=round_number(weighting.weights[0]), vector=vector)
+    return WeightedSpec(centred=weighting.centred, prior=prior, members=tuple(members))
 
 
 def norm_of(alpha: float) -> Norm:
@@ -61,11 +61,11 @@ def norm_of(alpha: float) -> Norm:
     return exact.get(alpha, "power")
 
 
-def rounded(weight: float) -> float:
-    """A weight to WEIGHT_DIGITS significant digits."""
+def round_number(weight: float) -> float:
+    """Round a weight, or an exponent, to WEIGHT_DIGITS significant digits."""
     return float(np.format_float_scientific(weight, precision=WEIGHT_DIGITS - 1, unique=False))
 
 
 def versions() -> dict[str, str]:
-    """Of this package and of those that can change what a fit finds."""
+    """Versions of this package and of those that can change what a fit finds."""
     return {"ensembler": __version__, **{p: importlib.metadata.version(p) for p in PACKAGES}}

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from ensembler.blending.apply import WeightedSum
 from ensembler.blends.contract import Blend
-from ensembler.blends.gains import Gains
-from ensembler.blends.gated import Gated
-from ensembler.blends.kernel import Kernel
-from ensembler.blends.linear import Linear
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.gains import GainsBlend
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.kernel import KernelBlend
+from ensembler.blends.linear import LinearBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import SpecError
 from ensembler.spec.composed import (
     ROOT,
@@ -28,7 +28,7 @@ from ensembler.spec.composed import (
     TreeNode,
     WeightedNode,
 )
-from ensembler.spec.freeze import rounded
+from ensembler.spec.freeze import round_number
 from ensembler.spec.tensors import Tensors
 
 _P = TypeVar("_P")
@@ -63,47 +63,47 @@ def freeze_tree(blend: Blend) -> FrozenTree:
 
 def _node(blend: Blend, place: str, arrays: Arrays) -> Node:
     match blend:
-        case Weighted():
+        case WeightedBlend():
             members, numbers = _used(blend.members, blend.numbers)
             return WeightedNode(**_sum(members, numbers, place, arrays))
-        case Gated():  # a member of weight 0 has a vote
+        case GatedBlend():  # a member of weight 0 has a vote
             return GatedNode(
                 **_sum(blend.members, blend.numbers, place, arrays),
-                agreement=rounded(blend.agreement),
+                agreement=round_number(blend.agreement),
             )
-        case Gains():
+        case GainsBlend():
             arrays[f"{place}.gains"] = blend.gains
             if blend.basis is not None:
                 arrays[f"{place}.basis"] = blend.basis
             return GainsNode(
                 base=_node(blend.base, f"{place}.base", arrays),
                 basis="coordinates" if blend.basis is None else "directions",
-                prior=rounded(blend.prior),
+                prior=round_number(blend.prior),
             )
-        case Linear():
+        case LinearBlend():
             arrays[f"{place}.maps"] = blend.maps
             if blend.means is not None:
                 arrays[f"{place}.means"] = blend.means
             base = blend.base
             return LinearNode(
                 base=None if base is None else _node(base, f"{place}.base", arrays),
-                scale=rounded(blend.scale),
+                scale=round_number(blend.scale),
                 centred=blend.means is not None,
                 members=tuple(
-                    Scaled(name=name, alpha=rounded(alpha))
-                    for name, alpha in zip(blend.members, blend.alphas, strict=True)
+                    Scaled(name=name, alpha=round_number(alpha))
+                    for name, alpha in zip(blend.mapped, blend.alphas, strict=True)
                 ),
             )
-        case Kernel():
+        case KernelBlend():
             arrays[f"{place}.landmarks"] = blend.landmarks
             arrays[f"{place}.coefficients"] = blend.coefficients
             return KernelNode(
                 base=_node(blend.base, f"{place}.base", arrays),
-                scale=rounded(blend.scale),
-                width=rounded(blend.width),
+                scale=round_number(blend.scale),
+                width=round_number(blend.width),
                 landmarks=len(blend.landmarks),
             )
-        case Tree():
+        case TreeBlend():
             children, numbers = _used(blend.children, blend.numbers)
             return TreeNode(
                 **_sum([name for name, _ in children], numbers, place, arrays),
@@ -124,15 +124,17 @@ def _sum(names: Sequence[str], numbers: WeightedSum, place: str, arrays: Arrays)
         arrays[f"{place}.means"] = numbers.means
     parts = zip(names, numbers.weights, numbers.alphas, strict=True)
     return {
-        "prior": rounded(numbers.prior_weight),
+        "prior": round_number(numbers.prior_weight),
         "centred": numbers.means is not None,
-        "members": tuple(Part(name=n, weight=rounded(w), alpha=rounded(a)) for n, w, a in parts),
+        "members": tuple(
+            Part(name=n, weight=round_number(w), alpha=round_number(a)) for n, w, a in parts
+        ),
     }
 
 
 def _used(parts: Sequence[_P], numbers: WeightedSum) -> tuple[Sequence[_P], WeightedSum]:
     """The members or children that have weight once it is rounded, and their numbers."""
-    used = [m for m, weight in enumerate(numbers.weights) if rounded(weight) != 0.0]
+    used = [m for m, weight in enumerate(numbers.weights) if round_number(weight) != 0.0]
     return [parts[m] for m in used], WeightedSum(
         prior_weight=numbers.prior_weight,
         weights=numbers.weights[used],

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from ensembler.errors import SpecError, first_few
 from ensembler.faults import faults_of
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.model import FORMAT, VERSION, Coreset, EnsembleSpec, Provenance, Scores
-from ensembler.spec.tensors import Tensors, read_tensors, sidecar_path
+from ensembler.spec.tensors import Tensors, find_sidecar, read_tensors
 from ensembler.spec.thaw import thaw
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 
 _REMEDY = "restore it from a copy or write it again with `ensembler fit`"
 _UNSEALED = "0" * 64  # stands where the digest goes while the digest is computed
@@ -56,7 +56,7 @@ def load_spec(path: str | Path) -> EnsembleSpec:
     except ValidationError as error:
         raise SpecError(f"{file}: {faults_of(error, EnsembleSpec)}; {_REMEDY}") from error
     _check_unchanged(file, content, spec)
-    if isinstance(spec.blend, ComposedBlend):
+    if isinstance(spec.blend, ComposedSpec):
         return _with_tensors(file, spec, spec.blend.tensors)
     return spec
 
@@ -64,7 +64,7 @@ def load_spec(path: str | Path) -> EnsembleSpec:
 def seal(
     *,
     dim: int,
-    blend: WeightedBlend | ComposedBlend,
+    blend: WeightedSpec | ComposedSpec,
     scores: Scores,
     provenance: Provenance,
     coreset: Coreset,
@@ -106,16 +106,16 @@ def _with_tensors(file: Path, spec: EnsembleSpec, sha256: str) -> EnsembleSpec:
         _check_tree(whole)
     except ValueError as error:
         raise SpecError(
-            f"{file} and {sidecar_path(file, sha256)} do not fit: {error}; {_REMEDY}"
+            f"{file} and {find_sidecar(file, sha256)} do not fit: {error}; {_REMEDY}"
         ) from error
     return whole
 
 
 def _check_tree(spec: EnsembleSpec) -> None:
-    """Let a spec's own numbers and those that stand in for them be about the same members."""
-    blended, known = thaw(spec).members, {member.name for member in spec.weighted.members}
-    if set(blended) != known:
-        differing = first_few(sorted(known.symmetric_difference(blended)))
+    """Check that a spec's tree and its fallback name the same members."""
+    blended, listed = thaw(spec).members, {member.name for member in spec.weighted.members}
+    if set(blended) != listed:
+        differing = first_few(sorted(listed.symmetric_difference(blended)))
         raise ValueError(f"the tree and its fallback differ in the members {differing}")
 
 
@@ -151,7 +151,7 @@ def _finite(text: str) -> float:
 
 
 def _not_a_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _check_head(file: Path, document: object) -> None:
@@ -181,6 +181,6 @@ def _check_unchanged(file: Path, content: bytes, spec: EnsembleSpec) -> None:
         lines = zip_longest(content.split(b"\n"), canonical.split(b"\n"))
         line = next(n for n, (found, written) in enumerate(lines, 1) if found != written)
         raise SpecError(
-            f"{file}: line {line} is spelt otherwise than it was written, though its values are the"
-            f" same; {_REMEDY}"
+            f"{file}: line {line} is spelt differently from how it was written, though its values"
+            f" are the same; {_REMEDY}"
         )

@@ -10,11 +10,12 @@ from pydantic import Field, model_validator
 
 from ensembler.errors import SpecError
 from ensembler.files import atomic_write, canonical_json, sha256_json
-from ensembler.spec.composed import ComposedBlend
+from ensembler.frozen import Frozen, Sha256
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.numbers import Vector, decode_vector
 from ensembler.spec.tensors import Tensors, drop_tensors, named_tensors, write_tensors
-from ensembler.spec.weighted import WeightedBlend
-from ensembler.store.model import EncoderRecord, Frozen, Sha256
+from ensembler.spec.weighted import WeightedSpec
+from ensembler.store.model import EncoderRecord
 
 # To raise VERSION: keep these classes, and those of composed.py and weighted.py, as model_v1.py,
 # convert in loading.py, leave tests/golden/spec-v1*.json untouched, add spec-v2.json, note it in
@@ -115,7 +116,7 @@ class EnsembleSpec(Frozen):
     version: Literal[1] = VERSION
     dim: int = Field(ge=1)
     metric: Literal["mean_cosine"] = "mean_cosine"
-    blend: WeightedBlend | ComposedBlend = Field(discriminator="kind")
+    blend: WeightedSpec | ComposedSpec = Field(discriminator="kind")
     scores: Scores
     provenance: Provenance
     coreset: Coreset
@@ -123,9 +124,16 @@ class EnsembleSpec(Frozen):
     tensors: Tensors | None = Field(default=None, exclude=True)
 
     @property
-    def weighted(self) -> WeightedBlend:
+    def weighted(self) -> WeightedSpec:
         """The blend in plain weights: the spec's own, or what stands in for it."""
-        return self.blend.fallback if isinstance(self.blend, ComposedBlend) else self.blend
+        return self.blend.fallback if isinstance(self.blend, ComposedSpec) else self.blend
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Seconds per image of all members together; None where those of one are unknown."""
+        each = [member.origin.seconds_per_image for member in self.weighted.members]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known, 0.0) if len(known) == len(each) else None
 
     @model_validator(mode="after")
     def _sizes(self) -> EnsembleSpec:
@@ -146,13 +154,13 @@ class EnsembleSpec(Frozen):
             ("coreset.weight", coreset.weight, coreset.rows),
         ]
         for key, vector, size in sizes:
-            found = decode_vector(vector).size
-            if found != size:
-                raise ValueError(f"{key} has {found} numbers instead of {size}")
+            numbers = decode_vector(vector).size
+            if numbers != size:
+                raise ValueError(f"{key} has {numbers} numbers instead of {size}")
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
-        """What stands for its 100 kB and more of vectors where it is printed."""
+        """The fields printed in place of 100 kB and more of vectors."""
         yield "score", round(self.scores.in_sample, 4)
         yield "held_out", self.scores.held_out and round(self.scores.held_out.score, 4)
         yield "members", len(self.weighted.members)
@@ -169,7 +177,7 @@ class EnsembleSpec(Frozen):
     def save(self, path: str | Path) -> None:
         """Write the spec; the file appears whole or not at all, a composed blend's tensors before.
 
-        The tensors of a spec that it replaces go afterwards, unless another spec there names them.
+        The tensors of a spec that it replaces go afterwards, unless another spec there reads them.
 
         Args:
             path: the file to create or replace; its folder must exist.
@@ -177,11 +185,11 @@ class EnsembleSpec(Frozen):
         Raises:
             SpecError: the file cannot be written, or the digest does not fit the contents.
         """
-        held = self.tensors and self.tensors.sha256
-        stated = self.blend.tensors if isinstance(self.blend, ComposedBlend) else None
-        if self.digest != self.digest_of_contents() or held != stated:
+        actual = self.tensors and self.tensors.sha256
+        stated = self.blend.tensors if isinstance(self.blend, ComposedSpec) else None
+        if self.digest != self.digest_of_contents() or actual != stated:
             raise SpecError(
-                "digest: it does not fit the spec's contents; make the changed spec with"
+                "the digest does not fit the spec's contents; make the changed spec with"
                 " `ensembler.spec.loading.seal`"
             )
         replaced = named_tensors(Path(path))

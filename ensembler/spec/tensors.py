@@ -1,8 +1,8 @@
-"""The sidecar of a composed spec: its arrays as one safetensors file, named by its contents.
+"""The sidecar of a composed spec: its arrays as one safetensors file, named by spec and contents.
 
 Since the name holds the digest, a new spec never replaces the arrays of an old one: a kill between
 the two files leaves the old spec with its sidecar, or the new one with its own. Only when the new
-one stands do the arrays go that no spec names any longer.
+one stands do the arrays go that no spec reads any longer.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tensors:
 
     @classmethod
     def pack(cls, arrays: Mapping[str, NDArray[np.floating]]) -> Tensors:
-        """Arrays of any layout; they are rounded to little-endian float32 in C order."""
+        """Pack arrays of any layout, rounded to little-endian float32 in C order."""
         from safetensors.numpy import save
 
         ready = {name: np.ascontiguousarray(arrays[name], dtype="<f4") for name in sorted(arrays)}
@@ -56,7 +56,7 @@ class Tensors:
         """The arrays by name.
 
         Raises:
-            ValueError: the bytes are no safetensors file, or an array is not of finite float32.
+            ValueError: the bytes are not a safetensors file, or an array is not of finite float32.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -74,8 +74,22 @@ class Tensors:
 
 
 def sidecar_path(spec: Path, sha256: str) -> Path:
-    """Where the tensors of this digest lie: beside the spec, whatever it is called."""
-    return spec.with_name(f"ensemble.{sha256[:12]}.safetensors")
+    """The file that a spec's tensors are written to: beside it, under its name and their digest."""
+    return spec.with_name(f"{spec.stem}{_ending(sha256)}")
+
+
+def find_sidecar(spec: Path, sha256: str) -> Path:
+    """The file that a spec's tensors are read from.
+
+    A spec may have been renamed or copied, and at first every sidecar was called
+    `ensemble.<digest>.safetensors`: where none bears the spec's name, one of the digest will do.
+
+    Returns:
+        A file of that digest in its name; where there is none, the one that ought to be there.
+    """
+    own = sidecar_path(spec, sha256)
+    others = () if own.exists() else spec.parent.glob(f"*{_ending(sha256)}")
+    return min(others, default=own)
 
 
 def read_tensors(spec: Path, sha256: str) -> Tensors:
@@ -86,9 +100,9 @@ def read_tensors(spec: Path, sha256: str) -> Tensors:
         sha256: what the spec says of it.
 
     Raises:
-        SpecError: it is missing, or was changed or cut short.
+        SpecError: it is missing, or was changed or truncated.
     """
-    file = sidecar_path(spec, sha256)
+    file = find_sidecar(spec, sha256)
     try:
         tensors = Tensors(file.read_bytes())
     except OSError as error:
@@ -99,7 +113,7 @@ def read_tensors(spec: Path, sha256: str) -> Tensors:
     if tensors.sha256 != sha256:
         raise SpecError(
             f"{file}: sha256 is {tensors.sha256[:12]}…, {spec} says {sha256[:12]}…: the file was"
-            " changed or cut short after it was written; restore it from a copy or write both"
+            " changed or truncated after it was written; restore it from a copy or write both"
             " again with `ensembler fit`"
         )
     return tensors
@@ -116,7 +130,7 @@ def write_tensors(spec: Path, tensors: Tensors) -> None:
 
 
 def named_tensors(spec: Path) -> str | None:
-    """The digest of the sidecar that a file names; None where it is no composed spec."""
+    """The digest of the sidecar that a file names; None where it is not a composed spec."""
     try:
         named = json.loads(spec.read_bytes())["blend"]["tensors"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -125,19 +139,26 @@ def named_tensors(spec: Path) -> str | None:
 
 
 def drop_tensors(spec: Path, sha256: str) -> None:
-    """Remove the sidecar that a spec named before it was replaced, unless another one names it.
+    """Remove the sidecar that a spec had before it was replaced, unless another one reads it.
 
     Args:
         spec: the spec's file, which no longer names it.
         sha256: what it named.
     """
     with suppress(OSError):  # what cannot be looked at, or removed, stays
+        dropped = find_sidecar(spec, sha256)
         beside = [path for path in spec.parent.iterdir() if path.is_file()]
-        if not any(_may_name(path, sha256) for path in beside):
-            sidecar_path(spec, sha256).unlink(missing_ok=True)
+        named = (find_sidecar(path, sha256) for path in beside if _may_name(path, sha256))
+        if dropped not in named:
+            dropped.unlink(missing_ok=True)
 
 
 def _may_name(file: Path, sha256: str) -> bool:
     """Whether a file is JSON, under whatever name, that holds a digest."""
     with file.open("rb") as content:
         return content.read(1) == b"{" and sha256.encode() in content.read()
+
+
+def _ending(sha256: str) -> str:
+    """The ending of all sidecars' names of a digest."""
+    return f".{sha256[:12]}.safetensors"

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from ensembler.blending.apply import WeightedSum
 from ensembler.blends.contract import Blend
-from ensembler.blends.gains import Gains
-from ensembler.blends.gated import Gated
-from ensembler.blends.kernel import Kernel
-from ensembler.blends.linear import Linear
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.gains import GainsBlend
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.kernel import KernelBlend
+from ensembler.blends.linear import LinearBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import first_few
 from ensembler.spec.composed import (
     ROOT,
-    ComposedBlend,
+    ComposedSpec,
     GainsNode,
     GatedNode,
     KernelNode,
@@ -31,20 +31,20 @@ from ensembler.spec.composed import (
 from ensembler.spec.model import EnsembleSpec
 from ensembler.spec.numbers import decode_vector
 from ensembler.spec.tensors import Tensors
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 
 
 def thaw(spec: EnsembleSpec) -> Blend:
-    """The blend that a spec freezes.
+    """Thaw the blend of a spec.
 
     Raises:
-        ValueError: as of `thaw_blend`; never for a spec that was loaded or sealed.
+        ValueError: as `thaw_blend`; never for a spec that was loaded or sealed.
     """
     return thaw_blend(spec.blend, spec.tensors, spec.dim)
 
 
-def thaw_blend(blend: WeightedBlend | ComposedBlend, tensors: Tensors | None, dim: int) -> Blend:
-    """A frozen blend with its arrays.
+def thaw_blend(blend: WeightedSpec | ComposedSpec, tensors: Tensors | None, dim: int) -> Blend:
+    """Thaw a frozen blend, its arrays in place.
 
     Args:
         blend: of any kind.
@@ -54,17 +54,17 @@ def thaw_blend(blend: WeightedBlend | ComposedBlend, tensors: Tensors | None, di
     Raises:
         ValueError: tensors are missing, too many, or of another shape than the tree wants.
     """
-    if isinstance(blend, WeightedBlend):
+    if isinstance(blend, WeightedSpec):
         return thaw_weighted(blend)
     if tensors is None:
         raise ValueError("a composed blend comes with tensors: `load_spec` reads both")
     return thaw_tree(blend.tree, tensors, dim)
 
 
-def thaw_weighted(blend: WeightedBlend) -> Weighted:
-    """A blend of plain weights."""
+def thaw_weighted(blend: WeightedSpec) -> WeightedBlend:
+    """Thaw a blend of plain weights."""
     means = [decode_vector(member.mean) for member in blend.members if member.mean is not None]
-    return Weighted(
+    return WeightedBlend(
         members=tuple(member.name for member in blend.members),
         numbers=WeightedSum(
             prior_weight=blend.prior.weight,
@@ -76,36 +76,36 @@ def thaw_weighted(blend: WeightedBlend) -> Weighted:
 
 
 def thaw_tree(tree: Node, tensors: Tensors, dim: int) -> Blend:
-    """A tree with its arrays in place.
+    """Thaw a tree, its arrays in place.
 
     Raises:
-        ValueError: as of `thaw_blend`.
+        ValueError: as `thaw_blend`.
     """
-    left = dict(tensors.arrays)
-    blend = _Thawing(left, dim).blend(tree, ROOT)
-    if left:
-        raise ValueError(f"the tree has no place for tensor {first_few(sorted(left))}")
+    untaken = dict(tensors.arrays)
+    blend = _Thawing(untaken, dim).blend(tree, ROOT)
+    if untaken:
+        raise ValueError(f"the tree has no place for tensor {first_few(sorted(untaken))}")
     return blend
 
 
 @dataclass(frozen=True, slots=True)
 class _Thawing:
-    left: dict[str, NDArray[np.float32]]  # the tensors that no node has taken yet
+    untaken: dict[str, NDArray[np.float32]]  # tensors that no node has used yet
     dim: int
 
     def blend(self, node: Node, place: str) -> Blend:
         match node:
             case WeightedNode():
-                return Weighted(members=_names(node), numbers=self._sum(node, place))
+                return WeightedBlend(members=_names(node), numbers=self._sum(node, place))
             case GatedNode():
-                return Gated(
+                return GatedBlend(
                     members=_names(node),
                     numbers=self._sum(node, place),
                     agreement=node.agreement,
                 )
             case GainsNode():
                 principal = node.basis == "directions"
-                return Gains(
+                return GainsBlend(
                     base=self.blend(node.base, f"{place}.base"),
                     basis=self._take(f"{place}.basis", self.dim, self.dim) if principal else None,
                     gains=self._take(f"{place}.gains", self.dim),
@@ -114,18 +114,16 @@ class _Thawing:
             case LinearNode():
                 count, names = len(node.members), tuple(member.name for member in node.members)
                 base = None if node.base is None else self.blend(node.base, f"{place}.base")
-                if base is not None and not set(base.members) <= set(names):
-                    raise ValueError(f"{place}.members lacks some of {place}.base")
-                return Linear(
+                return LinearBlend(
                     base=base,
-                    members=names,
+                    mapped=names,
                     alphas=np.array([member.alpha for member in node.members]),
                     means=self._take(f"{place}.means", count, self.dim) if node.centred else None,
                     scale=node.scale,
                     maps=self._take(f"{place}.maps", count, self.dim, self.dim),
                 )
             case KernelNode():
-                return Kernel(
+                return KernelBlend(
                     base=self.blend(node.base, f"{place}.base"),
                     landmarks=self._take(f"{place}.landmarks", node.landmarks, self.dim),
                     coefficients=self._take(f"{place}.coefficients", node.landmarks, self.dim),
@@ -137,7 +135,7 @@ class _Thawing:
                     self.blend(child, f"{place}.children.{number}")
                     for number, child in enumerate(node.children)
                 )
-                return Tree(
+                return TreeBlend(
                     children=tuple(zip(_names(node), children, strict=True)),
                     numbers=self._sum(node, place),
                 )
@@ -152,12 +150,12 @@ class _Thawing:
         )
 
     def _take(self, name: str, *shape: int) -> NDArray[np.float32]:
-        found = self.left.pop(name, None)
-        if found is None:
+        tensor = self.untaken.pop(name, None)
+        if tensor is None:
             raise ValueError(f"there is no tensor {name!r}")
-        if found.shape != shape:
-            raise ValueError(f"tensor {name!r} has the shape {found.shape} instead of {shape}")
-        return found
+        if tensor.shape != shape:
+            raise ValueError(f"tensor {name!r} has the shape {tensor.shape} instead of {shape}")
+        return tensor
 
 
 def _names(node: Sum) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Holding a spec against the store it came from: contents, prior, means, score."""
+"""Checking a spec against the store it came from: contents, prior, means, score."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOCK = 4096  # rows read at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What the comparison found.
+    """The result of the comparison.
 
     Attributes:
         score: the spec's blend on the store, out-of-fold priors; None where it cannot be scored.
@@ -87,7 +87,7 @@ def _weight(spec: EnsembleSpec, samples: Samples) -> NDArray[np.float64]:
 
 
 def _faults(stated: MemberSpec, member: Member, weight: NDArray[np.float64]) -> Iterator[str]:
-    """How a member on disk differs from what the spec says of it."""
+    """Differences between a member on disk and what the spec says of it."""
     if member.record.sha256 != stated.sha256:
         yield f"member {member.name!r} holds other embeddings than the weights were fitted on"
     elif member.digest() != stated.sha256:
@@ -95,8 +95,10 @@ def _faults(stated: MemberSpec, member: Member, weight: NDArray[np.float64]) -> 
     if stated.mean is None:
         return
     mean, length = _mean_and_length(member, weight)
-    said = decode_vector(stated.mean)
-    if said.shape != mean.shape or not np.linalg.norm(said - mean) <= SAME_MEAN * length:  # NaN too
+    fitted = decode_vector(stated.mean)
+    if (
+        fitted.shape != mean.shape or not np.linalg.norm(fitted - mean) <= SAME_MEAN * length
+    ):  # NaN too
         yield f"the mean of member {member.name!r} is not that of its rows in this store"
 
 

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from ensembler.frozen import Frozen, Sha256
 from ensembler.spec.numbers import ALPHAS, Alpha, Norm, Vector, Weight
-from ensembler.store.model import Frozen, MemberName, Origin, Sha256
+from ensembler.store.model import MemberName, Origin
 
 
 class MemberSpec(Frozen):
@@ -40,7 +41,7 @@ class PriorSpec(Frozen):
     vector: Vector
 
 
-class WeightedBlend(Frozen):
+class WeightedSpec(Frozen):
     """`w_0·prior + Σ w_m · x_m · ‖x_m‖^-alpha_m`, rows then scaled to length 1."""
 
     kind: Literal["weighted"] = "weighted"
@@ -49,7 +50,7 @@ class WeightedBlend(Frozen):
     members: tuple[MemberSpec, ...]  # in the store's order; of nonzero weight where it stands alone
 
     @model_validator(mode="after")
-    def _consistent(self) -> WeightedBlend:
+    def _consistent(self) -> WeightedSpec:
         names = [member.name for member in self.members]
         if len(set(names)) != len(names):
             raise ValueError("a member's name occurs twice")

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
 from ensembler.files import atomic_write, canonical_json, locked
+from ensembler.store.manifest import MANIFEST
 from ensembler.store.model import Manifest
-from ensembler.store.reader import MANIFEST, Store
+from ensembler.store.reader import Store
 
 
 @contextmanager
@@ -31,12 +32,12 @@ def exclusive(path: Path) -> Iterator[Store]:
         StoreError: there is no store, or it cannot be written.
     """
     Store.open(path)
-    with writing(path), locked(path):
+    with write_errors(path), locked(path):
         yield Store.open(path)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """Turn a failure to write below `path` into an error that says what to do."""
     try:
         yield

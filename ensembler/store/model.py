@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from ensembler.frozen import Frozen, Sha256
 
 # To raise VERSION: keep these classes as model_v1.py, convert in reader.open_store, leave
 # tests/golden/store-v1 untouched, add store-v2, note it in CHANGELOG.md.
@@ -19,7 +21,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # safe as a folde
 
 
 def check_name(name: str) -> str:
-    """Return a member's name as it is.
+    """Return a member's name unchanged if it can be one.
 
     Raises:
         ValueError: it could not be a folder's name everywhere, or it is the prior's.
@@ -30,19 +32,12 @@ def check_name(name: str) -> str:
             " letter or digit, at most 100"
         )
     if name == PRIOR:
-        raise ValueError(f"{PRIOR!r} is the blend's constant member; name the predictor otherwise")
+        raise ValueError(f"{PRIOR!r} is the blend's constant member; choose another name")
     return name
 
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MemberName = Annotated[str, AfterValidator(check_name)]
 Dtype = Literal["float16", "float32"]
-
-
-class Frozen(BaseModel):
-    """Base of everything at a file's edge: strict, immutable, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class CheckpointFile(Frozen):
@@ -62,7 +57,7 @@ class Checkpoint(Frozen):
 
 
 class Origin(Frozen):
-    """What made a member; a dump of a predictor fills all of it, an imported file what it knows."""
+    """How a member was made; a dump fills in all of it, an imported file what it knows."""
 
     predictor: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A list of prompts becomes a corpus: read, embedded, its mean and covariance taken."""
+"""From a list of prompts to a corpus: read, embedded, its mean and covariance taken."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ KINDS = (*SUFFIXES, ".txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What became of a list.
+class CorpusReport:
+    """How many prompts of a list a corpus is made of.
 
     Attributes:
         listed: its distinct prompts.
         near: of them, left out for being near a target.
         kept: those that the corpus is made of.
-        dim: of the embeddings.
-        encoder: the name of what embedded them.
+        dim: the dimension of the embeddings.
+        encoder: its name.
     """
 
     listed: int
@@ -70,7 +70,7 @@ def make_corpus(
     encoder: str | Path | None = None,
     exclude: str | Path | None = None,
     progress: Progress | None = None,
-) -> Made:
+) -> CorpusReport:
     """Embed prompts and write their mean and covariance.
 
     Args:
@@ -115,7 +115,7 @@ def make_corpus(
         encoder=loaded.record,
     )
     name = loaded.record.name
-    return Made(listed=len(prompts), near=near, kept=kept, dim=len(mean), encoder=name)
+    return CorpusReport(listed=len(prompts), near=near, kept=kept, dim=len(mean), encoder=name)
 
 
 def _cells(path: Path, column: str | None) -> list[str | None]:
@@ -124,12 +124,12 @@ def _cells(path: Path, column: str | None) -> list[str | None]:
 
     names = read_schema(path).names
     if column is None:
-        found = [name for name in names if name.lower() == PROMPT]
-        if len(found) != 1:
-            several = f"the columns {first_few(found)}" if found else f"no column {PROMPT!r}"
+        alike = [name for name in names if name.lower() == PROMPT]
+        if len(alike) != 1:
+            several = f"the columns {first_few(alike)}" if alike else f"no column {PROMPT!r}"
             hint = unknown_name("column", PROMPT, names)
             raise InputError(f"{path} has {several} ({hint}); name one with --column")
-        column = found[0]
+        column = alike[0]
     elif column not in names:
         raise InputError(f"{path}: {unknown_name('column', column, names)}")
     cells: list[str | None] = read_columns(path, {column: pa.string()})[column].to_pylist()
@@ -138,7 +138,7 @@ def _cells(path: Path, column: str | None) -> list[str | None]:
 
 def _lines(path: Path, column: str | None) -> list[str]:
     if path.suffix.lower() != ".txt":
-        raise InputError(f"{path} is no list of prompts; give one of {first_few(KINDS)}")
+        raise InputError(f"{path} is not a list of prompts; give one of {first_few(KINDS)}")
     if column is not None:
         raise InputError(f"{path} is text without columns; leave --column out")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from ensembler.arrays import map_array
+from ensembler.arrays import hold_array
 from ensembler.errors import StoreError, unknown_name
-from ensembler.faults import faults_of
 from ensembler.files import BROKEN, sha256_arrays, sha256_json
-from ensembler.store.model import COLUMNS, FORMAT, VERSION, Manifest, MemberRecord
+from ensembler.store.manifest import read_manifest
+from ensembler.store.model import COLUMNS, Manifest, MemberRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST = "manifest.json"
 SAMPLES = "samples.parquet"
 TARGETS = "targets.npy"
 MEMBERS = "members"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Samples:
     """The rows of a store, in the order of the file they came from.
 
@@ -53,8 +50,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.id)
 
+    def __repr__(self) -> str:
+        return f"Samples({len(self)} rows in {len(np.unique(self.group))} groups)"
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Member:
     """One member's embeddings on disk.
 
@@ -69,6 +69,10 @@ class Member:
     path: Path
     rows: NDArray[np.int64]
     embeddings: NDArray[np.floating]
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"Member({record.name!r}, {record.rows} rows × {record.dim}, {record.dtype})"
 
     @property
     def name(self) -> str:
@@ -90,7 +94,7 @@ class Member:
         return block
 
     def read_into(self, block: NDArray[np.floating], start: int) -> None:
-        """Write the embeddings of consecutive samples where they are wanted.
+        """Copy the embeddings of consecutive samples into an array.
 
         Args:
             block: (n, d) float32 or float64, any strides; zero rows where the member has none.
@@ -115,7 +119,7 @@ class Member:
         return _read_table(self.path / "captions.parquet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Store:
     """An opened OOF store.
 
@@ -126,6 +130,10 @@ class Store:
 
     path: Path
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        rows, members = self.manifest.samples.rows, len(self.manifest.members)
+        return f"Store({str(self.path)!r}, {rows} samples, {members} members)"
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -138,34 +146,11 @@ class Store:
             The store; nothing but the manifest has been read.
 
         Raises:
-            StoreError: there is none, or its manifest is broken or of an unknown version.
+            StoreError: there is none, or its manifest is broken or of an unknown version; see
+                `read_manifest`.
         """
         folder = Path(path)
-        file = folder / MANIFEST
-        try:
-            document = json.loads(file.read_bytes())
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{folder} is not an OOF store: it has no {MANIFEST};"
-                " make one with `ensembler store create`"
-            ) from error
-        except NotADirectoryError as error:
-            raise StoreError(f"{folder} is a file, not a store folder; name the folder") from error
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{file} cannot be read: {error}; restore it from a copy") from error
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise StoreError(f'{file} is not an OOF store\'s: it lacks "format": "{FORMAT}"')
-        if document.get("version") != VERSION:
-            raise StoreError(
-                f"{file} is of version {document.get('version')!r}; this ensembler reads version"
-                f" {VERSION}: upgrade ensembler"
-            )
-        try:
-            manifest = Manifest.model_validate_json(json.dumps(document))
-        except ValidationError as error:
-            faults = faults_of(error, Manifest)
-            raise StoreError(f"{file}: {faults}; restore it from a copy") from error
-        return cls(folder, manifest)
+        return cls(folder, read_manifest(folder))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -220,7 +205,7 @@ class Store:
             raise StoreError(f"{self.path}: {unknown_name('member', name, self.names)}")
         if record.dim != self.manifest.dim:
             raise StoreError(
-                f"{self.path}: member {name!r} has {record.dim} numbers a row, the store"
+                f"{self.path}: member {name!r} has {record.dim} numbers per row, the store"
                 f" {self.manifest.dim}; remove the member and add embeddings of one space"
             )
         folder = self.path / MEMBERS / name
@@ -244,7 +229,7 @@ class Store:
 
 
 def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Memory-map one .npy file of a store, once it is what the manifest says.
+    """Memory-map one .npy file of a store, checked against the manifest.
 
     Args:
         path: the file.
@@ -258,7 +243,7 @@ def load_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         StoreError: missing, truncated, of object type, or of another type or shape.
     """
     try:
-        array = map_array(path)
+        array = hold_array(path)
     except BROKEN as error:
         raise StoreError(
             f"{path} cannot be read ({error}): it is missing or truncated; add the member again"

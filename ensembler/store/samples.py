@@ -51,8 +51,8 @@ def read_samples(path: Path) -> pa.Table:
         as text.
 
     Raises:
-        StoreError: no rows, an id that is empty or comes twice, an empty group, a fold that is no
-            whole number, a weight that is negative, or a broken file.
+        StoreError: no rows, an id that is empty or comes twice, an empty group, a fold that is not
+            a whole number, a weight that is negative, or a broken file.
     """
     import pyarrow as pa
 

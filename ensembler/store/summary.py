@@ -1,4 +1,4 @@
-"""What a store holds, in numbers: what `ensembler store show` prints."""
+"""A store in numbers: what `ensembler store show` prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ensembler.store.reader import Member, Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberSummary:
-    """One member of a store.
+    """A member in numbers.
 
     Attributes:
         rows: stored, of zero length or not.
@@ -37,7 +37,7 @@ class MemberSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSummary:
-    """A store.
+    """A store in numbers.
 
     Attributes:
         folds: fold → its rows; -1 counts those in none.

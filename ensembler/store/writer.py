@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ensembler.arrays import map_array
 from ensembler.errors import StoreError, unknown_name
 from ensembler.files import atomic_folder, canonical_json, sha256_arrays
+from ensembler.frozen import Sha256
 from ensembler.store.commit import exclusive, replace_manifest, write_array
 from ensembler.store.encoder import Progress
 from ensembler.store.importing.captions import encode_captions
@@ -28,7 +30,7 @@ from ensembler.store.importing.joining import (
     join_by_id,
 )
 from ensembler.store.importing.sources import Source, read_source
-from ensembler.store.model import Dtype, MemberRecord, Origin, Sha256, check_name
+from ensembler.store.model import Dtype, MemberRecord, Origin, check_name
 from ensembler.store.reader import MEMBERS, Store
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddReport:
-    """What `add_member` stored.
+    """Report of what `add_member` stored.
 
     Attributes:
         member: the member's record.
@@ -86,7 +88,7 @@ def add_member(
     Args:
         store: the store's folder.
         name: the member's; letters, digits and . _ + -.
-        files: one, or several (say one of each fold) that together are the member.
+        files: one, or several (such as one for each fold) that together are the member.
         ids: files of ids for files that hold none: one for all in order, or one for each.
         dtype: what is stored.
         drop_unknown: leave out rows whose id no sample has, instead of refusing them.
@@ -99,7 +101,7 @@ def add_member(
         What was stored.
 
     Raises:
-        StoreError: the name is taken or no name, a file cannot be used, ids are unknown or come
+        StoreError: the name is taken or not allowed, a file cannot be used, ids are unknown or come
             twice, a value is NaN, infinite or too large, or the store cannot be written.
     """
     opened = Store.open(store)
@@ -109,6 +111,7 @@ def add_member(
     if not files:
         raise StoreError(f"no files for member {name!r}; give at least one")
     paths = [Path(file) for file in files]
+    _refuse_same_file(paths)
     sources = [read_source(path) for path in paths]
     sources = attach_ids(sources, [Path(file) for file in ids], opened.samples)
     texts = [source for source in sources if source.texts is not None]
@@ -143,7 +146,7 @@ def add_member(
 def add_vectors(
     store: str | Path,
     name: str,
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.floating],
     *,
     rows: NDArray[np.int64],
     at: NDArray[np.int64],
@@ -164,7 +167,7 @@ def add_vectors(
         origin: what made the member.
 
     Raises:
-        StoreError: the name is taken or no name, a value is NaN, infinite or too large, or the
+        StoreError: the name is taken or not allowed, a value is NaN, infinite or too large, or the
             store cannot be written.
     """
     import pyarrow as pa
@@ -192,16 +195,17 @@ def check_new_name(store: Store, name: str) -> None:
     """Check a name before the work that makes its member.
 
     Raises:
-        StoreError: it is no name, or taken.
+        StoreError: it is not allowed, or taken.
     """
     try:
         check_name(name)
     except ValueError as error:
         raise StoreError(str(error)) from error
     if name in store.names:
+        remove = shlex.join(["ensembler", "store", "remove", str(store.path), name])
         raise StoreError(
-            f"{store.path} has a member {name!r} already; take it out first with"
-            f" `ensembler store remove {store.path} {name}`, or choose another name"
+            f"{store.path} has a member {name!r} already; take it out first with `{remove}`, or"
+            " choose another name"
         )
 
 
@@ -222,7 +226,7 @@ def remove_member(store: str | Path, name: str) -> None:
             raise StoreError(f"{opened.path}: {unknown_name('member', name, opened.names)}")
         dim = manifest.dim if manifest.targets or members else None
         replace_manifest(opened.path, manifest.model_copy(update={"members": members, "dim": dim}))
-        shutil.rmtree(opened.path / MEMBERS / name, ignore_errors=True)  # unlisted: no member
+        shutil.rmtree(opened.path / MEMBERS / name, ignore_errors=True)  # unlisted: not a member
 
 
 def _commit(path: Path, draft: _Draft) -> MemberRecord:
@@ -242,7 +246,13 @@ def _write(folder: Path, draft: _Draft, dim: int) -> MemberRecord:
     import pyarrow.parquet as pq
 
     rows, file = draft.join.positions, folder / "embeddings.npy"
-    blocks = checked_blocks(draft.sources, draft.join, draft.ids, np.dtype(draft.dtype))
+    blocks = checked_blocks(
+        draft.sources,
+        draft.join,
+        draft.ids,
+        np.dtype(draft.dtype),
+        remedy="predict it again, or leave the row out (a member may lack rows)",
+    )
     write_array(folder / "rows.npy", [rows], rows.shape, "int64")
     write_array(file, blocks, (len(rows), dim), draft.dtype)
     embeddings = map_array(file)
@@ -266,6 +276,14 @@ def _zero_rows(embeddings: NDArray[np.floating]) -> int:
     step = max(1, BLOCK_NUMBERS // embeddings.shape[1])
     starts = range(0, len(embeddings), step)
     return sum(int((~embeddings[at : at + step].any(axis=1)).sum()) for at in starts)
+
+
+def _refuse_same_file(paths: Sequence[Path]) -> None:
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise StoreError(f"{path} is given twice; give each file once")
+        seen.add(path.resolve())
 
 
 def _file_digests(paths: Sequence[Path]) -> dict[str, Sha256]:

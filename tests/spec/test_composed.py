@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from ensembler.blends.gains import Gains
-from ensembler.blends.gated import Gated
-from ensembler.blends.kernel import Kernel
-from ensembler.blends.linear import Linear
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.gains import GainsBlend
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.kernel import KernelBlend
+from ensembler.blends.linear import LinearBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import SpecError
 from ensembler.spec import model
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.export import export_python
 from ensembler.spec.freeze_tree import freeze_tree
 from ensembler.spec.loading import load_spec, seal
 from ensembler.spec.model import EnsembleSpec
-from ensembler.spec.tensors import Tensors, sidecar_path
+from ensembler.spec.tensors import Tensors, find_sidecar
 from ensembler.spec.thaw import thaw
 from tests.composed_specs import composed, every_kind, weights
 
@@ -51,7 +51,7 @@ def sidecar(saved: Path) -> Path:
 def another(spec: EnsembleSpec) -> EnsembleSpec:
     """Another spec over the golden one's members."""
     members = tuple(member.name for member in spec.weighted.members)
-    return composed(spec, Gated(members=members, numbers=weights(2, 4, 9), agreement=1.0))
+    return composed(spec, GatedBlend(members=members, numbers=weights(2, 4, 9), agreement=1.0))
 
 
 def test_the_golden_composed_spec_loads_with_the_values_it_was_made_from(
@@ -60,27 +60,27 @@ def test_the_golden_composed_spec_loads_with_the_values_it_was_made_from(
     names = [member.name for member in spec.weighted.members]
     made = every_kind(names, spec.dim)
     tree = thaw(spec)
-    assert isinstance(tree, Tree)
+    assert isinstance(tree, TreeBlend)
     assert [name for name, _ in tree.children] == ["mapped", "smooth", "alone"]
     linear, smooth, alone = (blend for _, blend in tree.children)
-    assert isinstance(linear, Linear)
-    assert isinstance(linear.base, Gains)
-    assert isinstance(linear.base.base, Gated)
-    assert isinstance(smooth, Kernel)
-    assert isinstance(smooth.base, Gains)
-    assert isinstance(smooth.base.base, Weighted)
-    assert isinstance(alone, Linear)
+    assert isinstance(linear, LinearBlend)
+    assert isinstance(linear.base, GainsBlend)
+    assert isinstance(linear.base.base, GatedBlend)
+    assert isinstance(smooth, KernelBlend)
+    assert isinstance(smooth.base, GainsBlend)
+    assert isinstance(smooth.base.base, WeightedBlend)
+    assert isinstance(alone, LinearBlend)
     assert (linear.scale, linear.base.prior, linear.base.base.agreement) == (0.875, 0.75, 2.0)
     assert (smooth.width, smooth.scale, len(smooth.landmarks)) == (2.5, 0.75, 3)
     assert (smooth.base.basis, alone.base, alone.means) == (None, None, None)
     expected = made.children[0][1]
-    assert isinstance(expected, Linear)
+    assert isinstance(expected, LinearBlend)
     np.testing.assert_array_equal(linear.maps, expected.maps)
     np.testing.assert_array_equal(tree.numbers.weights, made.numbers.weights)
 
 
 def test_the_golden_composed_spec_saves_as_the_same_bytes(saved: Path) -> None:
-    golden = sidecar_path(GOLDEN, Tensors(sidecar(saved).read_bytes()).sha256)
+    golden = find_sidecar(GOLDEN, Tensors(sidecar(saved).read_bytes()).sha256)
     assert saved.read_bytes() == GOLDEN.read_bytes()
     assert sidecar(saved).read_bytes() == golden.read_bytes()
     assert sidecar(saved).name == golden.name == "ensemble.1aefdade98c5.safetensors"
@@ -104,14 +104,16 @@ def test_the_sidecar_holds_what_the_format_page_names(saved: Path) -> None:
 
 def test_a_thawed_blend_freezes_to_the_same_tree_and_tensors(spec: EnsembleSpec) -> None:
     again = freeze_tree(thaw(spec))
-    assert isinstance(spec.blend, ComposedBlend)
+    assert isinstance(spec.blend, ComposedSpec)
     assert (again.tree, again.tensors) == (spec.blend.tree, spec.tensors)
 
 
 def test_a_transposed_matrix_is_frozen_in_c_order() -> None:
     basis = np.asfortranarray(np.arange(9.0).reshape(3, 3)).T
-    plain = Weighted(members=("a",), numbers=weights(1, 3, 0))
-    blend = Gains(base=plain, basis=basis.astype(np.float32), gains=np.ones(3, "f4"), prior=1.0)
+    plain = WeightedBlend(members=("a",), numbers=weights(1, 3, 0))
+    blend = GainsBlend(
+        base=plain, basis=basis.astype(np.float32), gains=np.ones(3, "f4"), prior=1.0
+    )
     frozen = freeze_tree(blend).tensors.arrays["tree.basis"]
     np.testing.assert_array_equal(frozen, basis)
 
@@ -119,9 +121,9 @@ def test_a_transposed_matrix_is_frozen_in_c_order() -> None:
 def test_members_and_children_of_no_weight_are_left_out_but_where_they_vote() -> None:
     numbers = weights(2, 3, 0)
     numbers.weights[0] = 0.0
-    plain = Weighted(members=("a", "b"), numbers=numbers)
-    gated = Gated(members=("a", "b"), numbers=numbers, agreement=1.0)
-    both = Tree(children=(("x", gated), ("y", plain)), numbers=numbers)
+    plain = WeightedBlend(members=("a", "b"), numbers=numbers)
+    gated = GatedBlend(members=("a", "b"), numbers=numbers, agreement=1.0)
+    both = TreeBlend(children=(("x", gated), ("y", plain)), numbers=numbers)
     tree, tensors = freeze_tree(both)
     (child,) = tree.model_dump()["children"]
     assert [part["name"] for part in child["members"]] == ["b"]
@@ -151,6 +153,15 @@ def test_a_spec_of_plain_weights_has_no_word_of_tensors() -> None:
 def test_a_renamed_spec_still_finds_its_sidecar(saved: Path, spec: EnsembleSpec) -> None:
     saved.rename(saved.with_name("best.json"))
     assert load_spec(saved.with_name("best.json")) == spec
+
+
+@pytest.mark.parametrize("name", ["best.json", "best", "best.v2.json"])
+def test_a_sidecar_bears_the_name_of_its_spec(
+    name: str, spec: EnsembleSpec, tmp_path: Path
+) -> None:
+    spec.save(tmp_path / name)
+    assert sidecar(tmp_path / name).name == f"{Path(name).stem}.1aefdade98c5.safetensors"
+    assert load_spec(tmp_path / name) == spec
 
 
 def test_two_specs_live_in_one_folder(saved: Path, spec: EnsembleSpec) -> None:
@@ -230,14 +241,33 @@ def test_a_spec_saved_again_keeps_its_sidecar(spec: EnsembleSpec, saved: Path) -
 
 
 @pytest.mark.parametrize("name", ["kept.json", "kept"])
-def test_a_sidecar_that_another_spec_names_stays(
+def test_a_sidecar_that_another_spec_reads_stays(
     name: str, spec: EnsembleSpec, saved: Path
 ) -> None:
-    spec.save(saved.with_name(name))
+    shutil.copy(saved, saved.with_name(name))
     (saved.parent / "folder.json").mkdir()
     another(spec).save(saved)
-    load_spec(saved.with_name(name))
+    assert load_spec(saved.with_name(name)) == spec
     assert len(list(saved.parent.glob("*.safetensors"))) == 2
+
+
+def test_a_sidecar_goes_though_another_spec_has_one_of_the_same_contents(
+    spec: EnsembleSpec, saved: Path
+) -> None:
+    dropped = sidecar(saved)
+    spec.save(saved.with_name("kept.json"))
+    another(spec).save(saved)
+    assert not dropped.exists()
+    assert load_spec(saved.with_name("kept.json")) == spec
+
+
+def test_a_replaced_spec_takes_a_sidecar_of_the_older_name_with_it(
+    spec: EnsembleSpec, tmp_path: Path
+) -> None:
+    for golden in (GOLDEN, find_sidecar(GOLDEN, spec.tensors.sha256)):  # type: ignore[union-attr]  # composed
+        shutil.copy(golden, tmp_path)
+    another(spec).save(tmp_path / GOLDEN.name)
+    assert sidecar(tmp_path / GOLDEN.name).name.startswith("spec-v1-composed.")
 
 
 @pytest.mark.parametrize(

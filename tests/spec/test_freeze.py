@@ -10,7 +10,7 @@ import pytest
 
 from ensembler.blending.weighting import Weighting
 from ensembler.metrics import unit_rows
-from ensembler.spec.freeze import freeze_blend, norm_of, rounded, versions
+from ensembler.spec.freeze import freeze_blend, norm_of, round_number, versions
 from ensembler.spec.numbers import decode_vector
 from ensembler.spec.thaw import thaw_weighted
 from ensembler.store.reader import Store
@@ -29,7 +29,7 @@ Make = Callable[..., Any]
     ],
 )
 def test_weights_carry_nine_significant_digits(weight: float, digits: float) -> None:
-    assert rounded(weight) == digits
+    assert round_number(weight) == digits
 
 
 def test_norms_are_named_by_their_exponents() -> None:

@@ -41,7 +41,7 @@ def test_saving_refuses_a_spec_that_was_changed_after_sealing(
     spec: EnsembleSpec, tmp_path: Path
 ) -> None:
     changed = spec.model_copy(update={"dim": 4, "metric": "other"})
-    with pytest.raises(SpecError, match="digest: it does not fit"):
+    with pytest.raises(SpecError, match="the digest does not fit"):
         changed.save(tmp_path / "ensemble.json")
     assert not list(tmp_path.iterdir())
 

@@ -27,7 +27,8 @@ def npz(path: Path, ids: list[str], vectors: NDArray[np.floating]) -> Path:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_rows_are_joined_by_id_however_they_are_dealt_to_files(
@@ -223,6 +224,7 @@ def test_a_name_that_is_taken_says_how_to_free_it(
 def test_ids_must_fit_the_rows(tmp_path: Path, store: Store, vectors: Vectors) -> None:
     np.save(tmp_path / "v.npy", vectors)
     ids = tmp_path / "ids.txt"
+    np.save(tmp_path / "w.npy", vectors)
     npy, embedded = tmp_path / "v.npy", npz(tmp_path / "v.npz", ["b"], vectors[:1])
     with pytest.raises(StoreError, match=r"v.npy holds no ids; name them with --ids"):
         add_member(store.path, "m", [npy])
@@ -230,14 +232,33 @@ def test_ids_must_fit_the_rows(tmp_path: Path, store: Store, vectors: Vectors) -
     with pytest.raises(StoreError, match=r"ids.txt has 2 ids, .*v.npy 9 rows"):
         add_member(store.path, "m", [npy], ids=[ids])
     with pytest.raises(StoreError, match=r"ids.txt has 2 ids, the 2 files 18 rows"):
-        add_member(store.path, "m", [npy, npy], ids=[ids])
-    with pytest.raises(StoreError, match=r"2 files of ids for 1 files"):
+        add_member(store.path, "m", [npy, tmp_path / "w.npy"], ids=[ids])
+    with pytest.raises(StoreError, match=r"2 files of ids for 1 file:"):
         add_member(store.path, "m", [npy], ids=[ids, ids])
     with pytest.raises(StoreError, match=r"v.npz holds its own ids; leave --ids out"):
         add_member(store.path, "m", [embedded], ids=[ids])
     ids.write_text("007\n\nb\n")
     with pytest.raises(StoreError, match=r"ids.txt: line 2 is blank"):
         add_member(store.path, "m", [npy], ids=[ids])
+
+
+def test_a_file_given_twice_is_refused_by_its_name(
+    tmp_path: Path, store: Store, vectors: Vectors
+) -> None:
+    file = npz(tmp_path / "v.npz", store.samples.id.tolist(), vectors)
+    again = tmp_path / "store" / ".." / "v.npz"
+    with pytest.raises(StoreError, match=r"store/\.\./v\.npz is given twice; give each file once"):
+        add_member(store.path, "m", [file, again])
+
+
+def test_the_command_offered_for_a_taken_name_quotes_a_path_with_blanks(
+    tmp_path: Path, store: Store, vectors: Vectors
+) -> None:
+    file = npz(tmp_path / "v.npz", store.samples.id.tolist(), vectors)
+    folder = store.path.rename(tmp_path / "my store")
+    add_member(folder, "m", [file])
+    with pytest.raises(StoreError, match=r"`ensembler store remove '[^']*/my store' m`"):
+        add_member(folder, "m", [file])
 
 
 def test_members_keep_the_order_in_which_they_were_added(

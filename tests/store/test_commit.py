@@ -59,7 +59,7 @@ def test_a_member_added_meanwhile_is_seen_inside_the_lock(
 
 
 def test_a_folder_without_a_store_is_not_locked(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is not an OOF store"), exclusive(tmp_path / "nothing"):
+    with pytest.raises(StoreError, match="there is no folder"), exclusive(tmp_path / "nothing"):
         pass
 
 

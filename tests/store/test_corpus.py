@@ -85,7 +85,7 @@ def test_a_file_cut_short_anywhere_is_refused(file: Path) -> None:
     whole = file.read_bytes()
     for size in (0, 7, 60, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:size])
-        with pytest.raises(InputError, match=r"no whole safetensors file.*make it again"):
+        with pytest.raises(InputError, match=r"not a whole safetensors file.*make it again"):
             load_corpus(file)
 
 
@@ -108,7 +108,7 @@ def symmetric(value: float) -> NDArray[np.float32]:
         ({"covariance": np.triu(symmetric(1.0))}, "is not symmetric"),
         ({"covariance": symmetric(1.0)[:, :4]}, r"mean of shape \(6,\).*covariance of \(6, 4\)"),
         ({"mean": np.zeros(DIM)}, "float64 and float32, not float32"),
-        ({"more": np.zeros(1)}, "is a safetensors file, but no corpus"),
+        ({"more": np.zeros(1)}, "is a safetensors file, but not a corpus"),
         ({"metadata": {"version": 2}}, r"metadata cannot be read \(version: Input should be 1"),
         ({"metadata": {"prompts": 0}}, r"metadata cannot be read \(prompts"),
     ],
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_safetensors_file_of_something_else_is_no_corpus(tmp_path: Path) -> None:
     save_file({"mean": np.zeros(3)}, tmp_path / "weights.safetensors")
-    with pytest.raises(InputError, match="but no corpus"):
+    with pytest.raises(InputError, match="but not a corpus"):
         load_corpus(tmp_path / "weights.safetensors")
 
 
@@ -198,7 +198,7 @@ def test_a_parquet_list_is_read_by_the_column_named(tmp_path: Path) -> None:
             "l.json",
             "[]",
             None,
-            r"no list of prompts; give one of \.csv, \.tsv, \.parquet",
+            r"not a list of prompts; give one of \.csv, \.tsv, \.parquet",
         ),
     ],
 )

@@ -261,7 +261,10 @@ def test_bad_samples_are_refused_with_place_and_remedy(
     ("targets", "message"),
     [
         (np.array([[1.0, 0], [0, 0]]), "target of id 'b' is zero"),
-        (np.array([[1.0, 0], [np.nan, 0]]), "row 2, id 'b', holds NaN or infinity"),
+        (
+            np.array([[1.0, 0], [np.nan, 0]]),
+            "row 2, id 'b', holds NaN or infinity: correct it, or leave",
+        ),
         (np.eye(3), "has 3 rows for 2 samples"),
         (np.eye(2, dtype=np.int64), "of type int64"),
     ],
@@ -309,3 +312,19 @@ def test_an_empty_folder_becomes_the_store(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     store = create_store(tmp_path / "store", write(tmp_path / "s.csv", "id\na\n"))
     assert store.samples.id.tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("id\na\n", "a store without targets needs none"),
+        ("id,prompt,fold\na,x,0\n", "the samples have a column fold"),
+    ],
+)
+def test_a_number_of_folds_is_refused_where_none_are_dealt(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    table = write(tmp_path / "s.csv", text)
+    with pytest.raises(InputError, match=f"no folds are dealt, for {reason}; leave"):
+        create_store(tmp_path / "store", table, folds=3)
+    assert not (tmp_path / "store").exists()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ensembler.store.audit.alignment import find_misaligned
 from ensembler.store.audit.closeness import find_too_close
+from ensembler.store.audit.cluster import find_cluster
 from ensembler.store.audit.contents import find_altered_member, find_altered_store
 from ensembler.store.audit.finding import Finding, Kind
 from ensembler.store.audit.folds import find_fold_faults, find_single_fold
@@ -27,7 +28,7 @@ def audit(store: Store) -> tuple[Finding, ...]:
 
     Members are read one at a time (two for twins), in blocks of rows; a few numbers of each row of
     all of them are held. Rows that are NaN, infinite or zero are reported once and then left out of
-    the other checks. Without targets there is no looking for leaks, misaligned rows or folds.
+    the other checks. Without targets it does not look for leaks, misaligned rows or folds.
 
     Args:
         store: an opened store.
@@ -47,7 +48,7 @@ def audit(store: Store) -> tuple[Finding, ...]:
     surveys = [survey_member(store.member(name), targets) for name in store.names]
     lifts = [None if targets is None else lift_of(seen, targets, samples) for seen in surveys]
     for place, seen in enumerate(surveys):
-        found = [
+        of_member = [
             find_altered_member(seen.member),
             find_not_finite(seen, samples),
             find_zero_norm(seen, samples),
@@ -55,13 +56,15 @@ def audit(store: Store) -> tuple[Finding, ...]:
             *find_twins(seen, surveys[:place]),
         ]
         if targets is not None:
-            found += [
-                find_leak(seen, samples) or find_too_close(seen, _without(surveys, place), samples),
+            of_member += [
+                find_leak(seen, samples)
+                or find_cluster(seen, _without(surveys, place), targets, samples)
+                or find_too_close(seen, _without(surveys, place), samples),
                 find_misaligned(seen, targets, samples)
                 or find_unrelated(seen, lifts[place], _without(lifts, place)),
                 find_single_fold(seen.member, samples),
             ]
-        findings += [finding for finding in found if finding is not None]
+        findings += [finding for finding in of_member if finding is not None]
     return tuple(findings)
 
 

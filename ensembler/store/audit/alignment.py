@@ -44,7 +44,7 @@ TIE: Final = 1e-6  # mean cosines closer than that are equal; the smaller shift 
 
 
 class Order(NamedTuple):
-    """One guess at what the rows really are.
+    """A hypothesis about which samples the rows really belong to.
 
     Attributes:
         name: the sentence's part that describes it.
@@ -56,7 +56,7 @@ class Order(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """How an order fits, over the usable rows, the member's mean taken off.
+    """How well an order fits the usable rows, the member's mean subtracted.
 
     Attributes:
         cosine: mean cosine with the targets in that order; the one figure that keeps the mean.
@@ -70,7 +70,7 @@ class Fit(NamedTuple):
 
 
 def find_misaligned(seen: Survey, targets: NDArray[np.float32], samples: Samples) -> Finding | None:
-    """A member that some other order of its rows fits surely better than the stored one.
+    """Find a member whose rows surely fit another order better than the stored one.
 
     Args:
         seen: a member of a store with targets.
@@ -162,7 +162,7 @@ def _correlate(
     place: NDArray[np.int64],
     circle: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """How well the rows fit the samples on a circle, for every shift.
+    """Fit of the rows to the samples on a circle, for every shift.
 
     Args:
         seen: the member; its mean is taken off, so that only what differs between rows counts.
@@ -201,7 +201,7 @@ def _best_shift(sums: NDArray[np.float64], rows: int) -> int:
 
 
 def _row_scales(seen: Survey) -> NDArray[np.float64]:
-    """What each row is multiplied by to be of length 1, (rows,) float64; 0 where not usable."""
+    """Factors that bring each row to length 1, (rows,) float64; 0 where it is not usable."""
     scales = np.zeros(len(seen.usable))
     for block in blocks(len(scales)):
         usable = seen.usable[block]

@@ -1,6 +1,6 @@
 """A member that is right where no other member is: vectors that betray a prompt in the text.
 
-A text that contains its prompt among other words is no equal of the target, and where no captions
+A text that contains its prompt among other words does not equal the target, and where no captions
 are kept nothing but its closeness tells. A model that sees images alone finds hard what others find
 hard; one that has read the prompt does not.
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ensembler.errors import first_few
 from ensembler.store.audit.finding import Finding, Kind
-from ensembler.store.audit.survey import Survey
+from ensembler.store.audit.survey import Survey, cosines_by_sample
 from ensembler.store.reader import Samples
 
 OTHERS: Final = 3  # members that a row must be hard for: fewer are too poor a yardstick
@@ -39,7 +39,7 @@ FEW_STRAYS: Final = 5  # rows; with fewer, one or two lucky captions would make 
 
 
 def find_too_close(seen: Survey, others: Sequence[Survey], samples: Samples) -> Finding | None:
-    """A member that is near its targets in rows that are hard for all the others.
+    """Find a member that is near its targets in rows that are hard for all the others.
 
     Args:
         seen: a member of a store with targets.
@@ -51,7 +51,7 @@ def find_too_close(seen: Survey, others: Sequence[Survey], samples: Samples) -> 
     """
     if seen.cosine is None:
         return None
-    table = np.stack([_by_sample(other, len(samples)) for other in (seen, *others)])
+    table = np.stack([cosines_by_sample(other, len(samples)) for other in (seen, *others)])
     own, theirs = table[0], table[1:]
     judged = np.isfinite(own) & (np.isfinite(theirs).sum(axis=0) >= OTHERS)
     if not judged.any():
@@ -101,11 +101,3 @@ def _agreement(cosines: NDArray[np.float64]) -> float:
         if both.sum() > 1 and own[both].std() > 0.0 and rest.std() > 0.0:
             correlations.append(np.corrcoef(own[both], rest)[0, 1])
     return float(np.quantile(correlations, 0.25)) if correlations else 0.0
-
-
-def _by_sample(seen: Survey, samples: int) -> NDArray[np.float64]:
-    """(samples,) the cosines with the targets, NaN where a member has no usable row."""
-    cosines = np.full(samples, np.nan)
-    if seen.cosine is not None:
-        cosines[seen.member.rows[seen.usable]] = seen.cosine[seen.usable]
-    return cosines

@@ -14,7 +14,7 @@ from ensembler.store.samples import samples_digest
 
 
 def find_altered_store(store: Store) -> Iterator[Finding]:
-    """Samples or targets that differ from the manifest's digests, and targets with NaN."""
+    """Find samples or targets that differ from the manifest's digests, and targets with NaN."""
     rows = len(store.samples)  # a broken file stops here, with the reader's error
     if _samples_sha256(store) != store.manifest.samples.sha256:
         yield _altered(None, rows, SAMPLES, "restore it from a copy, or create the store again")
@@ -36,7 +36,7 @@ def find_altered_store(store: Store) -> Iterator[Finding]:
 
 
 def find_altered_member(member: Member) -> Finding | None:
-    """A member whose rows or embeddings differ from its digest."""
+    """Find a member whose rows or embeddings differ from its digest."""
     if member.digest() == member.record.sha256:
         return None
     return _altered(

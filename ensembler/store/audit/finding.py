@@ -1,4 +1,4 @@
-"""What an audit reports."""
+"""The findings of an audit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FEW: Final = 3  # members with fewer usable rows are not called constant, pairs 
 
 
 class Kind(StrEnum):
-    """What can be wrong with a store whose files are sound."""
+    """Kinds of fault in a store whose files are sound."""
 
     NAN = "nan"
     ZERO_NORM = "zero_norm"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One suspicion.
+    """A suspicion about a store or one of its members.
 
     Attributes:
         kind: what it is.

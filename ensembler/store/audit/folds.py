@@ -17,7 +17,7 @@ _DEAL = "create the store from samples without a fold column, and whole groups a
 
 
 def find_fold_faults(samples: Samples) -> Iterator[Finding]:
-    """Groups in several folds, and folds that are missing, single, empty, weightless or unequal.
+    """Find groups in several folds; and missing, single, empty, weightless and unequal folds.
 
     A negative fold means none. Folds may be numbered from 0 or from 1.
 
@@ -77,7 +77,7 @@ def find_fold_faults(samples: Samples) -> Iterator[Finding]:
 
 
 def find_single_fold(member: Member, samples: Samples) -> Finding | None:
-    """A member of one fold alone, as the dump of one of several models of a cross-validation is."""
+    """Find a member of one fold alone, such as the dump of one model of a cross-validation."""
     fold = samples.fold[member.rows]
     folds = np.unique(samples.fold[samples.fold >= 0])
     if len(folds) < 2 or fold[0] < 0 or (fold != fold[0]).any():

@@ -24,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 def find_leak(seen: Survey, samples: Samples) -> Finding | None:
-    """A share of rows that are their target, or whose caption contains their prompt.
+    """Find rows that are their target, or whose caption contains their prompt.
 
     Args:
         seen: a member of a store with targets.

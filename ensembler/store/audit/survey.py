@@ -67,6 +67,14 @@ def survey_member(member: Member, targets: NDArray[np.float32] | None) -> Survey
     return Survey(member=member, finite=finite, usable=usable, cosine=cosine, mean=mean)
 
 
+def cosines_by_sample(seen: Survey, samples: int) -> NDArray[np.float64]:
+    """(samples,) float64, a member's cosines with the targets, NaN where it has no usable row."""
+    cosines = np.full(samples, np.nan)
+    if seen.cosine is not None:
+        cosines[seen.member.rows[seen.usable]] = seen.cosine[seen.usable]
+    return cosines
+
+
 def finite_targets(targets: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float64]:
     """The targets of some samples, NaN and infinity replaced by zero.
 

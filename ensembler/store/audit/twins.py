@@ -16,7 +16,7 @@ PROBE_MARGIN: Final = 0.01  # a pair whose probe falls this far below SAME is no
 
 
 def find_twins(seen: Survey, earlier: Iterable[Survey]) -> Iterator[Finding]:
-    """The earlier members that have practically the same vectors, up to each row's scale.
+    """Find earlier members with practically the same vectors, up to each row's scale.
 
     Args:
         seen: the later member, which gets the findings.
@@ -44,24 +44,24 @@ def find_twins(seen: Survey, earlier: Iterable[Survey]) -> Iterator[Finding]:
             )
 
 
-def _common(one: Survey, other: Survey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _common(seen: Survey, other: Survey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each of the two keeps the samples that are usable in both."""
-    mine, theirs = np.flatnonzero(one.usable), np.flatnonzero(other.usable)
+    mine, theirs = np.flatnonzero(seen.usable), np.flatnonzero(other.usable)
     _, first, second = np.intersect1d(
-        one.member.rows[mine], other.member.rows[theirs], assume_unique=True, return_indices=True
+        seen.member.rows[mine], other.member.rows[theirs], assume_unique=True, return_indices=True
     )
     return mine[first], theirs[second]
 
 
 def _mean_cosine(
-    one: Survey, mine: NDArray[np.int64], other: Survey, theirs: NDArray[np.int64]
+    seen: Survey, mine: NDArray[np.int64], other: Survey, theirs: NDArray[np.int64]
 ) -> float:
     total = 0.0
     for block in blocks(len(mine)):
         left, right = mine[block], theirs[block]
         total += np.einsum(
             "id,id->",
-            usable_unit_rows(one.member.embeddings[left], one.usable[left]),
+            usable_unit_rows(seen.member.embeddings[left], seen.usable[left]),
             usable_unit_rows(other.member.embeddings[right], other.usable[right]),
         )
     return float(total / len(mine))

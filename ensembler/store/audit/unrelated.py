@@ -17,14 +17,14 @@ from ensembler.store.audit.survey import Survey, mean_target
 from ensembler.store.reader import Samples
 
 OTHERS: Final = 2  # members that must know their targets before a third is suspected
-# Of what the others win over random pairing, at two standard errors above a member's own gain: ten
+# Of what the others gain over random pairing, at two standard errors above a member's own gain: ten
 # captioners in a random order keep at most .10, in their own the weakest of them .21.
 NOTHING: Final = 0.1
 SURE: Final = 2.0
 
 
 class Lift(NamedTuple):
-    """What a member's rows know of their own targets.
+    """How much a member's rows know of their own targets.
 
     Attributes:
         stored: mean cosine with them.
@@ -38,7 +38,7 @@ class Lift(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """What is won over random pairing."""
+        """The gain over random pairing."""
         return self.stored - self.random
 
 
@@ -63,7 +63,7 @@ def lift_of(seen: Survey, targets: NDArray[np.float32], samples: Samples) -> Lif
 
 
 def find_unrelated(seen: Survey, own: Lift | None, others: Sequence[Lift | None]) -> Finding | None:
-    """A member that surely wins next to nothing over random pairing, where the others do win.
+    """Find a member that surely gains next to nothing over random pairing, where the others do.
 
     Args:
         seen: the member.
@@ -84,7 +84,7 @@ def find_unrelated(seen: Survey, own: Lift | None, others: Sequence[Lift | None]
         member=seen.member.name,
         rows=int(seen.usable.sum()),
         message=f"rows know nothing of their own targets: the mean cosine is {own.stored:.3f},"
-        f" random pairing {own.random:.3f} (other members win {usual:.3f}); were they written in a"
+        f" random pairing {own.random:.3f} (other members gain {usual:.3f}); were they written in a"
         " folder's order, that of os.listdir? Write the ids in the order in which the images were"
         f" read and add {seen.member.name!r} again, or remove it",
     )

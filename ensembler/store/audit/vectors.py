@@ -1,8 +1,9 @@
-"""What shows in a member's vectors alone: NaN, zero rows, one direction for everything."""
+"""Faults of a member's vectors alone: NaN, zero rows, one direction for everything."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensembler.errors import first_few
 from ensembler.store.audit.finding import FEW, SAME, Finding, Kind
@@ -11,37 +12,19 @@ from ensembler.store.reader import Samples
 
 
 def find_not_finite(seen: Survey, samples: Samples) -> Finding | None:
-    """Rows that hold NaN or infinity."""
-    bad = np.flatnonzero(~seen.finite)
-    if len(bad) == 0:
-        return None
-    name, ids = seen.member.name, first_few(samples.id[seen.member.rows[bad]])
-    return Finding(
-        kind=Kind.NAN,
-        member=name,
-        rows=len(bad),
-        message=f"{len(bad)} of {len(seen.finite)} rows hold NaN or infinity (ids {ids}); leave"
-        f" them out and add {name!r} again",
-    )
+    """Find rows that hold NaN or infinity."""
+    fault, remedy = "hold NaN or infinity", "leave them out"
+    return _bad_rows(seen, samples, ~seen.finite, Kind.NAN, fault, remedy)
 
 
 def find_zero_norm(seen: Survey, samples: Samples) -> Finding | None:
-    """Rows that are stored but of length zero."""
-    zero = np.flatnonzero(seen.finite & ~seen.usable)
-    if len(zero) == 0:
-        return None
-    name, ids = seen.member.name, first_few(samples.id[seen.member.rows[zero]])
-    return Finding(
-        kind=Kind.ZERO_NORM,
-        member=name,
-        rows=len(zero),
-        message=f"{len(zero)} of {len(seen.finite)} rows are of length zero and count as absent"
-        f" (ids {ids}); predict them, or leave them out and add {name!r} again",
-    )
+    """Find rows that are stored but of length zero."""
+    fault, remedy = "are of length zero and count as absent", "predict them, or leave them out"
+    return _bad_rows(seen, samples, seen.finite & ~seen.usable, Kind.ZERO_NORM, fault, remedy)
 
 
 def find_constant(seen: Survey) -> Finding | None:
-    """All rows of practically one direction.
+    """Find a member whose rows all have practically one direction.
 
     The mean of unit vectors is as long as their mean cosine with its direction.
     """
@@ -56,4 +39,20 @@ def find_constant(seen: Survey) -> Finding | None:
         rows=rows,
         message=f"all {rows} rows point one way (mean cosine with their mean {alike:.4f}); check"
         f" that its weights were loaded and add {name!r} again, or remove it",
+    )
+
+
+def _bad_rows(
+    seen: Survey, samples: Samples, bad: NDArray[np.bool_], kind: Kind, fault: str, remedy: str
+) -> Finding | None:
+    rows = np.flatnonzero(bad)
+    if len(rows) == 0:
+        return None
+    name, ids = seen.member.name, first_few(samples.id[seen.member.rows[rows]])
+    return Finding(
+        kind=kind,
+        member=name,
+        rows=len(rows),
+        message=f"{len(rows)} of {len(bad)} rows {fault} (ids {ids}); {remedy} and add {name!r}"
+        " again",
     )

@@ -20,7 +20,7 @@ EMBEDDINGS: Final = "embeddings"  # the key of the vectors where a file holds se
 
 
 class ArrayFile(NamedTuple):
-    """What an array file holds."""
+    """The contents of an array file."""
 
     ids: list[str] | None  # None: the file has none
     vectors: NDArray[np.floating]  # (n, d), or flat (n·d,); of an .npy file a memory map
@@ -37,7 +37,7 @@ def read_npy(path: Path) -> ArrayFile:
         array = map_array(path)
     except BROKEN as error:
         raise _unreadable(path, error) from error
-    return ArrayFile(None, _vectors(path, array))
+    return ArrayFile(None, vectors_of(path, array))
 
 
 def read_id_array(path: Path) -> list[str]:
@@ -51,7 +51,7 @@ def read_id_array(path: Path) -> list[str]:
     except BROKEN as error:
         remedy = "save ids with np.save(file, np.array(ids, dtype=str))"
         raise _unreadable(path, error, remedy) from error
-    return _text_ids(path, array)
+    return text_ids(path, array)
 
 
 def read_npz(path: Path) -> ArrayFile:
@@ -91,7 +91,7 @@ def read_pt(path: Path) -> ArrayFile:
     except BROKEN as error:
         raise _unreadable(path, error) from error
     if isinstance(content, torch.Tensor):
-        return ArrayFile(None, _vectors(path, _to_numpy(content)))
+        return ArrayFile(None, vectors_of(path, _to_numpy(content)))
     if not isinstance(content, Mapping):
         raise StoreError(
             f"{path} holds a {type(content).__name__}; save a tensor or"
@@ -120,11 +120,20 @@ def _from_mapping(path: Path, arrays: Mapping[str, Any]) -> ArrayFile:
             f"{path} holds {first_few(arrays) or 'nothing'}; name the vectors {EMBEDDINGS!r} and"
             " the ids 'ids'"
         )
-    ids = _text_ids(path, arrays[id_keys[0]]) if id_keys else None
-    return ArrayFile(ids, _vectors(path, arrays[key]))
+    ids = text_ids(path, arrays[id_keys[0]]) if id_keys else None
+    return ArrayFile(ids, vectors_of(path, arrays[key]))
 
 
-def _text_ids(path: Path, ids: object) -> list[str]:
+def text_ids(path: Path, ids: object) -> list[str]:
+    """Convert ids to text.
+
+    Args:
+        path: where they are from, for the message.
+        ids: (n,) text or whole numbers.
+
+    Raises:
+        StoreError: they are of another type or shape.
+    """
     array = np.asarray(ids)
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise StoreError(
@@ -135,11 +144,20 @@ def _text_ids(path: Path, ids: object) -> list[str]:
     return [str(id_) for id_ in array.tolist()]
 
 
-def _vectors(path: Path, array: object) -> NDArray[np.floating]:
+def vectors_of(path: Path, array: object) -> NDArray[np.floating]:
+    """Check embeddings and return them unchanged.
+
+    Args:
+        path: where they are from, for the message.
+        array: (n, d) or (n·d,).
+
+    Raises:
+        StoreError: there are none, or they are of another type or shape.
+    """
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise StoreError(
-            f"{path}: embeddings are of type {found}; save them as float16, float32 or float64"
+            f"{path}: embeddings are of type {kind}; save them as float16, float32 or float64"
         )
     if array.ndim not in (1, 2) or array.size == 0:
         raise StoreError(

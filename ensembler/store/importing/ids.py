@@ -1,4 +1,4 @@
-"""Whose rows they are: ids for files that hold none, and rows for numbers that lost theirs."""
+"""Ids for files that hold none, and rows for flattened arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensembler.errors import StoreError, first_few
+from ensembler.errors import StoreError, counted, first_few
 from ensembler.store.importing.array_files import read_id_array
 from ensembler.store.importing.sources import Source
 from ensembler.store.importing.tables import is_table, read_ids
@@ -39,7 +39,7 @@ def attach_ids(
     bare = [source for source in sources if source.ids is None]
     if not id_files and bare:
         raise StoreError(
-            f"{bare[0].path} holds no ids; name them with --ids FILE (one id a line, an .npy file"
+            f"{bare[0].path} holds no ids; name them with --ids FILE (one id per line, an .npy file"
             f" of text, or a table with an id column){_likely_ids(bare[0], samples)}"
         )
     if id_files and len(bare) < len(sources):
@@ -47,8 +47,8 @@ def attach_ids(
         raise StoreError(f"{known} holds its own ids; leave --ids out, or drop them from the file")
     if id_files and len(id_files) not in (1, len(sources)):
         raise StoreError(
-            f"{len(id_files)} files of ids for {len(sources)} files: give one --ids for all of them"
-            " joined in order, or one for each"
+            f"{len(id_files)} files of ids for {counted(len(sources), 'file')}: give one --ids for"
+            " all of them joined in order, or one for each"
         )
     if id_files and len(id_files) < len(sources):
         return _share_ids(sources, id_files[0])
@@ -58,10 +58,10 @@ def attach_ids(
 
 
 def read_id_file(path: Path) -> pa.StringArray:
-    """Read ids: a table's id column, an .npy file of text, or a text file with one id a line.
+    """Read ids: a table's id column, an .npy file of text, or a text file with one id per line.
 
     Raises:
-        StoreError: the file is missing or no text, or a line is blank.
+        StoreError: the file is missing or not text, or a line is blank.
     """
     import pyarrow as pa
 
@@ -75,15 +75,15 @@ def read_id_file(path: Path) -> pa.StringArray:
         raise StoreError(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path} cannot be read ({error}); give a text file with one id a line, an .npy file of"
-            " text, or a table"
+            f"{path} cannot be read ({error}); give a text file with one id per line, an .npy file"
+            " of text, or a table"
         ) from error
     if "" in lines:
-        raise StoreError(f"{path}: line {lines.index('') + 1} is blank; write one id a line")
+        raise StoreError(f"{path}: line {lines.index('') + 1} is blank; write one id per line")
     return pa.array(lines, pa.string())
 
 
-def in_rows(sources: Sequence[Source], rows: int, owner: str) -> list[Source]:
+def cut_rows(sources: Sequence[Source], rows: int, owner: str) -> list[Source]:
     """Cut flattened arrays, (n·d,), back into rows of equal length.
 
     Args:
@@ -121,7 +121,7 @@ def in_rows(sources: Sequence[Source], rows: int, owner: str) -> list[Source]:
 def _share_ids(sources: Sequence[Source], path: Path) -> list[Source]:
     """Deal one file's ids to the sources in order."""
     ids = read_id_file(path)
-    sources = in_rows(sources, len(ids), f"{path} with {len(ids)} ids")
+    sources = cut_rows(sources, len(ids), f"{path} with {len(ids)} ids")
     rows = sum(len(source) for source in sources)
     if len(ids) != rows:
         raise StoreError(f"{path} has {len(ids)} ids, the {len(sources)} files {rows} rows")
@@ -133,10 +133,10 @@ def _share_ids(sources: Sequence[Source], path: Path) -> list[Source]:
 
 
 def _with_ids(source: Source, ids: pa.StringArray, named: Path) -> Source:
-    (source,) = in_rows([source], len(ids), f"{named} with {len(ids)} ids")
+    (source,) = cut_rows([source], len(ids), f"{named} with {len(ids)} ids")
     if len(ids) != len(source):
         raise StoreError(
-            f"{named} has {len(ids)} ids, {source.path} {len(source)} rows; give one id a row"
+            f"{named} has {len(ids)} ids, {source.path} {len(source)} rows; give one id per row"
             " (a header line in a text file counts as an id)"
         )
     return replace(source, ids=ids)
@@ -147,7 +147,7 @@ def _is_flat(source: Source) -> bool:
 
 
 def _likely_ids(source: Source, samples: Samples | None) -> str:
-    """Whose rows a file without ids may hold, by their number; a clause, or nothing."""
+    """A guess, by their number, at whose rows a file without ids holds; a clause, or nothing."""
     if samples is None or _is_flat(source):
         return ""
     if len(source) == len(samples):

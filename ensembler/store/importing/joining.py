@@ -89,6 +89,8 @@ def checked_blocks(
     join: Join,
     sample_ids: NDArray[np.str_],
     dtype: np.dtype[np.floating],
+    *,
+    remedy: str,
 ) -> Iterator[NDArray[np.floating]]:
     """The joined vectors in the samples' order, a block at a time.
 
@@ -97,6 +99,7 @@ def checked_blocks(
         join: of these files.
         sample_ids: (samples,) text.
         dtype: what the vectors become.
+        remedy: what to do about a row that is not finite, for the message.
 
     Yields:
         (rows, d) blocks of `dtype`, C order, that hold every row of the join once.
@@ -126,8 +129,7 @@ def checked_blocks(
                 + (
                     f" a number too large for {dtype.name}: scale the vectors down or store float32"
                     if sound
-                    else " NaN or infinity: predict it again or leave the row out (a member may"
-                    " lack rows)"
+                    else f" NaN or infinity: {remedy}"
                 )
             )
         yield block

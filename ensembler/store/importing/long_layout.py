@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.errors import StoreError
+from ensembler.store.importing.tables import check_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +21,7 @@ HEADER: Final = ("imgId_eId", "val")
 
 
 class LongVectors(NamedTuple):
-    """What a file in the long layout holds."""
+    """The contents of a file in the long layout."""
 
     ids: NDArray[np.str_]  # (n,) in order of first appearance
     vectors: NDArray[np.float32]  # (n, d)
@@ -93,6 +94,7 @@ def read_long(path: Path) -> LongVectors:
                 components.append(component.to_numpy())
                 values.append(batch.column(1).to_numpy(zero_copy_only=False))
     except (OSError, ValueError, pa.ArrowException) as error:
+        check_utf8(path)
         raise StoreError(f"{path}: {error}; expected lines of {','.join(HEADER)}") from error
     if not row_of_id:
         raise StoreError(f"{path} has a header but no lines: expected {','.join(HEADER)} below it")

@@ -1,4 +1,4 @@
-"""What a file on its way into a store holds: vectors or captions, and whose they are."""
+"""The contents of a file on its way into a store: vectors or captions, and their ids."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _ARRAYS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One file's rows; exactly one of vectors and texts is there.
+    """The rows of one file; exactly one of vectors and texts is there.
 
     Attributes:
         path: the file.
         ids: (n,) Arrow text; None where the file has none.
         vectors: (n, d) of any float type, of an .npy file a memory map; (n·d,) where the file is
-            flat and no ids have told its rows yet.
+            flat and not yet cut into rows by ids.
         texts: (n,) Arrow text to be encoded.
         columns: of a table with one column for each component, their names.
     """
@@ -117,7 +117,7 @@ def read_source(path: Path) -> Source:
 
 
 def _refuse_foreign_columns(path: Path, schema: pa.Schema, values: Sequence[str]) -> None:
-    """Refuse columns that are no component of a vector, though their numbers would pass for one."""
+    """Refuse columns that are not components, though their numbers would pass for some."""
     import pyarrow as pa
 
     types = {name: schema.field(name).type for name in values}
@@ -141,7 +141,7 @@ def _refuse_foreign_columns(path: Path, schema: pa.Schema, values: Sequence[str]
 
 
 def _text_cell(path: Path, name: str) -> str | None:
-    """The first cell of a text column that is no number, as "in row n 'text'"."""
+    """The first cell of a text column that is not a number, as "in row n 'text'"."""
     import pyarrow as pa
 
     for row, text in enumerate(read_columns(path, {name: pa.string()})[name].to_pylist(), 1):

@@ -1,4 +1,4 @@
-"""Why ids of two files do not meet: what programs do to ids on their way through a table."""
+"""Why the ids of two files do not match: what programs do to ids on their way through a table."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _CAUSES: Final[tuple[tuple[Callable[[str], str], str, str], ...]] = (
 
 
 def common_cause(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """What sets all of some unknown ids apart from known ones, where it is one thing.
+    """The one thing that sets all of some unknown ids apart from known ones, if there is one.
 
     Args:
         unknown: ids that no sample has.
         known: the samples' ids.
 
     Returns:
-        A part of a sentence that begins with a blank, with the remedy; "" where there is no one
+        Part of a sentence that begins with a blank, with the remedy; "" where there is no single
         cause.
     """
     unknown, known = set(unknown), set(known)

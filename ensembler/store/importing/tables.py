@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ensembler.errors import StoreError, first_few
+from ensembler.store.importing.misfits import first_misfit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,8 +40,24 @@ def is_bare(path: Path) -> bool:
         with path.open(encoding="utf-8-sig") as file:
             cells = file.readline().rstrip("\n").split("\t")
     except (OSError, UnicodeDecodeError):
-        return False  # who reads the table says what is wrong
+        return False  # whoever reads the table says what is wrong
     return len(cells) == len(BARE) and WHOLE.fullmatch(cells[-1]) is not None
+
+
+def check_utf8(path: Path) -> None:
+    """Refuse text in another encoding; a reader's own message would blame one cell for it.
+
+    Raises:
+        StoreError: the file holds bytes that are not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for _ in lines:
+                pass
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is not text in UTF-8; save it as UTF-8") from error
+    except OSError:
+        return  # whoever reads the file says what is wrong
 
 
 def read_schema(path: Path, *, header: Sequence[str] = ()) -> pa.Schema:
@@ -62,7 +79,7 @@ def read_schema(path: Path, *, header: Sequence[str] = ()) -> pa.Schema:
         else:
             with _open_csv(path, {}, header) as batches:
                 schema = batches.schema
-        names = schema.names  # decoded only here: a name may be no UTF-8
+        names = schema.names  # decoded only here: a name may not be UTF-8
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -77,10 +94,10 @@ def id_column(path: Path, names: Sequence[str]) -> str:
     Raises:
         StoreError: none of them does, or both spellings are there.
     """
-    found = [name for name in ID_COLUMNS if name in names]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    present = [name for name in ID_COLUMNS if name in names]
+    if len(present) == 1:
+        return present[0]
+    if present:
         raise StoreError(f"{path} has both an id and an imgId column; keep one")
     if IMAGE in names:
         return IMAGE
@@ -127,7 +144,7 @@ def read_columns(
         with _open_csv(path, types, header) as batches:
             return batches.read_all()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error, _misfit(path, types, header)) from error
 
 
 def stream_columns(
@@ -159,7 +176,7 @@ def stream_columns(
             with _open_csv(path, types, header) as batches:
                 yield from batches
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error, _misfit(path, types, header)) from error
 
 
 def read_ids(path: Path) -> pa.Array:
@@ -201,9 +218,27 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return column.cast(kind)
 
 
-def _unreadable(path: Path, error: Exception) -> StoreError:
+def _misfit(path: Path, types: Mapping[str, pa.DataType], header: Sequence[str] = ()) -> str | None:
+    """The cell of a text file, read again, that is not a number; None if that is not the fault."""
+    import pyarrow as pa
+
+    numbers = {name: kind for name, kind in types.items() if not pa.types.is_string(kind)}
+    if path.suffix.lower() == ".parquet" or not numbers:
+        return None
+    try:
+        with _open_csv(path, dict.fromkeys(numbers, pa.string()), header) as batches:
+            return first_misfit(batches, numbers)
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return None  # the file is broken before any such cell
+
+
+def _unreadable(path: Path, error: Exception, what: str | None = None) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return StoreError(f"there is no file {path}")
+    if path.suffix.lower() != ".parquet":
+        check_utf8(path)
+    if what is not None:
+        return StoreError(f"{path}: {what}")
     return StoreError(
         f"{path} cannot be read as a table: {error}; check the file or write it again"
     )

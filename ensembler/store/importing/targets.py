@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import StoreError, first_few
 from ensembler.metrics import unit_rows
-from ensembler.store.importing.ids import attach_ids, in_rows
+from ensembler.store.importing.array_files import vectors_of
+from ensembler.store.importing.ids import attach_ids, cut_rows
 from ensembler.store.importing.joining import Join, checked_blocks, common_dim, join_by_id
 from ensembler.store.importing.sources import Source, read_source
 from ensembler.store.importing.spelling import common_cause
@@ -19,13 +20,13 @@ from ensembler.store.importing.spelling import common_cause
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """Targets joined to samples; still where they were read from.
+    """Targets joined to samples, still in the file they came from.
 
     Attributes:
         source: the file they are in.
         join: one row of it for every sample.
         ids: (samples,) text.
-        dim: numbers in each vector.
+        dim: the dimension of the vectors.
     """
 
     source: Source
@@ -43,7 +44,14 @@ class Targets:
             StoreError: a row is zero, NaN or infinite; it is named.
         """
         start = 0
-        for block in checked_blocks([self.source], self.join, self.ids, np.dtype(np.float64)):
+        blocks = checked_blocks(
+            [self.source],
+            self.join,
+            self.ids,
+            np.dtype(np.float64),
+            remedy="correct it, or leave the sample out",
+        )
+        for block in blocks:
             zero = np.flatnonzero(~block.any(axis=1))
             if len(zero):
                 raise StoreError(
@@ -54,12 +62,12 @@ class Targets:
             start += len(block)
 
 
-def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
+def read_targets(given: Path | NDArray[np.floating], ids: NDArray[np.str_]) -> Targets:
     """Read targets for samples.
 
     Args:
-        path: .npy in the samples' order, or any file of vectors with ids (.parquet, .npz, CSV, the
-            competition's long layout), in any order.
+        given: (samples, d) in their order; .npy in that order, or any file of vectors with ids
+            (.parquet, .npz, CSV, the competition's long layout), in any order.
         ids: (samples,) text.
 
     Returns:
@@ -68,15 +76,18 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
     Raises:
         StoreError: the file is broken, holds texts, or lacks or exceeds the samples.
     """
-    source = read_source(path)
+    if isinstance(given, Path):
+        path, source = given, read_source(given)
+    else:
+        path = Path("targets")
+        source = Source(path=path, ids=None, vectors=vectors_of(path, given))
     if source.vectors is None:
         raise StoreError(
             f"{path} holds texts; targets are vectors: put the texts into the samples as the column"
             " prompt, and they are encoded"
         )
-    given = source.ids
-    if given is None:
-        (source,) = in_rows([source], len(ids), f"a table of {len(ids)} samples")
+    if source.ids is None:
+        (source,) = cut_rows([source], len(ids), f"a table of {len(ids)} samples")
         if len(source) != len(ids):
             raise StoreError(
                 f"{path} has {len(source)} rows for {len(ids)} samples; without ids there must be"
@@ -85,10 +96,11 @@ def read_targets(path: Path, ids: NDArray[np.str_]) -> Targets:
         order = np.arange(len(ids))
         join = Join(positions=order, rows=order, unknown=0)
     else:
+        known = source.ids
         (source,) = attach_ids([source], ())
         join = join_by_id([source], ids, drop_unknown=True)
         if join.unknown:
-            extra = set(given.to_pylist()).difference(ids.tolist())
+            extra = set(known.to_pylist()).difference(ids.tolist())
             cause = common_cause(extra, ids.tolist())
             raise StoreError(
                 f"{path} has targets of {join.unknown} ids that no sample has:"

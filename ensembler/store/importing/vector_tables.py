@@ -30,7 +30,7 @@ def read_numbers(path: Path, schema: pa.Schema, names: Sequence[str]) -> NDArray
         float32. An empty cell is NaN.
 
     Raises:
-        StoreError: no columns, a cell that is no number, or lists that differ in length.
+        StoreError: no columns, a cell that is not a number, or lists that differ in length.
     """
     import pyarrow as pa
 
@@ -70,10 +70,10 @@ def _read_lists(path: Path, name: str, kind: pa.DataType) -> NDArray[np.floating
         raise StoreError(f"{path} has no rows; give at least one")
     odd = np.flatnonzero((lengths != lengths[0]) | (lengths < 1))
     if len(odd):
-        found = lengths[odd[0]]
+        length = lengths[odd[0]]
         raise StoreError(
             f"{path}: column {name!r}, row {odd[0] + 1}, holds"
-            f" {'nothing' if found < 1 else f'{found} numbers, the first row {lengths[0]}'};"
+            f" {'nothing' if length < 1 else f'{length} numbers, the first row {lengths[0]}'};"
             " save vectors of one length"
         )
     flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
