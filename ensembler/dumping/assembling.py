@@ -1,4 +1,4 @@
-"""From what the checkpoints gave to a member's rows."""
+"""From the checkpoints' vectors to a member's rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.dumping.plan import Plan
-from ensembler.predicting.averaging import averaged
-from ensembler.work.disk import written
+from ensembler.predicting.averaging import average_directions
+from ensembler.work.disk import work_errors
 from ensembler.work.entry import EMBEDDED, Entry
 
 BLOCK: Final = 1 << 12  # rows at once; bounds memory
@@ -68,7 +68,7 @@ def _kept(
     place: Path, blocks: Iterable[NDArray[np.float32]], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Vectors written a block of rows at a time, so that memory is bounded; memory-mapped."""
-    with written(place), place.open("wb") as file:
+    with work_errors(place), place.open("wb") as file:
         for block in blocks:
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
     return np.memmap(place, dtype="<f4", mode="r", shape=shape)
@@ -82,7 +82,7 @@ def _averaged(
     for block in _blocks(rows):
         out = vectors[0, block]
         several = lengths[block] > 0
-        out[several] = averaged(vectors[:, block[several]], lengths[block[several]])
+        out[several] = average_directions(vectors[:, block[several]], lengths[block[several]])
         yield out
 
 

@@ -16,7 +16,7 @@ from ensembler.dumping.embedding import MADE, embed_all
 from ensembler.dumping.images import SampleImages, find_sample_images
 from ensembler.dumping.job import make_job
 from ensembler.dumping.plan import make_plan
-from ensembler.dumping.record import joined_captions, lost_images, record_origin
+from ensembler.dumping.record import join_captions, lost_images, record_origin
 from ensembler.errors import InputError, StoreError
 from ensembler.files import writable_file
 from ensembler.images.failures import Failure, write_failures
@@ -26,6 +26,7 @@ from ensembler.images.sharing import shared_images
 from ensembler.images.stream import can_be_read
 from ensembler.predicting.batches import Precision
 from ensembler.predicting.definition import load_definition
+from ensembler.predicting.devices import AUTO, find_devices
 from ensembler.predicting.registry import check_installed, find_adapter
 from ensembler.store.model import Dtype, MemberRecord
 from ensembler.store.reader import Store
@@ -41,7 +42,7 @@ Progress = Callable[[str, int, int], None]  # called with (stage, done, total)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DumpReport:
-    """What `dump` stored.
+    """Report of what `dump` stored.
 
     Attributes:
         member: the member's record.
@@ -51,6 +52,8 @@ class DumpReport:
         missing: samples without an image.
         uncovered: fold → samples with an image that no checkpoint may embed.
         resumed: images that an earlier run had embedded.
+        learned_in: the folder of what the predictor learned from the store, where its definition's
+            is read-only; `predict` wants both among its checkpoint folders.
         cache_fault: why images were decoded more often than need be, as a full disk; None without
             a reason.
     """
@@ -62,6 +65,7 @@ class DumpReport:
     missing: int
     uncovered: Mapping[int, int]
     resumed: int
+    learned_in: Path | None
     cache_fault: str | None
 
 
@@ -71,7 +75,7 @@ def dump(
     *,
     predictor: str | Path,
     images: str | Path,
-    device: str = "cpu",
+    device: str = AUTO,
     batch: int = BATCH,
     precision: Precision = "float32",
     workers: int = WORKERS,
@@ -89,30 +93,30 @@ def dump(
 
     Args:
         store: the store's folder.
-        name: of the new member.
+        name: the new member's.
         predictor: its definition, a TOML file.
         images: the folder of images named by id.
-        device: as torch names it.
+        device: as torch names it; "auto" takes the first CUDA device, or else the CPU.
         batch: images embedded at once.
-        precision: of the arithmetic, under autocast.
+        precision: of the arithmetic, under autocast: float32, float16 or bfloat16.
         workers: threads that decode.
-        dtype: what is stored.
+        dtype: of the numbers stored, float32 or float16.
         partial: leave out samples without an image, instead of refusing them.
         failures: where images that gave no vector are listed; by default `<name>.failures.csv`.
         work: a folder for what is embedded so far; by default `.<store>.<name>.dump` beside the
             store. What this dump keeps there is removed when the member is in the store.
         image_cache: a folder to keep resized images in; None keeps those that several checkpoints
             of a fold share, and only while they run, in the work folder.
-        progress: called after every batch.
+        progress: called with (stage, done, total) after every batch.
 
     Returns:
-        What was stored.
+        The member's record, and what was left out.
 
     Raises:
-        InputError: images are missing, another run is at work, the work folder holds something
-            else, the disk is full, or not a single image gave a vector.
+        InputError: images are missing, the device is not here, another run is at work, the work
+            folder holds something else, the disk is full, or not a single image gave a vector.
         PredictorError: the definition or a checkpoint cannot be used.
-        StoreError: the name is taken or no name, or the store cannot be written.
+        StoreError: the name is taken or not allowed, or the store cannot be written.
     """
     opened = Store.open(store)
     check_new_name(opened, name)
@@ -120,32 +124,33 @@ def dump(
     report = writable_file(failures or f"{name}.failures.csv")
     definition = load_definition(predictor)
     check_installed(definition.adapter, find_adapter(definition.adapter))
-    found = find_sample_images(opened.samples.id, images, partial=partial)
+    sample_images = find_sample_images(opened.samples.id, images, partial=partial)
     place = default_work(opened.path, name) if work is None else Path(work)
-    with open_work(place) as held, shared_images(image_cache, place / RESIZED) as shared:
+    (device, *_) = find_devices((device,))  # last: it may import torch, which takes seconds
+    with open_work(place) as work_store, shared_images(image_cache, place / RESIZED) as shared:
         job = make_job(
             definition,
             Path(predictor).parent,
             opened,
-            found,
+            sample_images,
             device=device,
             batch=batch,
             precision=precision,
             workers=workers,
             progress=bound(progress, "learning") if progress else None,
         )
-        plan = make_plan(job.checkpoints, opened.samples.fold[found.positions])
-        made_from, listed = job.key(opened), plan.listed(file_identities(found.files.paths))
-        begun = held.find(made_from, listed)
+        plan = make_plan(job.checkpoints, opened.samples.fold[sample_images.positions])
+        made_from, listed = job.key(opened), plan.listed(file_identities(sample_images.files.paths))
+        begun = work_store.find(made_from, listed)
         resumed = 0
         if begun is not None:
-            _try_again(begun, found)
+            _try_again(begun, sample_images)
             resumed = plan.total - plan.left(begun, batch)
         entry = embed_all(
             plan,
             job,
             begun,
-            bound(held.entry, made_from, listed),
+            bound(work_store.entry, made_from, listed),
             dim=opened.manifest.dim,
             shared=shared,
             progress=bound(progress, "embedding") if progress else None,
@@ -154,31 +159,32 @@ def dump(
         reasons = lost_images(entry, whole, plan.images)
         if reasons or report.exists():  # an earlier run's list must not stay
             failed = [Failure(position, why) for position, why in reasons.items()]
-            write_failures(report, found.files, failed)
+            write_failures(report, sample_images.files, failed)
         if not len(whole.images):
             raise InputError(f"none of {len(reasons)} images gave a vector; {report} says why")
         member = add_vectors(
             opened.path,
             name,
             whole.vectors,
-            rows=found.positions[whole.images],
+            rows=sample_images.positions[whole.images],
             at=whole.at,
             dtype=dtype,
-            captions=joined_captions(entry, whole, plan.images),
+            captions=join_captions(entry, whole, plan.images),
             origin=record_origin(job, entry, whole),
         )
         if work is None:
             shutil.rmtree(place)  # with what other versions of the member have left there
         else:
-            held.remove(entry)
+            work_store.remove(entry)
     return DumpReport(
         member=member,
         samples=len(opened.samples),
-        failures={str(found.files.ids[position]): why for position, why in reasons.items()},
+        failures={str(sample_images.files.ids[position]): why for position, why in reasons.items()},
         failures_file=report if reasons else None,
-        missing=len(opened.samples) - len(found.files),
+        missing=len(opened.samples) - len(sample_images.files),
         uncovered=plan.uncovered,
         resumed=resumed,
+        learned_in=next(iter(job.folders[1:]), None),
         cache_fault=shared.fault,
     )
 
@@ -198,11 +204,11 @@ def _check_writable(store: Store) -> None:
         )
 
 
-def _try_again(entry: Entry, found: SampleImages) -> None:
-    made = entry.known(MADE)
+def _try_again(entry: Entry, sample_images: SampleImages) -> None:
+    made = entry.recorded(MADE)
     if made is None:
         return
     preprocess = Preprocess.model_validate(made["preprocessing"], strict=False)
-    paths = found.files.paths
+    paths = sample_images.files.paths
     readable = cache(lambda image: can_be_read(paths[image], preprocess))
     entry.try_again(lambda row: readable(row % len(paths)))

@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.dumping.job import Job
+from ensembler.dumping.job import DumpJob
 from ensembler.dumping.plan import Plan
 from ensembler.errors import InputError, PredictorError
 from ensembler.images.cache import ImageCache
 from ensembler.images.sharing import SharedImages
 from ensembler.images.stream import stream_images
 from ensembler.predicting.batches import BatchLimit, embed_batch
-from ensembler.predicting.checkpoints import load_predictor
+from ensembler.predicting.checkpoints import find_file, load_predictor
 from ensembler.predicting.contract import EncodingCaptioner, FoldAware, Predictor, Recalling
 from ensembler.work.entry import Entry
 from ensembler.work.notes import Note
@@ -28,7 +28,7 @@ LIMIT: Final = "limit"  # likewise how many images the device took at once, wher
 
 def embed_all(
     plan: Plan,
-    job: Job,
+    job: DumpJob,
     begun: Entry | None,
     make_entry: Callable[[int], Entry],
     *,
@@ -81,8 +81,9 @@ def embed_all(
     return entry
 
 
-def _load(job: Job, checkpoint: int, dim: int | None) -> Predictor:
-    files = {file.role: job.root / file.path for file in job.checkpoints[checkpoint].files}
+def _load(job: DumpJob, checkpoint: int, dim: int | None) -> Predictor:
+    named = job.checkpoints[checkpoint].files
+    files = {file.role: find_file(file.path, job.folders) for file in named}
     predictor = load_predictor(job.adapter, job.config, files, job.device)
     if dim is not None and predictor.dim != dim:
         raise PredictorError(
@@ -93,14 +94,14 @@ def _load(job: Job, checkpoint: int, dim: int | None) -> Predictor:
 
 
 def _check_made(entry: Entry, predictor: Predictor) -> None:
-    """Record what the first predictor says of itself; hold the others against it."""
+    """Record what the first predictor says of itself; compare the others with it."""
     encoder = predictor.encoder_record if isinstance(predictor, EncodingCaptioner) else None
     made: dict[str, Any] = {
         "dim": predictor.dim,
         "preprocessing": predictor.preprocess.model_dump(mode="json"),
         "encoder": encoder and encoder.model_dump(mode="json"),
     }
-    before = entry.known(MADE)
+    before = entry.recorded(MADE)
     if before is None:
         entry.record(**{MADE: made})
     elif before != made:
@@ -111,7 +112,7 @@ def _check_made(entry: Entry, predictor: Predictor) -> None:
 
 
 def _embed(
-    job: Job,
+    job: DumpJob,
     entry: Entry,
     rows: NDArray[np.int64],
     predictor: Predictor,
@@ -125,7 +126,7 @@ def _embed(
         rows = rows[~_recall(job, entry, rows, predictor, job.batch if first else 0)]
         yield
     pending = entry.pending(job.batch, rows) if len(rows) else rows
-    limit = BatchLimit(entry.known(LIMIT))
+    limit = BatchLimit(entry.recorded(LIMIT))
     stream = stream_images(
         [job.images.files.paths[row % len(job.images.files)] for row in pending.tolist()],
         predictor.preprocess,
@@ -158,7 +159,7 @@ def _embed(
 
 
 def _recall(
-    job: Job, entry: Entry, rows: NDArray[np.int64], predictor: Recalling, spared: int
+    job: DumpJob, entry: Entry, rows: NDArray[np.int64], predictor: Recalling, spared: int
 ) -> NDArray[np.bool_]:
     """Keep the vectors that a predictor knows without the images.
 

@@ -14,7 +14,7 @@ from ensembler.images.find import ImageFiles, find_images, match_images
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleImages:
-    """Which samples have an image, and where it is.
+    """The samples that have an image, and its file.
 
     Attributes:
         files: of the samples that have one, in the store's order.
@@ -43,7 +43,7 @@ def find_sample_images(ids: NDArray[np.str_], folder: str | Path, *, partial: bo
     files = find_images(folder)
     present = np.isin(ids, files.ids) if partial else np.ones(len(ids), dtype=np.bool_)
     if not present.any():
-        present[:] = True  # none belongs to a sample: told as when all are wanted
+        present[:] = True  # none belongs to a sample: refused as if all were wanted
     try:
         paths = match_images(ids[present], files)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What a dump embeds with: all that decides the bytes of its vectors."""
+"""Settings of a dump: all that decides the bytes of its vectors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ensembler.dumping.images import SampleImages
+from ensembler.dumping.learning import learn_files
 from ensembler.predicting.batches import Precision
 from ensembler.predicting.checkpoints import checkpoint_digests
-from ensembler.predicting.contract import Learner
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import find_adapter
 from ensembler.predicting.versions import code_versions
@@ -19,14 +19,14 @@ from ensembler.store.reader import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A predictor with its files, the images, and how these go in.
+class DumpJob:
+    """A predictor with its files, its images, and how it embeds them.
 
     Attributes:
         adapter: the predictor's, by name.
         config: plain data, every key spelt out.
         checkpoints: in the definition's order.
-        root: the folder that their paths are relative to.
+        folders: that their paths are relative to.
         images: of the samples.
         device: as torch names it.
         batch: images embedded at once.
@@ -37,7 +37,7 @@ class Job:
     adapter: str
     config: Mapping[str, Any]
     checkpoints: tuple[Checkpoint, ...]
-    root: Path
+    folders: tuple[Path, ...]
     images: SampleImages
     device: str
     batch: int
@@ -69,8 +69,8 @@ def make_job(
     precision: Precision,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> Job:
-    """Make what a definition needs, where it learns from the store, and hash all its files.
+) -> DumpJob:
+    """Learn the files that a definition lacks from the store, and hash all of them.
 
     Args:
         definition: of the predictor.
@@ -88,25 +88,21 @@ def make_job(
     """
     adapter = find_adapter(definition.adapter)
     config = check_definition(definition, adapter)
-    learner: object = adapter
-    if isinstance(learner, Learner):
-        made = learner.learn(
-            config,
-            {role: root / path for role, path in definition.files.items()},
-            store=store,
-            images=images.by_id(),
-            device=device,
-            out_dir=root,
-            progress=progress,
-        )
-        definition = PredictorDefinition.model_validate(
-            definition.model_dump() | {"files": definition.files | dict(made)}
-        )
-    return Job(
+    learned = learn_files(
+        definition,
+        adapter,
+        config,
+        root,
+        store=store,
+        images=images.by_id(),
+        device=device,
+        progress=progress,
+    )
+    return DumpJob(
         adapter=definition.adapter,
         config=config.model_dump(mode="json"),
-        checkpoints=checkpoint_digests(definition, root),
-        root=root,
+        checkpoints=checkpoint_digests(learned.definition, *learned.folders),
+        folders=learned.folders,
         images=images,
         device=device,
         batch=batch,

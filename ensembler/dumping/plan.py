@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def layers(self) -> int:
-        """The most checkpoints that one fold has."""
+        """The largest number of checkpoints of one fold."""
         return 1 + max(one.layer for one in self.passes)
 
     @property
@@ -57,20 +57,20 @@ class Plan:
         return sum(len(one.positions) for one in self.passes)
 
     def done(self, entry: Entry) -> int:
-        """How many of these an entry has."""
+        """Number of these that an entry has."""
         state = entry.state()
         return sum(int((state[self.rows(one)] != PENDING).sum()) for one in self.passes)
 
     def left(self, entry: Entry, batch: int) -> int:
-        """How many of these are in batches that an entry lacks."""
+        """Number of these in batches that an entry lacks."""
         return sum(len(entry.pending(batch, self.rows(one))) for one in self.passes)
 
     def rows(self, one: Pass) -> NDArray[np.int64]:
-        """Where among the dump's vectors those of a pass are, ascending."""
+        """Positions of a pass's vectors among the dump's, ascending."""
         return one.layer * self.images + one.positions
 
     def listed(self, images: Sequence[str]) -> list[str]:
-        """What each of the dump's vectors is of.
+        """Labels that say what each of the dump's vectors is of.
 
         Args:
             images: of each image, what changes when it does.
@@ -79,7 +79,7 @@ class Plan:
 
 
 def make_plan(checkpoints: Sequence[Checkpoint], folds: NDArray[np.int64]) -> Plan:
-    """Share the images out.
+    """Assign the images to checkpoints.
 
     A checkpoint of fold k embeds the samples of fold k. Samples in no fold (-1) may have been
     trained on by every one of them and stay without a row. A predictor without fold checkpoints

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensembler.dumping.assembling import Assembled
 from ensembler.dumping.embedding import MADE
-from ensembler.dumping.job import Job
+from ensembler.dumping.job import DumpJob
 from ensembler.errors import InputError
 from ensembler.store.model import EncoderRecord, Origin
 from ensembler.work.entry import NOT_FINITE, Entry
@@ -18,7 +18,7 @@ _BROKEN: Final = "its vector is NaN or infinite"
 
 
 def lost_images(entry: Entry, whole: Assembled, images: int) -> dict[int, str]:
-    """Images without a vector from any checkpoint → why, ascending.
+    """Reasons why images have no vector from any checkpoint, by image, ascending.
 
     Args:
         entry: of all layers.
@@ -32,7 +32,7 @@ def lost_images(entry: Entry, whole: Assembled, images: int) -> dict[int, str]:
     return {image: why for image, why in sorted(by_image.items()) if image not in stored}
 
 
-def joined_captions(entry: Entry, whole: Assembled, images: int) -> list[str] | None:
+def join_captions(entry: Entry, whole: Assembled, images: int) -> list[str] | None:
     """The text of each of a member's rows; those of several checkpoints are joined by " | ".
 
     Args:
@@ -60,8 +60,8 @@ def joined_captions(entry: Entry, whole: Assembled, images: int) -> list[str] | 
     return [" | ".join(texts[image]) for image in whole.images.tolist()]
 
 
-def record_origin(job: Job, entry: Entry, whole: Assembled) -> Origin:
-    """What made a member.
+def record_origin(job: DumpJob, entry: Entry, whole: Assembled) -> Origin:
+    """The origin of a dumped member.
 
     Args:
         job: with what its images were embedded.
@@ -72,7 +72,7 @@ def record_origin(job: Job, entry: Entry, whole: Assembled) -> Origin:
         Its seconds per image are those of one checkpoint, decoding included where it was waited
         for, in three digits.
     """
-    made, note = entry.known(MADE), entry.notes()
+    made, note = entry.recorded(MADE), entry.notes()
     encoder = made["encoder"]
     return Origin(
         predictor=job.adapter,

@@ -1,1 +1,1 @@
-"""Images: found in folders, decoded, brought to a model's size, streamed in batches."""
+"""Images: finding them in folders, decoding, resizing for a model, streaming in batches."""

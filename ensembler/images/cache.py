@@ -1,8 +1,8 @@
-"""Resized images on disk, so that a second pass over them costs reading, not decoding.
+"""Resized images on disk, so that a second pass over them reads instead of decoding.
 
 Each image is a file of its own, `<folder>/<geometry>/<image>.rgb`: its pixels and their checksum.
-So any list of images in any order finds what an earlier one left, several processes may share a
-folder, and a kill loses no more than the images it interrupted.
+So any list of images, in any order, finds what an earlier pass left, several processes may share a
+folder, and a kill loses only the images being written.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _CHECKSUM: Final = 4  # bytes before the pixels: their CRC-32, little-endian
 
 
 class ImageCache:
-    """Resized images in a folder, which can be deleted at any time.
+    """A folder of resized images, which can be deleted at any time.
 
     Attributes:
-        folder: where they are kept; made when the first is written.
-        fault: why nothing is written any more, as a full disk; None while all is well. What is
-            there is still read.
+        folder: where the images are; made when the first is written.
+        fault: why no image is written any more, such as a full disk; None while there is no fault.
+            Images that are there are still read.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -40,19 +40,19 @@ class ImageCache:
     def get(
         self, path: Path, preprocess: Preprocess, make: Callable[[], NDArray[np.uint8]]
     ) -> NDArray[np.uint8]:
-        """An image from the cache, or made and kept.
+        """Read an image from the cache; make and keep it if it is not there.
 
         Args:
             path: the image's file; when its size or modification time changes, it is made anew.
-            preprocess: its geometry.
-            make: decodes and resizes the file; what it raises passes through.
+            preprocess: the geometry.
+            make: decodes and resizes the file; exceptions pass through.
 
         Returns:
             (height, width, 3) uint8.
         """
         try:
             entry = self._entry(path, preprocess)
-        except OSError:  # there is no such file; whoever opens it can say so better
+        except OSError:  # no such file: `make` has the better message
             return make()
         kept = _read(entry, (preprocess.height, preprocess.width, 3))
         if kept is not None:
@@ -73,7 +73,7 @@ class ImageCache:
         pixels, draft = image.tobytes(), partial_path(entry)
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            # Not flushed to the disk one by one: after a power cut the checksum tells.
+            # Not flushed to the disk one by one: after a power cut, the checksum does not match.
             draft.write_bytes(zlib.crc32(pixels).to_bytes(_CHECKSUM, "little") + pixels)
             draft.replace(entry)
         except FileNotFoundError:
@@ -85,12 +85,12 @@ class ImageCache:
 
 
 def geometry_folder(folder: Path, preprocess: Preprocess) -> Path:
-    """Where a cache in a folder keeps the images of one geometry."""
+    """The subfolder of a cache that holds the images of one geometry."""
     return folder / _folder_name(preprocess.geometry)
 
 
 def _read(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The pixels, or None where there are none or not those that were written."""
+    """The pixels of an entry; None where it is missing or damaged."""
     try:
         content = entry.read_bytes()
     except OSError:
@@ -107,5 +107,5 @@ def _read(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 def _folder_name(geometry: tuple[object, ...]) -> str:
     import PIL
 
-    # Another release of either may decode or round otherwise.
+    # Another release of either may decode or round differently.
     return sha256_json([__version__, PIL.__version__, *geometry])[:16]

@@ -1,11 +1,11 @@
-"""An image file as RGB, by one set of rules for whatever people have.
+"""Decoding of image files to RGB, by one set of rules for all formats.
 
-- An EXIF rotation is applied; of an animation, the first frame is taken.
-- What is transparent is laid on white: viewers show it so, and the data sets that the public towers
-  were trained on were made so.
-- 16-bit grey keeps its high byte, as Pillow does for 16-bit colour.
-- CMYK is converted without a colour profile, and embedded profiles are not applied: the models'
-  own transforms do not either.
+- EXIF rotation is applied; an animation gives its first frame.
+- Transparent pixels are laid on white: viewers show them so, and so the training sets of the public
+  towers were made.
+- 16-bit grey keeps its high byte, as 16-bit colour does in Pillow.
+- CMYK is converted without a colour profile, and embedded profiles are ignored, as in the models'
+  own transforms.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from ensembler.files import BROKEN
 if TYPE_CHECKING:
     from PIL import Image
 
-# What is read, whatever a file's suffix. Others start programs (EPS) or have a long record of
-# holes (TIFF).
+# Formats that are read, whatever a file's suffix. Others start programs (EPS) or have a long
+# record of vulnerabilities (TIFF).
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-MAX_PIXELS = 1 << 26  # 8192 × 8192, 200 MB as RGB; what is larger is taken for a decompression bomb
-BACKGROUND: Final = "white"  # under what is transparent
+MAX_PIXELS = 1 << 26  # 8192 × 8192, 200 MB as RGB; anything larger may be a decompression bomb
+BACKGROUND: Final = "white"  # behind transparent pixels
 _UNREADABLE: Final = (*BROKEN, SyntaxError, Warning)  # Pillow's; warnings may be made errors
-_SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of open files, or of memory
+_SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # too few open files, or memory
 
 
 class ImageError(InputError):
-    """An image cannot be read; the others can.
+    """One image cannot be read; others may be.
 
     Attributes:
-        reason: what is wrong, to follow the file's name.
+        reason: what is wrong, worded to follow the file's name.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -48,13 +48,13 @@ class ImageError(InputError):
 
 
 def check_pillow() -> None:
-    """Refuse to begin without the library that decodes.
+    """Check that Pillow is installed.
 
     Raises:
-        InputError: with the pip line that installs it.
+        InputError: it is not; the message has the pip line that installs it.
     """
     try:
-        import PIL  # noqa: F401 - only whether it is there
+        import PIL  # noqa: F401 - only a check that it is there
     except ImportError as error:
         raise InputError(
             "reading images needs pillow: pip install 'oof-ensembler[images]'"
@@ -62,7 +62,7 @@ def check_pillow() -> None:
 
 
 def decode(path: str | Path) -> Image.Image:
-    """The image of a file, upright, in RGB with 8 bits a channel.
+    """Decode an image file to upright RGB with 8 bits per channel.
 
     Args:
         path: a PNG, JPEG, WebP, GIF or BMP file; its name does not matter.
@@ -71,9 +71,9 @@ def decode(path: str | Path) -> Image.Image:
         A Pillow image in mode RGB, of any size from 1 × 1.
 
     Raises:
-        ImageError: there is no such file, it is empty, truncated or none of the formats, or has
-            more than MAX_PIXELS.
-        InputError: this process is short of memory or of open files: no fault of the image.
+        ImageError: the file is missing, empty, truncated, in another format, or has more than
+            MAX_PIXELS.
+        InputError: this process is out of memory or of open files; the image may be sound.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -86,21 +86,21 @@ def decode(path: str | Path) -> Image.Image:
                 image.load()
                 return _on_background(_eight_bit(_upright(image)))
     except UnidentifiedImageError as error:
-        found = f"is no sound PNG, JPEG, WebP, GIF or BMP: it begins with {start!r}"
-        raise ImageError(file, found if start else "is empty") from error
+        reason = f"is not a valid PNG, JPEG, WebP, GIF or BMP: it begins with {start!r}"
+        raise ImageError(file, reason if start else "is empty") from error
     except OSError as error:
         if error.errno in _SHORT:
             raise _short_of(file, error.strerror or str(error)) from error
         raise ImageError(file, f"cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
-        raise _short_of(file, "memory ended") from error
+        raise _short_of(file, "it ran out of memory") from error
     except (*_UNREADABLE, Image.DecompressionBombError) as error:
         what = str(error) or type(error).__name__
         raise ImageError(file, f"cannot be decoded: {what}") from error
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuse an image before memory is asked for it.
+    """Refuse an image that is too large, before memory is allocated for it.
 
     Raises:
         ImageError: it has more than MAX_PIXELS.
@@ -121,13 +121,13 @@ def _short_of(path: Path, what: str) -> InputError:
 def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
-    with suppress(*_UNREADABLE):  # broken EXIF: nobody knows which side was up
+    with suppress(*_UNREADABLE):  # broken EXIF: the orientation is unknown
         return ImageOps.exif_transpose(image)
     return image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Pillow clips 16-bit grey to white when it converts it itself."""
+    """Keep the high byte of 16-bit grey, which Pillow's own conversion would clip to white."""
     from PIL import Image
 
     if image.mode != "I" and not image.mode.startswith("I;16"):

@@ -1,4 +1,4 @@
-"""Images that could not be read: which, and why."""
+"""The list of images that could not be read, with the reasons."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Failure(NamedTuple):
     """An image that could not be read.
 
     Attributes:
-        position: among the images that were asked for.
-        reason: what is wrong, as in "is empty".
+        position: index into the list of images.
+        reason: what is wrong, such as "is empty".
     """
 
     position: int
@@ -26,12 +26,12 @@ class Failure(NamedTuple):
 def write_failures(path: str | Path, files: ImageFiles, failures: Sequence[Failure]) -> None:
     """Write failures.csv: id, file, reason; it appears whole or not at all.
 
-    Without a failure it has the header only, so that an earlier run's list does not stay.
+    Without a failure it has only the header, so that an earlier run's list does not remain.
 
     Args:
         path: the file to create or replace; its folder must exist.
-        files: the images, in the order that the positions count.
-        failures: in any order; they are written by position.
+        files: the images that the positions index.
+        failures: in any order; they are written in order of position.
 
     Raises:
         InputError: the file cannot be written.
@@ -41,9 +41,9 @@ def write_failures(path: str | Path, files: ImageFiles, failures: Sequence[Failu
 
     ordered = sorted(failures)
     columns = {
-        "id": [str(files.ids[one.position]) for one in ordered],
-        "file": [files.paths[one.position].name for one in ordered],
-        "reason": [" ".join(one.reason.split()) for one in ordered],
+        "id": [str(files.ids[failure.position]) for failure in ordered],
+        "file": [files.paths[failure.position].name for failure in ordered],
+        "reason": [" ".join(failure.reason.split()) for failure in ordered],
     }
     table = pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
     try:
@@ -51,6 +51,6 @@ def write_failures(path: str | Path, files: ImageFiles, failures: Sequence[Failu
             pyarrow.csv.write_csv(table, file)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); name a file in a folder that"
-            " can be written"
+            f"{path} cannot be written ({error.strerror or error}); name a file in a writable"
+            " folder"
         ) from error

@@ -1,6 +1,6 @@
-"""The images of a folder, and which of them belongs to which id.
+"""Finding the images of a folder, and the image of each id.
 
-An image's id is its file's name without the suffix, as in the competition (`92e911621.png`).
+An image's id is its file name without the suffix, as in the competition (`92e911621.png`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ensembler.errors import InputError, first_few
 
-# In any case (.PNG). A file with another suffix is passed over, one with these is an image, even
-# when it turns out to be none.
+# Upper case counts too (.PNG). A file with another suffix is skipped; one with these is taken for
+# an image, even if it cannot be decoded later.
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp"})
 
 
@@ -27,7 +27,7 @@ class ImageFiles:
 
     Attributes:
         ids: (n,) text, unique, sorted.
-        paths: the file of each.
+        paths: the file of each id.
     """
 
     ids: NDArray[np.str_]
@@ -38,14 +38,14 @@ class ImageFiles:
 
 
 def find_images(folder: str | Path) -> ImageFiles:
-    """The images that lie in a folder; not those in folders inside it, nor hidden files.
+    """Find the images in a folder; subfolders and hidden files are skipped.
 
     Args:
-        folder: to look in; only names are read.
+        folder: where to look; only names are read.
 
     Raises:
-        InputError: there is no such folder, no image in it, two with one id (`a.png`, `a.jpg`), or
-            a name that is no UTF-8.
+        InputError: there is no such folder, it holds no image, two images with one id (`a.png`,
+            `a.jpg`), or a name that is not UTF-8.
     """
     place = Path(folder)
     by_id: defaultdict[str, list[Path]] = defaultdict(list)
@@ -62,38 +62,37 @@ def find_images(folder: str | Path) -> ImageFiles:
         ) from error
     if not by_id:
         raise InputError(
-            f"{place} holds no image ({', '.join(sorted(SUFFIXES))}); folders inside it are not"
-            " looked into"
+            f"{place} holds no image ({', '.join(sorted(SUFFIXES))}); subfolders are not searched"
         )
     _check_names(place, by_id)
     ids = sorted(by_id)
-    return ImageFiles(ids=np.array(ids, np.str_), paths=tuple(by_id[one][0] for one in ids))
+    return ImageFiles(ids=np.array(ids, np.str_), paths=tuple(by_id[id_][0] for id_ in ids))
 
 
 def match_images(ids: Iterable[str], files: ImageFiles) -> tuple[Path, ...]:
-    """The image of each id of another table; images that it does not ask for are left out.
+    """Find the image of each id of a table; images without an id there are left out.
 
     Args:
-        ids: text, in the table's order; a file's whole name will do, as in tables of pairs.
-        files: the images there are.
+        ids: text, in the table's order; whole file names count too, as in tables of pairs.
+        files: the images to choose from.
 
     Returns:
         A path for each id, in the same order.
 
     Raises:
-        InputError: ids have no image; the message counts them and shows the first few.
+        InputError: some ids have no image; the message counts them and shows the first few.
     """
-    wanted = [str(one) for one in ids]
+    wanted = [str(id_) for id_ in ids]
     by_id = {path.name: path for path in files.paths}
     by_id |= dict(zip(files.ids.tolist(), files.paths, strict=True))
-    missing = [one for one in wanted if one not in by_id]
+    missing = [id_ for id_ in wanted if id_ not in by_id]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(wanted)} ids have no image in {files.paths[0].parent}:"
-            f" {first_few(missing)}; an image is named as its id and a suffix, as in"
+            f" {first_few(missing)}; an image's name is its id and a suffix, as in"
             f" {missing[0]}.png"
         )
-    return tuple(by_id[one] for one in wanted)
+    return tuple(by_id[id_] for id_ in wanted)
 
 
 def _check_names(folder: Path, by_id: dict[str, list[Path]]) -> None:
@@ -102,8 +101,8 @@ def _check_names(folder: Path, by_id: dict[str, list[Path]]) -> None:
         ids = "1 id has" if len(twins) == 1 else f"{len(twins)} ids have"
         raise InputError(
             f"{folder}: {ids} more than one image ({first_few(twins)}); an id is the name without"
-            " its suffix: keep one file of each"
+            " its suffix: keep one file for each"
         )
-    broken = [repr(one) for one in by_id if any("\ud800" <= letter <= "\udfff" for letter in one)]
-    if broken:  # Python's stand-ins for bytes; no table could hold them
-        raise InputError(f"{folder}: names that are no UTF-8: {first_few(broken)}; rename them")
+    broken = [repr(id_) for id_ in by_id if any("\ud800" <= letter <= "\udfff" for letter in id_)]
+    if broken:  # surrogate escapes, which a table cannot hold
+        raise InputError(f"{folder}: names that are not UTF-8: {first_few(broken)}; rename them")

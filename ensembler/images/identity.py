@@ -1,4 +1,4 @@
-"""By what an image's file is known again, without reading it."""
+"""Identities of image files, by which a later run recognises them without reading."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 
 def file_identities(paths: Sequence[Path]) -> list[str]:
-    """Name, size and time of change of each file.
+    """Name, size and modification time of each file.
 
-    Contents are not read: a run that goes on would wait minutes for what hardly ever changes.
+    Contents are not read: a resumed run would wait minutes to detect a change that hardly ever
+    happens.
 
     Args:
-        paths: files that are there.
+        paths: existing files.
     """
     stats = ((path.name, path.stat()) for path in paths)
     return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]

@@ -1,4 +1,4 @@
-"""How a model wants its images, as data, so that members that want the same share a decode."""
+"""A model's preprocessing as data, so that members with the same needs share a decode."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 
 
 class Preprocess(Frozen):
-    """From an RGB image of any size to a model's input.
+    """The steps from an RGB image of any size to a model's input.
 
-    Up to the size it is done once for all members that ask for the same (`geometry`), in uint8;
-    mean and std are applied by the predictor, on its device.
+    Resizing is done once, in uint8, for all members with the same `geometry`; the predictor applies
+    mean and std on its device.
     """
 
     height: int = Field(ge=1)
     width: int = Field(ge=1)
-    # crop: the shorter side is brought to size / crop_pct, then the centre is cut out.
-    # squash: both sides are, whatever the aspect was.
+    # crop: the shorter side is resized to size / crop_pct, then the centre is cut out.
+    # squash: both sides are resized to it, whatever the aspect ratio.
     resize: Literal["crop", "squash"] = "crop"
     crop_pct: float = Field(default=1.0, gt=0.0, le=1.0)
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -28,5 +28,5 @@ class Preprocess(Frozen):
 
     @property
     def geometry(self) -> tuple[int, int, str, float, str]:
-        """What decides the resized uint8 image: equal geometries share it."""
+        """The settings that decide the resized uint8 image; images of equal geometry are shared."""
         return self.height, self.width, self.resize, self.crop_pct, self.interpolation

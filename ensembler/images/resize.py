@@ -1,4 +1,4 @@
-"""From an image of any size to a model's input, pixel for pixel as the models' own transforms.
+"""Resizing of images for a model, pixel for pixel as the models' own transforms do it.
 
 The geometry is that of timm's evaluation transform and, where both sides are equal, of
 torchvision's `Resize` and `CenterCrop` on Pillow images.
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def resized(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """Bring an image to a model's size by Pillow's antialiased resampling, in uint8.
+    """Resize and crop an image for a model, by Pillow's antialiased resampling, in uint8.
 
     Args:
         image: in mode RGB, of any size.
-        preprocess: the geometry; mean and std do not enter.
+        preprocess: the geometry; mean and std are not applied.
 
     Returns:
         (height, width, 3) uint8.
@@ -41,14 +41,14 @@ def resized(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 
 def scaled_size(width: int, height: int, preprocess: Preprocess) -> tuple[int, int]:
-    """Width and height of an image after it was scaled and before its centre is cut out."""
+    """Width and height of an image after resizing and before the centre crop."""
     across = math.floor(preprocess.width / preprocess.crop_pct)
     down = math.floor(preprocess.height / preprocess.crop_pct)
     if preprocess.resize == "squash":
         return across, down
-    if across != down:  # the side that needs the larger factor fits, the other is cut
+    if across != down:  # the side with the larger factor fits, the other is cropped
         shrink = min(width / across, height / down)
         return round(width / shrink), round(height / shrink)
-    if width <= height:  # torchvision cuts fractions off where timm rounds
+    if width <= height:  # torchvision truncates where timm rounds
         return across, int(across * height / width)
     return int(across * width / height), across

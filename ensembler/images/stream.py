@@ -1,4 +1,4 @@
-"""Images in batches, decoded ahead by threads: Pillow lets go of the interpreter while it works."""
+"""Streaming of images in batches, decoded ahead by threads (Pillow releases the GIL)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ensembler.images.failures import Failure
 from ensembler.images.preprocess import Preprocess
 from ensembler.images.resize import resized, scaled_size
 
-PREFETCH: Final = 3  # batches on their way while another is worked on
+PREFETCH: Final = 3  # batches being decoded while another is worked on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBatch:
-    """Some images next to each other in a list, as a model takes them.
+    """Consecutive images of a list, as a model takes them.
 
     Attributes:
-        positions: (k,) int64, where in the list the images stand, ascending.
+        positions: (k,) int64 indices into the list, ascending.
         images: (k, height, width, 3) uint8 RGB; k is 0 when none could be read.
-        failures: those that could not be read, ascending.
+        failures: the images that could not be read, ascending.
     """
 
     positions: NDArray[np.int64]
@@ -45,21 +45,21 @@ def stream_images(
     workers: int,
     cache: ImageCache | None = None,
 ) -> Generator[ImageBatch, None, None]:
-    """Decode and resize a list of images, in order, ahead of whoever takes them.
+    """Decode and resize a list of images, in order and ahead of the consumer.
 
-    What a batch holds depends on the list and `batch` alone. An image that cannot be read is a
+    The content of a batch depends only on the list and `batch`. An image that cannot be read is a
     failure of its batch and stops nothing. At most PREFETCH + 1 batches are in memory, the one
     being worked on included, and for each worker three copies of one image at its full size.
 
     Args:
         paths: the files.
-        preprocess: what the images are brought to.
-        batch: paths to a batch; the last may be shorter.
-        workers: threads that decode.
-        cache: of resized images on disk.
+        preprocess: the preprocessing that decides their size.
+        batch: paths per batch; the last batch may be shorter.
+        workers: number of decoding threads.
+        cache: resized images on disk.
 
     Returns:
-        The batches. Closing it, as an interrupt does, ends its threads.
+        The batches. Closing the generator, as an interrupt does, ends its threads.
 
     Raises:
         InputError: Pillow is not installed, or batch or workers is below 1.
@@ -71,18 +71,18 @@ def stream_images(
 
 
 def load_image(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """One image at a model's size.
+    """Read one image and resize it for a model.
 
     Args:
-        path: its file.
-        preprocess: what it is brought to.
+        path: the image's file.
+        preprocess: the preprocessing that decides its size.
 
     Returns:
         (height, width, 3) uint8.
 
     Raises:
-        ImageError: it cannot be read, or is so elongated that its shorter side cannot be brought to
-            the size.
+        ImageError: the image cannot be read, or is so elongated that it would have more than
+            MAX_PIXELS once its shorter side has the size.
     """
     image = decode(path)
     check_pixels(path, *scaled_size(*image.size, preprocess))
@@ -90,7 +90,7 @@ def load_image(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 
 def can_be_read(path: Path, preprocess: Preprocess) -> bool:
-    """Whether `load_image` gives an image."""
+    """Whether `load_image` succeeds."""
     try:
         load_image(path, preprocess)
     except ImageError:
@@ -99,7 +99,7 @@ def can_be_read(path: Path, preprocess: Preprocess) -> bool:
 
 
 class _Pending:
-    """A batch whose images are on their way."""
+    """A batch that is being decoded."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class _Pending:
         ]
 
     def collect(self) -> ImageBatch:
-        """Wait for the images."""
+        """Wait for the images and close the gaps that failures left."""
         positions: list[int] = []
         failures: list[Failure] = []
         for row, future in enumerate(self.reasons):
@@ -125,7 +125,7 @@ class _Pending:
             if reason is not None:
                 failures.append(Failure(self.first + row, reason))
                 continue
-            if len(positions) < row:  # close the gap that a failure left
+            if len(positions) < row:
                 self.images[len(positions)] = self.images[row]
             positions.append(self.first + row)
         return ImageBatch(
@@ -158,10 +158,10 @@ def _stream(
 def _load_into(
     place: NDArray[np.uint8], path: Path, preprocess: Preprocess, cache: ImageCache | None
 ) -> str | None:
-    """Fill a place with an image.
+    """Read an image into an array.
 
     Returns:
-        Why it could not be, or None.
+        The reason of a failure, or None.
     """
     try:
         if cache is None:

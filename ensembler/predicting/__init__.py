@@ -1,1 +1,1 @@
-"""Predictors: what they promise, where their files are, and how they are found by name."""
+"""Predictors: their contract, their files, and their registry."""

@@ -1,4 +1,4 @@
-"""One batch through a predictor, whatever happens: overflow in half precision, memory that ends."""
+"""Embedding of a batch, through overflow in half precision and running out of memory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ensembler.predicting.contract import Captioner, Described, Predictor
 Precision = Literal["float32", "float16", "bfloat16"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
-# What torch says where memory ends and it raises a plain RuntimeError: on the CPU, in cuBLAS and
-# cuDNN, and on MPS.
-_MEMORY_ENDED: Final = ("DefaultCPUAllocator: ", "_STATUS_ALLOC_FAILED", "out of memory")
+# Phrases of torch's plain RuntimeErrors for a lack of memory: on the CPU, in cuBLAS and cuDNN, and
+# on MPS.
+_OUT_OF_MEMORY: Final = ("DefaultCPUAllocator: ", "_STATUS_ALLOC_FAILED", "out of memory")
 
 
 class Embedded(NamedTuple):
-    """What a predictor made of a batch.
+    """A predictor's output for a batch.
 
     Attributes:
         vectors: (n, dim) float32, all finite; zeros where `finite` is false.
-        captions: one text for each image; None where the predictor is no captioner.
+        captions: one text for each image; None where the predictor is not a captioner.
         finite: (n,) bool, false where a vector was NaN or infinite in float32 too.
     """
 
@@ -38,10 +38,10 @@ class Embedded(NamedTuple):
 
 @dataclass(slots=True)
 class BatchLimit:
-    """How many images a device takes at once, as running out of memory taught it.
+    """The largest batch that a device takes, learned from running out of memory.
 
     Attributes:
-        images: no more than these go in together; None while nothing has been refused.
+        images: at most so many images are given at once; None while no batch was too large.
     """
 
     images: int | None = None
@@ -56,18 +56,18 @@ def embed_batch(
 ) -> Embedded:
     """Embed a batch.
 
-    In half precision under autocast; a part of the batch that overflows there is done again in
-    float32. A device that runs out of memory is given half as many images, down to one.
+    Half precision uses autocast; a part of the batch that overflows in it is done again in float32.
+    A device that runs out of memory is given half as many images, down to one.
 
     Args:
-        predictor: what embeds.
-        images: (n, height, width, 3) uint8, as its `preprocess` says; n may be 0.
-        precision: of the arithmetic; vectors are float32 in any case.
-        device: as torch names it.
-        limit: what earlier batches taught; it is lowered here and goes on to the next.
+        predictor: the predictor.
+        images: (n, height, width, 3) uint8, resized as its `preprocess` says; n may be 0.
+        precision: precision of the arithmetic; vectors are float32 in any case.
+        device: a torch device name.
+        limit: the limit that earlier batches found; lowered here, for the batches that follow.
 
     Raises:
-        PredictorError: not even a single image fits, or the predictor returns what it may not.
+        PredictorError: not even a single image fits, or the predictor breaks its contract.
     """
     limit = BatchLimit() if limit is None else limit
     parts: list[Described] = []
@@ -91,23 +91,44 @@ def embed_batch(
 
 
 def check_precision(precision: str) -> Precision:
-    """A precision by its name.
+    """Return the precision of a name.
 
     Raises:
-        InputError: there is none of the name; the nearest is offered.
+        InputError: there is no such precision; the nearest is offered.
     """
-    for known in PRECISIONS:
-        if precision == known:
-            return known
+    for valid in PRECISIONS:
+        if precision == valid:
+            return valid
     raise InputError(unknown_name("precision", precision, PRECISIONS))
+
+
+def autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
+    """A context in which torch computes in `precision`; float32 needs none and loads no torch.
+
+    Args:
+        precision: precision of the arithmetic.
+        device: a torch device name.
+    """
+    if precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))  # type: ignore[no-any-return] # torch is not followed
+
+
+def empty_cache() -> None:
+    """Return the device memory that torch keeps for reuse; nothing where torch is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _tried(
     predictor: Predictor, images: NDArray[np.uint8], precision: Precision, device: str
 ) -> Described | None:
-    """A part's vectors, again in float32 where they overflowed; None where memory did not do."""
+    """Embed a part of a batch, again in float32 where it overflowed; None if out of memory."""
     try:
-        with _autocast(precision, device):
+        with autocast(precision, device):
             described = _described(predictor, images)
         if precision != "float32" and not np.isfinite(described.embeddings).all():
             described = _described(predictor, images)
@@ -117,7 +138,7 @@ def _tried(
         described = None
     if described is None:
         # Only here, past the handler: its traceback held the tensors that did not fit.
-        _empty_cache()
+        empty_cache()
     return described
 
 
@@ -130,12 +151,12 @@ def _described(predictor: Predictor, images: NDArray[np.uint8]) -> Described:
     if vectors.shape != wanted or vectors.dtype != np.float32:
         raise PredictorError(
             f"{type(predictor).__name__} returned {vectors.dtype}{vectors.shape} for"
-            f" {len(images)} images instead of float32{wanted}: mend the adapter"
+            f" {len(images)} images instead of float32{wanted}: fix the adapter"
         )
     if isinstance(predictor, Captioner) and len(described.captions) != len(images):
         raise PredictorError(
             f"{type(predictor).__name__} returned {len(described.captions)} captions for"
-            f" {len(images)} images: mend the adapter"
+            f" {len(images)} images: fix the adapter"
         )
     return described
 
@@ -150,22 +171,8 @@ def _joined(parts: Sequence[Described], *, captions: bool) -> Embedded:
     )
 
 
-def _autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
-    if precision == "float32":
-        return nullcontext()
-    import torch
-
-    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))  # type: ignore[no-any-return] # torch is not followed
-
-
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ended; torch is asked only if a predictor has loaded it."""
+    """Whether an error means a lack of memory; torch is used only if a predictor loaded it."""
     torch = sys.modules.get("torch")
-    known = (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
-    return isinstance(error, known) or any(words in str(error) for words in _MEMORY_ENDED)
-
-
-def _empty_cache() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    types = (MemoryError,) if torch is None else (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, types) or any(phrase in str(error) for phrase in _OUT_OF_MEMORY)

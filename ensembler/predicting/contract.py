@@ -2,7 +2,7 @@
 
 A package registers an *adapter* under the entry-point group `ensembler.predictors`. The adapter
 turns a config and local files into a *predictor*, which turns images into vectors. Everything
-else — decoding, folds, devices, deadlines, stores — is the run-time's.
+else — decoding, folds, devices, deadlines, stores — is done by the run-time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
-from ensembler.store.model import EncoderRecord, Frozen
+from ensembler.store.model import EncoderRecord
 
 if TYPE_CHECKING:
     from ensembler.store.reader import Store
@@ -25,12 +26,14 @@ class Role(NamedTuple):
     """A file or folder that a predictor is loaded from.
 
     Attributes:
-        what: it in words, as in "the tower's weights (.safetensors or .pt)".
-        required: whether a predictor can do without.
+        what: a description, such as "the tower's weights (.safetensors or .pt)".
+        required: whether a predictor cannot be loaded without it.
+        learned: whether `Learner.learn` makes it where it is missing.
     """
 
     what: str
     required: bool = True
+    learned: bool = False
 
 
 @runtime_checkable
@@ -38,21 +41,21 @@ class Predictor(Protocol):
     """A loaded model: images in, vectors out.
 
     Attributes:
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
+        dim: vector dimension.
+        preprocess: the preprocessing that its images need.
     """
 
     dim: int
     preprocess: Preprocess
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Vectors of a batch.
+        """Embed a batch.
 
-        The same images give the same vectors, whatever shares their batch (within the tolerance of
-        the device's arithmetic) and in whatever order they come.
+        The same image gives the same vector, whatever else is in its batch (within the tolerance of
+        the device's arithmetic) and in whatever order.
 
         Args:
-            images: (n, height, width, 3) uint8 RGB, as `preprocess` says; n may be 0.
+            images: (n, height, width, 3) uint8 RGB, resized as `preprocess` says; n may be 0.
 
         Returns:
             (n, dim) float32.
@@ -60,7 +63,7 @@ class Predictor(Protocol):
 
 
 class Described(NamedTuple):
-    """What a captioner says of a batch.
+    """A captioner's output for a batch.
 
     Attributes:
         embeddings: (n, dim) float32.
@@ -73,18 +76,18 @@ class Described(NamedTuple):
 
 @runtime_checkable
 class Captioner(Predictor, Protocol):
-    """A predictor whose vectors are those of texts, which are kept beside them."""
+    """A predictor that embeds texts about the images; the texts are kept beside the vectors."""
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
-        """Texts and their vectors; `embed` gives the same vectors."""
+        """Texts about a batch and their vectors; `embed` gives the same vectors."""
 
 
 @runtime_checkable
 class EncodingCaptioner(Captioner, Protocol):
-    """A captioner that says which sentence encoder makes its vectors.
+    """A captioner that tells which sentence encoder makes its vectors.
 
-    The encoder may come with a package instead of a checkpoint's files: a member that records it
-    is not made with another one.
+    The encoder may come with a package instead of a checkpoint's files: once a member records it,
+    no other encoder can be used for that member.
 
     Attributes:
         encoder_record: the encoder's name and digest.
@@ -95,21 +98,21 @@ class EncodingCaptioner(Captioner, Protocol):
 
 @runtime_checkable
 class FoldAware(Predictor, Protocol):
-    """A predictor that learned from the store itself and can forget a fold of it.
+    """A predictor that learned from the store itself and can forget one of its folds.
 
-    A neighbour search can: its out-of-fold vectors need no checkpoint of their own.
+    A neighbour search is one: its out-of-fold vectors need no checkpoint for each fold.
     """
 
     def without_fold(self, fold: int) -> Predictor:
-        """The predictor as if the fold's samples had never been there."""
+        """The predictor as if it had never seen the fold's samples."""
 
 
 class Recalled(NamedTuple):
-    """What a predictor knows of some samples.
+    """The vectors of those requested samples that a predictor knows.
 
     Attributes:
-        known: (n,) bool, of the samples asked for.
-        vectors: (k, dim) float32, of those that are known.
+        known: (n,) bool, whether each requested sample is known.
+        vectors: (k, dim) float32, the vectors of the known samples.
     """
 
     known: NDArray[np.bool_]
@@ -118,27 +121,27 @@ class Recalled(NamedTuple):
 
 @runtime_checkable
 class Recalling(Predictor, Protocol):
-    """A predictor that needs no image of the samples that it learned from.
+    """A predictor that does not need the images of the samples that it learned from.
 
-    So a dump embeds no image twice that `Learner.learn` has embedded, and finds unchanged.
+    So a dump does not embed an image again that `Learner.learn` embedded and that is unchanged.
     """
 
     def recall(self, ids: Sequence[str]) -> Recalled:
-        """The vectors of samples; `embed` gives the same of their images, but for rounding.
+        """The vectors of samples; up to rounding, what `embed` gives for their images.
 
         Args:
-            ids: of the store's samples, in any order; the predictor may not know all of them.
+            ids: ids of the store's samples, in any order; the predictor may not know all of them.
         """
 
 
 class Adapter(Protocol):
-    """What a package registers: a class, or an instance, with these attributes.
+    """The object that a package registers: a class, or an instance, with these attributes.
 
     Attributes:
-        Config: plain data, checked by pydantic; it goes into `member.json` and the spec.
-        roles: the files it is loaded from, by role.
+        Config: a pydantic model of plain data, which goes into `member.json` and the spec.
+        roles: the files that a predictor is loaded from, by role.
         needs: modules that must be importable, beside this package's own dependencies.
-        install: what installs them, as pip is told.
+        install: pip's arguments to install them.
     """
 
     Config: ClassVar[type[Frozen]]
@@ -153,7 +156,7 @@ class Adapter(Protocol):
         Args:
             config: an instance of `Config`.
             files: role → file or folder; every required role is there.
-            device: as torch names it.
+            device: a torch device name.
 
         Raises:
             PredictorError: a file is not what its role says; weights are missing or unexpected.
@@ -162,7 +165,7 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class Learner(Protocol):
-    """An adapter whose predictors are made from a store itself: a neighbour search's references."""
+    """An adapter that makes its own files from a store: a neighbour search's references, say."""
 
     @classmethod
     def learn(
@@ -178,20 +181,21 @@ class Learner(Protocol):
     ) -> Mapping[str, str]:
         """Make the files that do not exist yet; each appears whole or not at all.
 
-        Those that exist are kept, once they are found to fit the store. Every dump calls this
-        first. What takes long should go on where a killed call stopped (`ensembler.work`).
+        Existing files are kept if they fit the store. Every dump calls this first. Long work should
+        resume where a killed call stopped (`ensembler.work`).
 
         Args:
             config: an instance of `Config`.
-            files: role → where its file is, or is to be made.
+            files: role → path of its file, which may not exist yet.
             store: the samples to learn from, with their targets and folds.
-            images: sample id → image, of the samples that have one.
-            device: as torch names it.
-            out_dir: the definition's folder, which holds every one of `files`.
-            progress: called with (images done, images in all).
+            images: sample id → image, for the samples that have one.
+            device: a torch device name.
+            out_dir: the folder for the files to make: the definition's, which holds the other
+                files; or, where that is read-only, another for the learned roles.
+            progress: called with (images done, images in total).
 
         Returns:
-            Role → the file made or kept, relative to `out_dir`, with forward slashes.
+            Role → file, relative to `out_dir`, with forward slashes.
 
         Raises:
             PredictorError: a file is not what its role says, or does not fit the store.

@@ -25,9 +25,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from ensembler.errors import PredictorError, first_few, unknown_name
 from ensembler.faults import faults_of
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Adapter
 from ensembler.predicting.registry import find_adapter
-from ensembler.store.model import Frozen
 
 
 class FoldFiles(Frozen):
@@ -39,7 +39,7 @@ class FoldFiles(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        """`fold` and the roles stand side by side in the file."""
+        """Move the roles, which stand beside `fold` in the file, into `files`."""
         if isinstance(data, dict) and "files" not in data:
             if "fold" not in data:
                 raise ValueError(_no_fold(data))
@@ -52,14 +52,14 @@ def _no_fold(keys: Iterable[str]) -> str:
     close = difflib.get_close_matches("fold", keys, n=1)
     if close:
         return unknown_name("key", close[0], ["fold"])
-    return "names no fold; fold = 0 says whose samples the checkpoint has not seen"
+    return "lacks the key fold: the fold whose samples the checkpoint has not seen, as in fold = 0"
 
 
 class PredictorDefinition(Frozen):
-    """What a predictor is loaded from: plain data.
+    """A predictor's adapter, config and files, as plain data.
 
-    Paths are relative, with forward slashes: a checkpoint is found again under any folder that
-    holds it at the same place.
+    Paths are relative, with forward slashes: a checkpoint is found again below any folder that
+    holds it at the same relative path.
     """
 
     adapter: str
@@ -79,13 +79,13 @@ class PredictorDefinition(Frozen):
         return self
 
     def files_of(self, fold: int | None) -> list[dict[str, str]]:
-        """The files of each checkpoint of a fold; those shared by all for None.
+        """The files of each checkpoint of a fold; for None, the files shared by all.
 
         Two checkpoints of one fold are two predictors, whose vectors are averaged.
         """
         if fold is None:
             return [dict(self.files)]
-        return [self.files | one.files for one in self.checkpoints if one.fold == fold]
+        return [self.files | own.files for own in self.checkpoints if own.fold == fold]
 
 
 def load_definition(path: str | Path) -> PredictorDefinition:
@@ -95,15 +95,15 @@ def load_definition(path: str | Path) -> PredictorDefinition:
         path: a TOML file.
 
     Raises:
-        PredictorError: no such file, not TOML, an unknown adapter, key or role (the nearest is
-            offered), or a required file is not named.
+        PredictorError: the file does not exist or is not TOML, an adapter, key or role is unknown
+            (the nearest is offered), or a required file is not named.
     """
     file = Path(path)
     if not file.exists():
-        beside = (other.name for other in file.parent.glob("*.toml"))
+        siblings = (other.name for other in file.parent.glob("*.toml"))
         raise PredictorError(
-            f"there is no predictor's definition {file}: in {file.parent},"
-            f" {unknown_name('file', file.name, beside)}"
+            f"there is no predictor definition {file}: in {file.parent},"
+            f" {unknown_name('file', file.name, siblings)}"
         )
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -111,9 +111,7 @@ def load_definition(path: str | Path) -> PredictorDefinition:
     except ValidationError as error:
         raise PredictorError(f"{file}: {faults_of(error, PredictorDefinition)}") from error
     except (OSError, ValueError) as error:
-        raise PredictorError(
-            f"{file} cannot be read as a predictor's definition: {error}"
-        ) from error
+        raise PredictorError(f"{file} cannot be read as a predictor definition: {error}") from error
     try:
         check_definition(definition, find_adapter(definition.adapter))
     except PredictorError as error:
@@ -122,14 +120,14 @@ def load_definition(path: str | Path) -> PredictorDefinition:
 
 
 def check_definition(definition: PredictorDefinition, adapter: type[Adapter]) -> Frozen:
-    """The adapter's config, every role checked.
+    """Check a definition's config and roles against its adapter.
 
     Args:
-        definition: of a predictor.
-        adapter: the one it names.
+        definition: a predictor's definition.
+        adapter: the adapter that it names.
 
     Returns:
-        The config as the adapter's own class.
+        The config as an instance of the adapter's `Config`.
 
     Raises:
         PredictorError: a key or role is unknown, or a required file is not named.
@@ -138,7 +136,7 @@ def check_definition(definition: PredictorDefinition, adapter: type[Adapter]) ->
         config = adapter.Config.model_validate(definition.config, strict=False)
     except ValidationError as error:
         raise PredictorError(f"config: {faults_of(error, adapter.Config)}") from error
-    for fold in [None, *(one.fold for one in definition.checkpoints)]:
+    for fold in [None, *(checkpoint.fold for checkpoint in definition.checkpoints)]:
         for files in definition.files_of(fold):
             for role in files:
                 if role not in adapter.roles:

@@ -1,4 +1,4 @@
-"""The keys of an adapter's config, in words: from the same class that checks them."""
+"""Descriptions of the keys of an adapter's config, derived from the class that checks them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 
 Schema = Mapping[str, Any]
 
 PLAIN: Final = {"string": "text", "boolean": "true or false", "object": "table", "array": "list"}
 BOUNDS: Final = {
-    "minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<",
-}  # fmt: skip
-NOTHING: Final = {"type": "null"}
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+}
+NULL: Final = {"type": "null"}
 PLACEHOLDERS: Final = {"string": "…", "boolean": False, "array": [], "number": 1.0}
 
 
@@ -24,12 +27,12 @@ class ConfigKey:
     """A key that a definition's `[config]` may have.
 
     Attributes:
-        name: with dots where it is a key of a table, as in "head.kind".
-        kind: what it may be, in words, as in "integer ≥ 1".
-        required: whether it must be given, wherever its table is.
-        value: the default, as plain data; None where it is unset. Of a required key, something of
-            its kind that is to be replaced.
-        about: what it is; empty where its class does not say.
+        name: the key, with dots where it is in a table, such as "head.kind".
+        kind: the values that it takes, in words, such as "integer ≥ 1".
+        required: whether the key must be given wherever its table is.
+        value: the default as plain data; None where it is unset. For a required key, a placeholder
+            of the same kind.
+        about: its description; empty where the class has none.
     """
 
     name: str
@@ -40,10 +43,10 @@ class ConfigKey:
 
 
 def config_keys(config: type[Frozen]) -> tuple[ConfigKey, ...]:
-    """Every key of a config, in its class's order; those of a table follow it.
+    """Every key of a config, in the class's order; the keys of a table follow the table.
 
     Args:
-        config: an adapter's.
+        config: an adapter's config class.
     """
     schema = config.model_json_schema()
     return tuple(_keys_of(schema, schema.get("$defs", {}), ""))
@@ -64,20 +67,20 @@ def _keys_of(schema: Schema, shared: Mapping[str, Schema], table: str) -> Iterat
 
 
 def _resolved(field: Schema, shared: Mapping[str, Schema]) -> Schema:
-    """What a field refers to; of `X | None` what X is, since a file cannot say None."""
+    """The schema that a field refers to; of `X | None` that of X, since TOML has no None."""
     if "$ref" in field:
         return shared[field["$ref"].rpartition("/")[2]]
-    choices = [one for one in field.get("anyOf", field.get("allOf", ())) if one != NOTHING]
+    choices = [choice for choice in field.get("anyOf", field.get("allOf", ())) if choice != NULL]
     return _resolved(choices[0], shared) if len(choices) == 1 else field
 
 
 def _kind(schema: Schema, shared: Mapping[str, Schema]) -> str:
     schema = _resolved(schema, shared)
     if "anyOf" in schema:
-        return " or ".join(_kind(one, shared) for one in schema["anyOf"] if one != NOTHING)
+        return " or ".join(_kind(choice, shared) for choice in schema["anyOf"] if choice != NULL)
     if "enum" in schema or "const" in schema:
-        known = schema.get("enum", [schema.get("const")])
-        return " | ".join(json.dumps(one, ensure_ascii=False) for one in known)
+        values = schema.get("enum", [schema.get("const")])
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
     if "prefixItems" in schema:
         return f"list of {len(schema['prefixItems'])}: {_kind(schema['prefixItems'][0], shared)}"
     if "items" in schema:
@@ -91,7 +94,7 @@ def _kind(schema: Schema, shared: Mapping[str, Schema]) -> str:
 
 
 def _placeholder(schema: Schema, shared: Mapping[str, Schema]) -> Any:  # noqa: ANN401 - plain data
-    """Something of a kind, to be replaced."""
+    """A value of a schema's kind, for the user to replace."""
     schema = _resolved(schema, shared)
     if "enum" in schema or "const" in schema:
         return schema.get("enum", [schema.get("const")])[0]
@@ -100,7 +103,7 @@ def _placeholder(schema: Schema, shared: Mapping[str, Schema]) -> Any:  # noqa: 
     if schema.get("type") != "object":
         return PLACEHOLDERS.get(schema.get("type", "string"), "…")
     fields = schema.get("properties", {})
-    found = {key: _placeholder(fields[key], shared) for key in schema.get("required", ())}
+    table = {key: _placeholder(fields[key], shared) for key in schema.get("required", ())}
     if schema.get("minProperties") and isinstance(schema.get("additionalProperties"), Mapping):
-        found["…"] = _placeholder(schema["additionalProperties"], shared)
-    return found
+        table["…"] = _placeholder(schema["additionalProperties"], shared)
+    return table

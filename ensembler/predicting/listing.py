@@ -1,4 +1,4 @@
-"""Every registered predictor and whether it can run here; no model library is imported."""
+"""The list of registered predictors and whether they can run here; no model library is imported."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Listed:
     """One registered predictor.
 
     Attributes:
-        name: what a definition calls it.
+        name: the name that definitions use.
         package: the distribution that registers it.
-        about: what it is, the first line of its adapter's docstring.
+        about: the first line of its adapter's docstring.
         missing: modules that it needs and this environment lacks.
-        install: the command that installs what is missing; None where nothing is.
+        install: the command that installs them; None where none is missing.
         broken: why its adapter cannot be imported; None where it can.
     """
 
@@ -32,12 +32,12 @@ class Listed:
 
     @property
     def installed(self) -> bool:
-        """Whether it can be loaded here."""
+        """Whether the predictor can be loaded here."""
         return not self.missing and self.broken is None
 
 
 def list_predictors() -> tuple[Listed, ...]:
-    """What is registered, by name; a package that is broken is listed with the reason.
+    """All registered predictors, by name; one of a broken package is listed with the reason.
 
     Raises:
         PredictorError: two packages register different things under one name.
@@ -46,10 +46,10 @@ def list_predictors() -> tuple[Listed, ...]:
 
 
 def list_predictor(name: str) -> Listed:
-    """One that is registered; where its package is broken, with the reason.
+    """A registered predictor; one of a broken package has the reason.
 
     Args:
-        name: as registered.
+        name: the registered name.
     """
     package = package_of(registered(PREDICTORS)[name])
     try:

@@ -1,4 +1,4 @@
-"""Adapters by name, and what must be installed before one can load a model."""
+"""Adapters by name, and the packages that they need to load a model."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def find_adapter(name: str) -> type[Adapter]:
     """The adapter registered under a name; its model libraries are not imported yet.
 
     Args:
-        name: as `ensembler predictors list` shows it.
+        name: the name that `ensembler predictors list` shows.
 
     Raises:
-        PredictorError: nobody registers the name, or what is registered is no adapter.
+        PredictorError: no package registers the name, or the registered object is not an adapter.
     """
-    found = load_plugin(PREDICTORS, name)
+    adapter = load_plugin(PREDICTORS, name)
     lacking = [
         attribute
         for attribute in ("Config", "roles", "needs", "install", "load")
-        if not hasattr(found, attribute)
+        if not hasattr(adapter, attribute)
     ]
     if lacking:
         raise PredictorError(
-            f"what is registered as predictor {name!r} is no adapter: it lacks"
+            f"the plug-in registered as predictor {name!r} is not an adapter: it lacks"
             f" {', '.join(lacking)}; see ensembler.predicting.contract.Adapter"
         )
-    return cast("type[Adapter]", found)
+    return cast("type[Adapter]", adapter)
 
 
 def missing_packages(adapter: type[Adapter]) -> list[str]:
@@ -45,10 +45,10 @@ def pip_line(adapter: type[Adapter]) -> str:
 
 
 def check_installed(name: str, adapter: type[Adapter]) -> None:
-    """Refuse an adapter whose packages are missing.
+    """Check that the packages of an adapter are installed.
 
     Raises:
-        PredictorError: with the pip line that installs them.
+        PredictorError: some are missing; the message has the pip line that installs them.
     """
     missing = missing_packages(adapter)
     if missing:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from ensembler.predicting.contract import Adapter, Learner
 from ensembler.predicting.keys import config_keys
+from ensembler.toml import toml_key, toml_value
 
 WIDTH: Final = 80
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # keys that TOML takes without quotes
 
 
 def toml_skeleton(name: str, adapter: type[Adapter]) -> str:
@@ -61,21 +59,10 @@ def _comment(text: str) -> list[str]:
     """A sentence as lines of comment, a blank after the sign: keys switched off have none."""
     indent = "# " + " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
-        text.strip(), WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-
-
-def toml_key(name: str) -> str:
-    """A key, in quotes where TOML wants them."""
-    return name if _BARE.fullmatch(name) else toml_value(name)
-
-
-def toml_value(value: Any) -> str:  # noqa: ANN401 - plain data
-    """A value in one line; what is None in a table is left out, since TOML has no word for it."""
-    if isinstance(value, Mapping):
-        given = ((key, one) for key, one in value.items() if one is not None)
-        return f"{{{', '.join(f'{toml_key(key)} = {toml_value(one)}' for key, one in given)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(toml_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+        text.strip(),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,4 +1,4 @@
-"""Which code turns an image into a vector: the same weights give others under another release."""
+"""Versions of the code that embeds: the same weights may give other vectors in another release."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ensembler.predicting.registry import find_adapter
 
 
 def code_versions(adapter: str) -> dict[str, str]:
-    """The releases of an adapter's package and of the libraries that it needs; none is imported.
+    """The versions of an adapter's package and of the libraries that it needs; none is imported.
 
     Args:
-        adapter: its name.
+        adapter: the adapter's name.
 
     Returns:
         Distribution → version, by name.
 
     Raises:
-        PredictorError: nobody registers the name, or its package cannot be imported.
+        PredictorError: no package registers the name, or its package cannot be imported.
     """
     modules = packages_distributions()
     names = {name for module in find_adapter(adapter).needs for name in modules.get(module, ())}
-    found = {name: version(name) for name in names}
+    versions = {name: version(name) for name in names}
     package = registered(PREDICTORS)[adapter].dist
     if package is not None:
-        found[package.name] = package.version
-    return dict(sorted(found.items()))
+        versions[package.name] = package.version
+    return dict(sorted(versions.items()))

@@ -1,1 +1,1 @@
-"""The work folder: what a run has embedded so far, so that the same command goes on from there."""
+"""The work folder: the vectors embedded so far, from which the same command resumes."""

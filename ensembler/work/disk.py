@@ -1,4 +1,4 @@
-"""Writing to a work folder: every byte on the disk, or an error that says what to do."""
+"""Writing to a work folder: every byte reaches the disk, or an error says what to do."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ensembler.files import atomic_write, canonical_json, is_full
 
 
 class WorkError(InputError):
-    """The work folder cannot be written: no member is to blame, and the run cannot go on."""
+    """The work folder cannot be written: no member is at fault, and the run cannot go on."""
 
 
 @contextmanager
-def written(folder: Path) -> Iterator[None]:
-    """Turn a failure to write into an error that says what to do.
+def work_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an error that says what to do.
 
     Args:
-        folder: what the block writes to.
+        folder: the folder that the block writes to.
 
     Raises:
-        WorkError: for an OSError of the block.
+        WorkError: the block raised an OSError.
     """
     try:
         yield
@@ -37,26 +37,26 @@ def written(folder: Path) -> Iterator[None]:
 
 
 def remedy(error: OSError) -> str:
-    """What to do about a folder that cannot be written: a full disk is no read-only one."""
+    """The advice for a folder that cannot be written, because it is full or read-only."""
     no_room = is_full(error) or error.errno == errno.EFBIG  # a file's size may be limited too
     return "make room there" if no_room else "make it writable"
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte: a nearly full disk takes some and says so in the return value only.
+    """Write every byte; `os.write` alone may stop early on a nearly full disk.
 
     Raises:
-        OSError: it takes no more.
+        OSError: no more can be written.
     """
     while content:
         content = content[os.write(descriptor, content) :]
 
 
 def write_json(path: Path, document: object) -> None:
-    """Write a document; it appears whole or not at all.
+    """Write a JSON document; it appears whole or not at all.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with atomic_write(path) as file:
         file.write(canonical_json(document))

@@ -1,13 +1,13 @@
-"""The vectors of a list of images, as far as they are embedded.
+"""An entry of the work folder: the vectors of a list of images, as far as they are embedded.
 
-entry.json     what the vectors are of, and what the runs have learned: batch size and the like
-vectors.f32    (images, d) little-endian float32, zero where there is none
+entry.json     what the vectors depend on, and what earlier runs learned, such as the batch size
+vectors.f32    (images, d) little-endian float32, zero where a vector is missing
 state.u8       (images,) one byte each: PENDING, EMBEDDED, UNREADABLE or NOT_FINITE
-notes.jsonl    lines of JSON about some of the batches: captions, why images failed, seconds
+notes.jsonl    JSON lines about some of the batches: captions, reasons of failures, seconds
 
-A row's state is written after its vector and what is noted of it have reached the disk: a kill at
-any moment leaves each row done or not done. Several processes may write, each its own rows. Rows
-are written by position, not through a map, so that a full disk is an error and not the end of the
+A row's state is written after its vector and its note have reached the disk: a kill at any moment
+leaves each row done or not done. Several processes may write, each its own rows. Rows are written
+by position, not through a memory map, so that a full disk raises an error and does not kill the
 process.
 """
 
@@ -24,14 +24,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.work.disk import write_all, write_json, written
+from ensembler.work.disk import work_errors, write_all, write_json
 from ensembler.work.notes import NOTHING, Note, append_note, read_notes
 
 PENDING: Final = 0
 EMBEDDED: Final = 1
-UNREADABLE: Final = 2  # the image could not be decoded; a run that can tries again
+UNREADABLE: Final = 2  # the image could not be decoded; a run that can decode it tries again
 NOT_FINITE: Final = 3  # its vector is NaN or infinite
-BARREN: Final = 32  # images that, all without a finite vector, tell that the weights are broken
+BARREN: Final = 32  # images that, all without a finite vector, show that the weights are broken
 
 ENTRY: Final = "entry.json"
 VECTORS: Final = "vectors.f32"
@@ -45,9 +45,9 @@ class Entry:
     """The vectors of a list of images in a folder; found and made by a `WorkStore`.
 
     Attributes:
-        folder: where they are.
-        images: how many images there are.
-        dim: numbers in a vector.
+        folder: the entry's folder.
+        images: number of images.
+        dim: vector dimension.
     """
 
     folder: Path
@@ -55,44 +55,44 @@ class Entry:
     dim: int
 
     def state(self) -> NDArray[np.uint8]:
-        """(images,) what has become of each."""
+        """The state of each image: (images,) uint8."""
         return np.fromfile(self.folder / STATE, dtype=np.uint8)
 
     def is_whole(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no image is pending."""
         return bool((self.state() != PENDING).all())
 
     def is_barren(self) -> bool:
-        """Whether so many images were tried, and not one has a finite vector."""
+        """Whether BARREN images were tried and none has a finite vector."""
         state = self.state()
         tried = int((state == NOT_FINITE).sum())
         return tried >= BARREN and not (state == EMBEDDED).any()
 
     def pending(self, batch: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Positions of the images in the batches that are still to do, ascending.
+        """Positions of the images in unfinished batches, ascending.
 
-        Batches lie on one grid, and one that was cut short is done again as a whole: so each holds
-        the same images in every run, and gives the same bytes.
+        Batches lie on a fixed grid, and an interrupted batch is done again as a whole: so a batch
+        holds the same images in every run, and gives the same bytes.
 
         Args:
-            batch: images to a batch.
-            among: ascending positions that the grid is laid over; None takes all.
+            batch: images per batch.
+            among: ascending positions that the grid is laid over; None for all.
         """
         over = np.arange(self.images) if among is None else among
         starts = np.arange(0, len(over), batch)
-        left = np.logical_or.reduceat(self.state()[over] == PENDING, starts)
-        pending: NDArray[np.int64] = over[np.repeat(left, batch)[: len(over)]]
+        unfinished = np.logical_or.reduceat(self.state()[over] == PENDING, starts)
+        pending: NDArray[np.int64] = over[np.repeat(unfinished, batch)[: len(over)]]
         return pending
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
-        """(images, d) float32, memory-mapped for reading."""
+        """The vectors: (images, d) float32, memory-mapped for reading."""
         shape = (self.images, self.dim)
         mapped: NDArray[np.float32] = np.memmap(self.folder / VECTORS, "<f4", "r", 0, shape)
         return mapped
 
     def notes(self) -> Note:
-        """What was noted of the images that are done."""
+        """The notes about the images that are done."""
         state, note = self.state(), read_notes(self.folder / NOTES)
         unreadable = np.flatnonzero(state == UNREADABLE).tolist()
         return note.model_copy(
@@ -110,18 +110,18 @@ class Entry:
         not_finite: Sequence[int] = (),
         note: Note = NOTHING,
     ) -> None:
-        """Keep a batch; it is on disk when this returns.
+        """Write a batch; it is on disk when this returns.
 
         Args:
-            positions: (k,) int64 of the images that have a vector.
+            positions: (k,) int64, the images that have a vector.
             vectors: (k, d) float32, finite.
             not_finite: positions of images whose vector is NaN or infinite.
-            note: which images cannot be read, and what else there is to say.
+            note: images that cannot be read, captions and seconds.
 
         Raises:
             WorkError: the disk is full, or the folder cannot be written.
         """
-        with written(self.folder):
+        with work_errors(self.folder):
             with (self.folder / VECTORS).open("r+b", buffering=0) as file:
                 for position, row in zip(positions, vectors.astype("<f4"), strict=True):
                     file.seek(int(position) * self.dim * _BYTES)
@@ -135,20 +135,20 @@ class Entry:
             )
 
     def take_over(self, other: Entry, rows: Mapping[int, int]) -> None:
-        """Take in what another entry has of the same.
+        """Copy the finished rows of another entry.
 
         Args:
-            other: made from the same, of other images.
-            rows: its positions → those here, of the images that both have.
+            other: an entry of the same key, with another list of images.
+            rows: its positions → positions here, for the images that both have.
 
         Raises:
             WorkError: the folder cannot be written.
         """
         state, note = other.state(), other.notes()
-        there = [n for n in rows if state[n] == EMBEDDED]
+        embedded = [n for n in rows if state[n] == EMBEDDED]
         self.write(
-            np.array([rows[n] for n in there], dtype=np.int64),
-            other.vectors[there],
+            np.array([rows[n] for n in embedded], dtype=np.int64),
+            other.vectors[embedded],
             not_finite=[rows[n] for n in rows if state[n] == NOT_FINITE],
             note=Note(
                 captions={rows[n]: text for n, text in note.captions.items() if n in rows},
@@ -158,13 +158,13 @@ class Entry:
         self.record(**(other._document() | self._document()))
 
     def try_again(self, can_be_read: Callable[[int], bool]) -> None:
-        """Make pending what another run need not fail at.
+        """Make images pending again at which another run need not fail.
 
-        That is an image that can be read by now: a file that was locked, or a disk that was away,
-        is no fault of the image. And it is all, where not a single image has a vector.
+        These are images that can be read by now: a locked file or a missing disk is not the image's
+        fault. Where no image at all has a vector, those whose vector was not finite are added.
 
         Args:
-            can_be_read: of the image at a position.
+            can_be_read: whether the image at a position can be read now.
 
         Raises:
             WorkError: the folder cannot be written.
@@ -173,21 +173,21 @@ class Entry:
         again = [n for n in np.flatnonzero(state == UNREADABLE).tolist() if can_be_read(n)]
         if not (state == EMBEDDED).any():
             again += np.flatnonzero(state == NOT_FINITE).tolist()
-        with written(self.folder):
+        with work_errors(self.folder):
             self._mark(dict.fromkeys(again, PENDING))
 
-    def known(self, name: str) -> Any:  # noqa: ANN401 - plain data
-        """What was recorded under a name; None before it was."""
+    def recorded(self, name: str) -> Any:  # noqa: ANN401 - plain data
+        """The value that was recorded under a name; None before it was."""
         return self._document().get(name)
 
-    def record(self, **known: object) -> None:
-        """Keep plain data by name, as the batch size, so that a run that goes on takes the same.
+    def record(self, **values: object) -> None:
+        """Keep plain data by name, such as the batch size, so that a resumed run uses the same.
 
         Raises:
             WorkError: the folder cannot be written.
         """
-        with written(self.folder):
-            write_json(self.folder / ENTRY, self._document() | known)
+        with work_errors(self.folder):
+            write_json(self.folder / ENTRY, self._document() | values)
 
     def _document(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads((self.folder / ENTRY).read_bytes())
@@ -201,13 +201,13 @@ class Entry:
 
 
 def make_entry(folder: Path, made_from: Mapping[str, Any], images: int, dim: int) -> Entry:
-    """An entry with everything pending; entry.json is written last, and tells that it is whole.
+    """Make an entry with all images pending; entry.json is written last and makes it valid.
 
     Args:
-        folder: its own; it must not exist.
-        made_from: all that a vector depends on beside its image, as JSON has it.
-        images: how many there are.
-        dim: numbers in a vector.
+        folder: the entry's folder; it must not exist.
+        made_from: everything that a vector depends on beside its image, as JSON data.
+        images: number of images.
+        dim: vector dimension.
 
     Raises:
         OSError: the folder cannot be written.
@@ -221,16 +221,16 @@ def make_entry(folder: Path, made_from: Mapping[str, Any], images: int, dim: int
 
 
 def find_entry(folder: Path, images: int) -> Entry | None:
-    """The entry of a folder; None where there is none, or one that lost a part.
+    """Open the entry in a folder; None where there is none, or a file of it is missing or cut.
 
     Args:
-        folder: its own.
-        images: how many it must have.
+        folder: the entry's folder.
+        images: number of images that it must have.
     """
     try:
         dim = int(json.loads((folder / ENTRY).read_bytes())["dim"])
         sizes = [(folder / name).stat().st_size for name in (STATE, VECTORS)]
-        there = sizes == [images, images * dim * _BYTES] and (folder / NOTES).is_file()
+        is_valid = sizes == [images, images * dim * _BYTES] and (folder / NOTES).is_file()
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return Entry(folder=folder, images=images, dim=dim) if there else None
+    return Entry(folder=folder, images=images, dim=dim) if is_valid else None

@@ -1,8 +1,8 @@
-"""What is known of images beside their vectors: a line of JSON for each batch there is a word on.
+"""Notes about images beside their vectors, one JSON line for each batch that has any.
 
-Lines are appended, by several processes perhaps. What a kill or a full disk cuts off stays alone,
-because each line begins with a break of its own, and is passed over: the images it was about are
-still pending.
+Lines are appended, perhaps by several processes. A line that a kill or a full disk cut off stays by
+itself, because each line begins with a break of its own; it is skipped, and its images are still
+pending.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from ensembler.work.disk import write_all
 
 
 class Note(Frozen):
-    """What is known of a batch, or of several; positions are those of images."""
+    """Captions, failures and seconds of one or more batches, by the images' positions."""
 
     captions: dict[int, str] = Field(default_factory=dict)
-    unreadable: dict[int, str] = Field(default_factory=dict)  # position → why
-    images: int = 0  # that took the seconds; 0 where nobody timed them
+    unreadable: dict[int, str] = Field(default_factory=dict)  # position → reason
+    images: int = 0  # number that took `seconds`; 0 where they were not timed
     seconds: float = 0.0
 
 
@@ -29,7 +29,7 @@ NOTHING = Note()
 
 
 def append_note(path: Path, note: Note) -> None:
-    """Write a note to the end of a file; it is on disk when this returns.
+    """Append a note to a file; it is on disk when this returns.
 
     Raises:
         OSError: the file cannot be written.
@@ -42,7 +42,7 @@ def append_note(path: Path, note: Note) -> None:
 
 
 def read_notes(path: Path) -> Note:
-    """All notes of a file as one."""
+    """Read all notes of a file as one."""
     captions: dict[int, str] = {}
     unreadable: dict[int, str] = {}
     images, seconds = 0, 0.0

@@ -1,14 +1,15 @@
-"""The work store: what runs over images have embedded so far, so that the same command goes on.
+"""The work store: the vectors that earlier runs embedded, from which the same command resumes.
 
 WORK/lock                    held by the one run that uses the folder
-WORK/worker-<n>.log          what the worker process of a device printed
-WORK/resized/                images that several passes of a run share; gone when it ends
-WORK/images-<list>.json      a list of images: name, size and time of change of each
+WORK/worker-<n>.log          output of the worker process of a device
+WORK/resized/                images that several passes of a run share; removed when it ends
+WORK/images-<list>.json      a list of images: name, size and modification time of each
 WORK/<key>/<list>/           an entry: the vectors of that list, see `ensembler.work.entry`
 
-A key is the digest of all that a vector depends on beside its image: adapter, config, checkpoint,
-preprocessing, releases of the code, device and precision. So a run finds what any earlier one has
-done of the same, and a list that shares images with an earlier one begins with their rows.
+A key is the digest of everything that a vector depends on beside its image: adapter, config,
+checkpoint, preprocessing, releases of the code, device and precision. So a run finds the vectors
+that any earlier run made with the same key, and a list that shares images with an earlier one
+begins with their rows.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 from ensembler.errors import InputError, first_few
 from ensembler.files import locked, sha256_json
-from ensembler.work.disk import write_json, written
+from ensembler.work.disk import work_errors, write_json
 from ensembler.work.entry import Entry, find_entry, make_entry
 
 RESIZED: Final = "resized"
@@ -48,45 +49,48 @@ class WorkStore:
     path: Path
 
     def find(self, made_from: Mapping[str, Any], images: Sequence[str]) -> Entry | None:
-        """The entry that earlier runs left, of this list of images or another; None without one.
+        """Find the entry that earlier runs left for this list of images, or begin one from another.
 
         Args:
-            made_from: all that a vector depends on beside its image, as JSON has it.
-            images: of each image, what changes when it does; no two are alike.
+            made_from: everything that a vector depends on beside its image, as JSON data.
+            images: the identity of each image, which changes when the image does; no two are equal.
+
+        Returns:
+            The entry; None where no list of images has one under this key.
 
         Raises:
             WorkError: the folder cannot be written.
         """
         folder = self._folder(made_from, images)
-        found = find_entry(folder, len(images))
-        others = [] if found is not None else list(self._others(folder))
+        entry = find_entry(folder, len(images))
+        others = [] if entry is not None else list(self._others(folder))
         if others:
             return self._make(made_from, images, others[0][0].dim)
-        return found
+        return entry
 
     def entry(self, made_from: Mapping[str, Any], images: Sequence[str], dim: int) -> Entry:
-        """The entry that earlier runs left, or a new one.
+        """Find the entry that earlier runs left, or make a new one.
 
         Args:
             made_from: as for `find`.
-            images: likewise.
-            dim: numbers in a vector.
+            images: as for `find`.
+            dim: vector dimension.
 
         Raises:
             WorkError: the folder cannot be written.
         """
-        found = self.find(made_from, images)
-        if found is not None and found.dim == dim:
-            return found
+        entry = self.find(made_from, images)
+        if entry is not None and entry.dim == dim:
+            return entry
         return self._make(made_from, images, dim)
 
     def remove(self, entry: Entry) -> None:
-        """Take an entry away, and what other lists of the same key have left.
+        """Remove an entry and those of other lists under the same key.
 
         Raises:
             WorkError: the folder cannot be written.
         """
-        with written(self.path):
+        with work_errors(self.path):
             shutil.rmtree(entry.folder.parent)
             used = {folder.name for folder in self.path.glob("*/*")}
             for path in self.path.glob("images-*.json"):
@@ -94,54 +98,55 @@ class WorkStore:
                     path.unlink()
 
     def _make(self, made_from: Mapping[str, Any], images: Sequence[str], dim: int) -> Entry:
-        """A new entry, with the rows of images that other lists of the same key have too."""
+        """Make an entry, with the rows of images that other lists of the same key have too."""
         folder = self._folder(made_from, images)
-        with written(folder):
+        with work_errors(folder):
             write_json(self._list(folder.name), images)
             shutil.rmtree(folder, ignore_errors=True)
             entry = make_entry(folder, made_from, len(images), dim)
         row = {image: number for number, image in enumerate(images)}
         for other, theirs in self._others(folder):
             if other.dim == dim:
-                entry.take_over(other, {n: row[one] for n, one in enumerate(theirs) if one in row})
+                shared = {n: row[image] for n, image in enumerate(theirs) if image in row}
+                entry.take_over(other, shared)
         return entry
 
     def _others(self, folder: Path) -> Iterator[tuple[Entry, list[str]]]:
-        """The entries of the same key as a folder's, each with its list of images."""
-        beside = sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []
-        for place in beside:
-            if place != folder and self._list(place.name).is_file():
-                images = json.loads(self._list(place.name).read_bytes())
-                entry = find_entry(place, len(images))
+        """The other entries under the key of a folder, each with its list of images."""
+        siblings = sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []
+        for sibling in siblings:
+            if sibling != folder and self._list(sibling.name).is_file():
+                images = json.loads(self._list(sibling.name).read_bytes())
+                entry = find_entry(sibling, len(images))
                 if entry is not None:
                     yield entry, images
 
     def _folder(self, made_from: Mapping[str, Any], images: Sequence[str]) -> Path:
         return self.path / sha256_json(made_from)[:_KEY] / sha256_json(images)[:_KEY]
 
-    def _list(self, listed: str) -> Path:
-        return self.path / f"images-{listed}.json"
+    def _list(self, digest: str) -> Path:
+        return self.path / f"images-{digest}.json"
 
 
 @contextmanager
 def open_work(path: str | Path) -> Iterator[WorkStore]:
-    """Hold a work folder, made where it is not there, until the block ends.
+    """Lock a work folder until the block ends; it is made if it does not exist.
 
-    A folder without an entry, as a refusal leaves it, is taken away then.
+    A folder that is left without an entry, as after a refusal, is removed at the end.
 
     Args:
         path: the folder.
 
     Raises:
-        WorkError: it cannot be made or written.
-        InputError: another run holds it, or it holds what no run puts there.
+        WorkError: the folder cannot be made or written.
+        InputError: another run uses it, or it holds files that no run puts there.
     """
     folder = Path(path)
-    with ExitStack() as held:
-        with written(folder):
+    with ExitStack() as stack:
+        with work_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _check_contents(folder)
-            _hold(folder / _LOCK, held)
+            _hold(folder / _LOCK, stack)
         try:
             yield WorkStore(path=folder)
         finally:
@@ -149,7 +154,7 @@ def open_work(path: str | Path) -> Iterator[WorkStore]:
 
 
 def _check_contents(folder: Path) -> None:
-    """Refuse a folder of the user's own: what a run takes away again must be a run's."""
+    """Refuse a folder with files of the user's own: a run removes only what runs have made."""
     foreign = sorted(path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name))
     if foreign:
         raise InputError(
@@ -158,12 +163,12 @@ def _check_contents(folder: Path) -> None:
         )
 
 
-def _hold(lock: Path, held: ExitStack) -> None:
+def _hold(lock: Path, stack: ExitStack) -> None:
     lock.touch()
     before = lock.stat()
     try:
-        held.enter_context(locked(lock, wait=False))
-        is_ours = os.path.samestat(before, lock.stat())  # a run that ends may take its lock along
+        stack.enter_context(locked(lock, wait=False))
+        is_ours = os.path.samestat(before, lock.stat())  # a run that ends may remove its lock
     except (BlockingIOError, FileNotFoundError):
         is_ours = False
     if not is_ours:
@@ -174,7 +179,7 @@ def _hold(lock: Path, held: ExitStack) -> None:
 
 
 def _leave(folder: Path) -> None:
-    with suppress(OSError):  # it is gone already, or another's to clear
+    with suppress(OSError):  # it is gone already, or another run's to remove
         if [path.name for path in folder.iterdir()] == [_LOCK]:
             (folder / _LOCK).unlink()
             folder.rmdir()

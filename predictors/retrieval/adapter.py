@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from ensembler.errors import PredictorError
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 
 if TYPE_CHECKING:
     from ensembler.store.reader import Store
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class RetrievalConfig(Frozen):
-    """How many neighbours count; the farther of them count less, so that a few more do no harm."""
+    """The number of neighbours; farther ones count less, so that a few too many do no harm."""
 
     neighbours: int = Field(default=32, ge=1, description="whose targets are averaged")
 
@@ -44,7 +44,8 @@ class Retrieval:
         ),
         "reference": Role(
             "the images to compare with, as features and targets (.safetensors); `ensembler dump`"
-            " makes it from the store's samples where it does not exist"
+            " makes it from the store's samples where it does not exist",
+            learned=True,
         ),
     }
     needs: ClassVar[tuple[str, ...]] = ("faiss", "safetensors", "torch")

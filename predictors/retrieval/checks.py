@@ -1,4 +1,4 @@
-"""References that exist are searched only where they are what the features and the store say."""
+"""Checks that existing references match the features and the store."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ def check_store(references: References, store: Store, images: Mapping[str, Path]
     place = {id_: at for at, id_ in enumerate(store.samples.id.tolist())}
     ids = references.ids.tolist()
     rows = [row for row, id_ in enumerate(ids) if id_ in place]
-    both = _Both(rows, [place[ids[row]] for row in rows], [ids[row] for row in rows])
+    both = _Common(rows, [place[ids[row]] for row in rows], [ids[row] for row in rows])
     if both.ids:
         _check_folds(references, store, both)
         _check_targets(references, store, both)
         _check_images(references, images, both)
 
 
-class _Both(NamedTuple):
-    """What references and store have in common: rows of the one, of the other, ids."""
+class _Common(NamedTuple):
+    """Rows that references and store have in common, by position in each and by id."""
 
     rows: list[int]
     samples: list[int]
     ids: list[str]
 
 
-def _check_folds(references: References, store: Store, both: _Both) -> None:
+def _check_folds(references: References, store: Store, both: _Common) -> None:
     ours, theirs = references.fold[both.rows].tolist(), store.samples.fold[both.samples].tolist()
     moved = [
         f"{id_} ({ours[at]}, in the store {theirs[at]})"
@@ -81,7 +81,7 @@ def _check_folds(references: References, store: Store, both: _Both) -> None:
     _refuse(references, moved, what, "; a row would find its own target")
 
 
-def _check_targets(references: References, store: Store, both: _Both) -> None:
+def _check_targets(references: References, store: Store, both: _Common) -> None:
     if store.manifest.targets is None:
         return
     ours, theirs = references.targets[both.rows], store.targets()[both.samples]
@@ -92,12 +92,12 @@ def _check_targets(references: References, store: Store, both: _Both) -> None:
     _refuse(references, others, "of the store's samples with other targets")
 
 
-def _check_images(references: References, images: Mapping[str, Path], both: _Both) -> None:
-    found = image_digests({id_: images[id_] for id_ in both.ids if id_ in images})
+def _check_images(references: References, images: Mapping[str, Path], both: _Common) -> None:
+    digests = image_digests({id_: images[id_] for id_ in both.ids if id_ in images})
     changed = [
         id_
         for row, id_ in zip(both.rows, both.ids, strict=True)
-        if id_ in found and found[id_] != references.image_sha256[row].tobytes()
+        if id_ in digests and digests[id_] != references.image_sha256[row].tobytes()
     ]
     _refuse(references, changed, "features of images that have changed since")
 

@@ -21,7 +21,7 @@ def load_features(place: Path, device: str) -> Predictor:
         device: as torch names it.
 
     Raises:
-        PredictorError: it is no definition, it has a checkpoint for each fold, or the predictor
+        PredictorError: it is not a definition, it has a checkpoint for each fold, or the predictor
             cannot be loaded.
     """
     definition = _definition(place)
@@ -39,7 +39,7 @@ def features_digest(place: Path) -> str:
         place: its definition.
 
     Raises:
-        PredictorError: it is no definition, or a file that it names cannot be read.
+        PredictorError: it is not a definition, or a file that it names cannot be read.
     """
     paths = [place.name, *_definition(place).files.values()]
     return sha256_json({path: file_digest(place.parent / path) for path in paths})

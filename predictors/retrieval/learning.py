@@ -61,12 +61,14 @@ def learn_references(
     features, key = load_features(definition, device), features_key(definition, device)
     with _working_for(place) as work:
         entry = _embed(features, images, work, key, device, progress)
-        found = _image_features(entry, images)
-        if found:
+        reference_images = _image_features(entry, images)
+        if reference_images:
             digest = key["features"]
-            save_references(make_references(place, store.samples, targets, found, digest))
+            save_references(
+                make_references(place, store.samples, targets, reference_images, digest)
+            )
         shutil.rmtree(work.path)  # with what other features have left there
-    if not found:
+    if not reference_images:
         raise PredictorError(f"{place} cannot be made: not a single image could be read")
 
 
@@ -90,8 +92,8 @@ def _working_for(place: Path) -> Iterator[WorkStore]:
     """
     folder = place.with_name(f".{place.name}.work")
     try:
-        with ExitStack() as held:
-            yield _hold(folder, held)
+        with ExitStack() as stack:
+            yield _hold(folder, stack)
     except WorkError as error:
         cause = error.__cause__
         assert isinstance(cause, OSError)  # noqa: S101 - what a WorkError is made of
@@ -101,9 +103,9 @@ def _working_for(place: Path) -> Iterator[WorkStore]:
         ) from error
 
 
-def _hold(folder: Path, held: ExitStack) -> WorkStore:
+def _hold(folder: Path, stack: ExitStack) -> WorkStore:
     try:
-        return held.enter_context(open_work(folder))
+        return stack.enter_context(open_work(folder))
     except WorkError:
         raise
     except InputError as error:
@@ -123,14 +125,14 @@ def _embed(
     """Embed the images that no earlier run of the same key has embedded."""
     paths = list(images.values())
     entry = work.entry(key, file_identities(paths), features.dim)
-    pending, limit = entry.pending(BATCH), BatchLimit(entry.known(LIMIT))
+    pending, limit = entry.pending(BATCH), BatchLimit(entry.recorded(LIMIT))
     wanted = [paths[position] for position in pending.tolist()]
     stream = stream_images(wanted, features.preprocess, batch=BATCH, workers=WORKERS)
     done = len(paths) - len(pending)
     with closing(stream) as batches:
         for batch in batches:
             embedded = embed_batch(features, batch.images, device=device, limit=limit)
-            if limit.images != entry.known(LIMIT):
+            if limit.images != entry.recorded(LIMIT):
                 entry.record(**{LIMIT: limit.images})
             rows = pending[batch.positions]
             reasons = {int(pending[lost.position]): lost.reason for lost in batch.failures}
@@ -150,10 +152,10 @@ def _image_features(entry: Entry, images: Mapping[str, Path]) -> dict[str, Image
     """The features of images by id, without those that have no vector."""
     ids, rows = list(images), np.flatnonzero(entry.state() == EMBEDDED)
     digests = image_digests({ids[row]: images[ids[row]] for row in rows.tolist()})
-    found: dict[str, ImageFeatures] = {}
+    by_id: dict[str, ImageFeatures] = {}
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         vectors = unit_rows(entry.vectors[block]).astype(np.float16)
         for row, vector in zip(block.tolist(), vectors, strict=True):
-            found[ids[row]] = ImageFeatures(vector, digests[ids[row]])
-    return found
+            by_id[ids[row]] = ImageFeatures(vector, digests[ids[row]])
+    return by_id

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ensembler.errors import PredictorError, first_few
 from ensembler.files import atomic_write
 from ensembler.store.reader import Samples
-from predictors.shared.weights import load_state
+from predictors.shared.weights import load_weights
 
 SUFFIX: Final = ".safetensors"
 METADATA: Final = "references"
@@ -33,7 +33,7 @@ TENSORS: Final = {
 
 
 class ImageFeatures(NamedTuple):
-    """What is kept of an image.
+    """An image's features and the digest of its file.
 
     Attributes:
         vector: (dim,) float16, of unit length.
@@ -67,7 +67,7 @@ class References:
     features_sha256: str
 
     def without_fold(self, fold: int) -> References:
-        """Those of the other folds; whole groups share a fold, so that twins go together."""
+        """References of the other folds; whole groups share a fold, so that twins go together."""
         kept = self.fold != fold
         return replace(
             self,
@@ -83,7 +83,7 @@ def make_references(
     path: Path,
     samples: Samples,
     targets: NDArray[np.float32],
-    found: Mapping[str, ImageFeatures],
+    features: Mapping[str, ImageFeatures],
     features_sha256: str,
 ) -> References:
     """A reference set of a store's samples.
@@ -92,19 +92,19 @@ def make_references(
         path: where it is to be saved.
         samples: of the store.
         targets: (samples, d) float32, theirs.
-        found: sample id → its image's features, at least one; samples without are left out.
+        features: sample id → its image's features, at least one; samples without are left out.
         features_sha256: of the predictor that made them.
     """
-    rows = np.flatnonzero(np.isin(samples.id, list(found)))
+    rows = np.flatnonzero(np.isin(samples.id, list(features)))
     ids = samples.id[rows]
-    of_rows = [found[id_] for id_ in ids.tolist()]
+    of_rows = [features[id_] for id_ in ids.tolist()]
     return References(
         path=path,
         ids=ids,
         fold=samples.fold[rows],
-        features=np.stack([one.vector for one in of_rows]),
+        features=np.stack([image.vector for image in of_rows]),
         targets=np.asarray(targets[rows]),
-        image_sha256=np.array([list(one.sha256) for one in of_rows], np.uint8),
+        image_sha256=np.array([list(image.sha256) for image in of_rows], np.uint8),
         features_sha256=features_sha256,
     )
 
@@ -134,9 +134,9 @@ def load_references(path: Path) -> References:
     """Read a reference set.
 
     Raises:
-        PredictorError: the file is no reference set, or was damaged.
+        PredictorError: the file is not a reference set, or was damaged.
     """
-    state = load_state(check_suffix(path))
+    state = load_weights(check_suffix(path))
     faults = [
         f"{first_few(sorted(names))} {what}"
         for what, names in (
@@ -147,19 +147,19 @@ def load_references(path: Path) -> References:
     ]
     if faults:
         raise PredictorError(
-            f"{path} is no reference set of this version: {' and '.join(faults)}. {REMAKE}"
+            f"{path} is not a reference set of this version: {' and '.join(faults)}. {REMAKE}"
         )
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     for name, (dtype, dimensions) in TENSORS.items():
-        found = arrays[name]
-        if found.dtype != dtype or found.ndim != dimensions or len(found) != len(arrays["fold"]):
+        array = arrays[name]
+        if array.dtype != dtype or array.ndim != dimensions or len(array) != len(arrays["fold"]):
             raise PredictorError(
-                f"{path}: {name} is {found.dtype}{found.shape} beside {len(arrays['fold'])} folds;"
+                f"{path}: {name} is {array.dtype}{array.shape} beside {len(arrays['fold'])} folds;"
                 f" a reference set has {dtype} of {dimensions} dimensions there. {REMAKE}"
             )
     ids, digest = _metadata(path)
     if len(ids) != len(arrays["fold"]):
-        raise PredictorError(f"{path} has {len(ids)} ids and other numbers of rows. {REMAKE}")
+        raise PredictorError(f"{path} has {len(ids)} ids for another number of rows. {REMAKE}")
     return References(path=path, ids=np.array(ids, np.str_), features_sha256=digest, **arrays)
 
 

@@ -94,7 +94,7 @@ class NeighbourSearch:
         return NeighbourSearch(self._features, kept, self._neighbours, self._known)
 
     def _mean_targets(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of images by their features: (n, features) of any length → (n, dim) float32."""
+        """Mean targets of images by features of any length, (n, features) → (n, dim) float32."""
         queries = unit_rows(unit_rows(features) - self._centre)
         _, near = faiss.knn(
             queries.astype(np.float32),
@@ -115,7 +115,7 @@ class NeighbourSearch:
         return narrow
 
     def _mean_of_nearest(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Where k + 1 references are equally near, as twins are, all of their kind count alike."""
+        """The mean target of all nearest references, where k + 1 are equally near, as twins are."""
         cosine = self._rows @ query.astype(np.float32)
         nearest = self._references.targets[cosine >= cosine.max() - EQUAL]
         mean: NDArray[np.float64] = nearest.mean(axis=0, dtype=np.float64)

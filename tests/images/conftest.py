@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 
 @pytest.fixture(scope="session")
 def photo() -> Callable[..., Pixels]:
-    """`photo(height, width, seed=0)`: (height, width, 3) uint8, smooth with some noise."""
+    """`photo(height, width, seed=0)`: a smooth image with noise, (height, width, 3) uint8."""
 
     def make(height: int, width: int, seed: int = 0) -> Pixels:
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Whatever people have becomes upright 8-bit RGB, or an error that says what is wrong."""
+"""Decoding: any image becomes upright 8-bit RGB, or an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -218,21 +218,23 @@ def test_the_limit_is_on_pixels_and_is_stated(
         (b"", "is empty"),
         (
             b"hello, I am text",
-            "is no sound PNG, JPEG, WebP, GIF or BMP: it begins with b'hello, I am '",
+            "is not a valid PNG, JPEG, WebP, GIF or BMP: it begins with b'hello, I am '",
         ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", None),
         (b"II*\0\x08\0\0\0", None),
         (b"\x89PNG\r\n\x1a\n", None),
     ],
 )
-def test_what_is_no_image_is_said_to_be_none(
+def test_a_file_that_is_not_an_image_is_refused_with_its_first_bytes(
     tmp_path: Path, content: bytes, reason: str | None
 ) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(ImageError) as caught:
         decode(path)
-    expected = reason or f"is no sound PNG, JPEG, WebP, GIF or BMP: it begins with {content[:12]!r}"
+    expected = (
+        reason or f"is not a valid PNG, JPEG, WebP, GIF or BMP: it begins with {content[:12]!r}"
+    )
     assert caught.value.reason == expected
     assert str(caught.value) == f"{path} {expected}; replace it or leave it out"
 
@@ -280,7 +282,7 @@ def sound(photo: Callable[..., Pixels]) -> dict[str, bytes]:
     return files
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[*HealthCheck])
+@settings(max_examples=150, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_no_damage_raises_anything_but_an_image_error(
     tmp_path: Path, sound: dict[str, bytes], data: st.DataObject

@@ -1,4 +1,4 @@
-"""failures.csv: which images could not be read, and why."""
+"""failures.csv: the images that could not be read, with the reasons."""
 
 from __future__ import annotations
 

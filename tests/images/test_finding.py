@@ -1,4 +1,4 @@
-"""Which images a folder holds, and under which ids."""
+"""Finding the images of a folder, and their ids."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ def test_ids_are_stems_sorted_as_text(tmp_path: Path) -> None:
     found = fill(tmp_path, "b.JPG", "10.png", "92e911621.png", "9.webp", "a.b.jpeg", "B.gif")
     assert found.ids.tolist() == ["10", "9", "92e911621", "B", "a.b", "b"]
     assert [path.name for path in found.paths] == [
-        "10.png", "9.webp", "92e911621.png", "B.gif", "a.b.jpeg", "b.JPG",
-    ]  # fmt: skip
+        "10.png",
+        "9.webp",
+        "92e911621.png",
+        "B.gif",
+        "a.b.jpeg",
+        "b.JPG",
+    ]
     assert len(found) == 6
 
 
@@ -38,7 +43,7 @@ def test_two_images_with_one_id_are_refused_and_both_named(tmp_path: Path) -> No
 
 
 def test_an_empty_folder_is_refused_with_the_suffixes_that_count(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no image \(\.bmp, \.gif, .*\); folders inside"):
+    with pytest.raises(InputError, match=r"holds no image \(\.bmp, \.gif, .*\); subfolders"):
         fill(tmp_path, "notes.txt")
 
 
@@ -50,9 +55,9 @@ def test_a_missing_folder_and_a_file_are_refused(tmp_path: Path) -> None:
         find_images(tmp_path / "a.png")
 
 
-def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()
-    with pytest.raises(InputError, match=r"names that are no UTF-8: 'caf\\udce9'; rename them"):
+    with pytest.raises(InputError, match=r"names that are not UTF-8: 'caf\\udce9'; rename them"):
         find_images(tmp_path)
 
 

@@ -126,7 +126,7 @@ def test_a_full_disk_ends_the_writing_not_the_stream(photos: list[Path], cache: 
         streamed(photos[:2], cache)
 
 
-def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(
+def test_a_cache_folder_that_cannot_be_made_stops_nothing(
     photos: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -69,7 +69,6 @@ def test_every_pixel_is_torchvisions(
     np.testing.assert_array_equal(found, theirs(image).numpy().transpose(1, 2, 0))
 
 
-@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 700), st.integers(1, 700)),
     shape=st.tuples(st.integers(1, 500), st.integers(1, 500)),

@@ -1,4 +1,4 @@
-"""Which passes keep their images for others, and when these are gone again."""
+"""Sharing of images between passes: which are kept, and when they are removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def fill(shared: SharedImages, preprocess: Preprocess) -> Path:
-    """What a pass leaves."""
+    """Write an image as a pass does."""
     folder = geometry_folder(shared.folder, preprocess)
     folder.mkdir(parents=True)
     (folder / "image.rgb").touch()
@@ -81,7 +81,7 @@ def test_images_nobody_asked_to_keep_take_no_more_than_half_of_what_is_free(
         if not has_room:
             assert shared.fault == (
                 f"{own} is not used: 10 images of 24 × 16 take 0.0 GB, more than half of the"
-                " 0.0 GB that are free there; name a folder with --image-cache"
+                " 0.0 GB free there; name a folder with --image-cache"
             )
 
 

@@ -1,4 +1,4 @@
-"""Batches: in order, bounded, undisturbed by bad images, and gone when nobody wants them."""
+"""Batches: in order, bounded, unaffected by bad images, and their threads end with the stream."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,23 @@ from ensembler.images.stream import PREFETCH, load_image, stream_images
 SMALL = Preprocess(height=16, width=24)
 
 
-def decoding_threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name.startswith("decode")]
+@pytest.fixture
+def decoding_threads() -> Callable[[], list[str]]:
+    """`decoding_threads()`: those of this test, by name; others may have left theirs."""
+    others = set(threading.enumerate())
+
+    def living() -> list[str]:
+        threads = set(threading.enumerate()) - others
+        return [one.name for one in threads if one.name.startswith("decode")]
+
+    return living
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 11, 50])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_batches_hold_the_images_in_order(photos: list[Path], batch: int, workers: int) -> None:
+def test_batches_hold_the_images_in_order(
+    photos: list[Path], batch: int, workers: int, decoding_threads: Callable[[], list[str]]
+) -> None:
     batches = list(stream_images(photos, SMALL, batch=batch, workers=workers))
     assert [len(one.positions) for one in batches[:-1]] == [batch] * (len(batches) - 1)
     assert np.concatenate([one.positions for one in batches]).tolist() == list(range(11))
@@ -96,7 +107,9 @@ def test_no_more_is_decoded_ahead_than_the_prefetch(
     assert len(begun) == 33
 
 
-def test_closing_a_stream_early_leaves_no_thread(photos: list[Path]) -> None:
+def test_closing_a_stream_early_leaves_no_thread(
+    photos: list[Path], decoding_threads: Callable[[], list[str]]
+) -> None:
     stream = stream_images(photos * 20, SMALL, batch=2, workers=3)
     next(stream)
     assert decoding_threads()
@@ -105,7 +118,9 @@ def test_closing_a_stream_early_leaves_no_thread(photos: list[Path]) -> None:
 
 
 def test_an_error_of_ours_is_not_taken_for_a_bad_image(
-    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+    photos: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    decoding_threads: Callable[[], list[str]],
 ) -> None:
     monkeypatch.setattr(streaming, "load_image", lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):
@@ -135,7 +150,7 @@ def test_ctrl_c_ends_a_stream_and_its_threads(photos: list[Path]) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "a batch\n"
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=300)
     assert child.returncode == -signal.SIGINT
     assert err.rstrip().endswith("KeyboardInterrupt")
 

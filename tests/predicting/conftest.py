@@ -22,7 +22,7 @@ uninstalled = colours:Uninstalled
 
 @pytest.fixture(scope="session", autouse=True)
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that holds it; child processes find it too."""
+    """The folder that holds the package; child processes find it too."""
     place = tmp_path_factory.mktemp("site-packages")
     shutil.copy(PLUGIN, place)
     info = place / "colours-1.0.dist-info"

@@ -1,17 +1,17 @@
-"""Several checkpoints' vectors as one."""
+"""Averaging of several checkpoints' vectors."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ensembler.predicting.averaging import averaged
+from ensembler.predicting.averaging import average_directions
 
 
 def test_directions_are_averaged_and_rows_get_the_length() -> None:
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(3, 7, 5)) * rng.lognormal(size=(3, 7, 1))).astype(np.float32)
-    found = averaged(vectors, 2.5)
+    found = average_directions(vectors, 2.5)
     assert found.dtype == np.float32
     for row in range(7):
         units = [
@@ -26,20 +26,22 @@ def test_directions_are_averaged_and_rows_get_the_length() -> None:
 def test_rows_may_have_a_length_each() -> None:
     vectors = np.ones((2, 3, 4), dtype=np.float32)
     lengths = np.array([0.5, 1.0, 3.0])
-    norms = np.linalg.norm(averaged(vectors, lengths), axis=1)
+    norms = np.linalg.norm(average_directions(vectors, lengths), axis=1)
     np.testing.assert_allclose(norms, lengths, rtol=1e-6)
 
 
 def test_no_checkpoint_speaks_louder_than_another() -> None:
     loud, quiet = np.array([[[1e6, 0.0]], [[0.0, 1e-6]]], dtype=np.float32)
-    assert averaged(np.stack([loud, quiet]), 1.0) == pytest.approx(np.full((1, 2), np.sqrt(0.5)))
+    assert average_directions(np.stack([loud, quiet]), 1.0) == pytest.approx(
+        np.full((1, 2), np.sqrt(0.5))
+    )
 
 
 def test_a_row_that_a_checkpoint_lacks_is_the_others_average() -> None:
     vectors = np.array([[[3.0, 4.0]], [[0.0, 0.0]]], dtype=np.float32)
-    assert averaged(vectors, 1.0) == pytest.approx(np.array([[0.6, 0.8]]))
+    assert average_directions(vectors, 1.0) == pytest.approx(np.array([[0.6, 0.8]]))
 
 
 @pytest.mark.parametrize("vectors", [[[[1.0, 0.0]], [[-1.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])
 def test_what_cancels_or_is_lacking_everywhere_is_zero(vectors: list[list[list[float]]]) -> None:
-    assert not averaged(np.array(vectors, dtype=np.float32), 1.0).any()
+    assert not average_directions(np.array(vectors, dtype=np.float32), 1.0).any()

@@ -1,4 +1,4 @@
-"""One batch through a predictor: overflow, memory that ends, and what an adapter may not return."""
+"""Embedding of a batch: overflow, running out of memory, and outputs that break the contract."""
 
 from __future__ import annotations
 

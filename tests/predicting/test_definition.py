@@ -1,4 +1,4 @@
-"""A predictor's definition: what is mistyped is answered with what was meant."""
+"""A predictor's definition: for a misspelling, the right name is offered."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def test_a_mistyped_fold_is_answered_with_the_key(tmp_path: Path) -> None:
         load_definition(tmp_path / "a.toml")
 
 
-def test_a_checkpoint_of_no_fold_is_told_how_to_name_it(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_fold_is_refused_with_the_key_to_add(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(HEAD)
-    with pytest.raises(PredictorError, match=r"checkpoints\.0: names no fold; fold = 0 says"):
+    with pytest.raises(PredictorError, match=r"checkpoints\.0: lacks the key fold: the fold whose"):
         load_definition(tmp_path / "a.toml")
 
 

@@ -1,4 +1,4 @@
-"""`ensembler predictors list`: what is registered, and what would install the rest."""
+"""`ensembler predictors list`: the registered predictors, and the pip lines for the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_one_whose_library_is_missing_has_the_pip_line(ensembler: Run) -> None:
 def test_a_broken_package_is_listed_and_hides_no_other(ensembler: Run) -> None:
     listed = json.loads(ensembler("predictors", "list", "--json").out)
     assert "cannot be imported" in listed["lost"]["broken"]
-    assert "is no adapter" in listed["no_adapter"]["broken"]
+    assert "is not an adapter" in listed["no_adapter"]["broken"]
     assert listed["neighbours"]["installed"] is True
 
 

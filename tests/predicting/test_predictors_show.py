@@ -1,4 +1,4 @@
-"""`ensembler predictors show`: all that a definition may say, and a definition to fill in."""
+"""`ensembler predictors show`: all keys of a definition, and a definition to fill in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
+from ensembler.frozen import Frozen
 from ensembler.plugins import PREDICTORS, registered
 from ensembler.predicting.definition import check_definition, load_definition
 from ensembler.predicting.keys import config_keys
 from ensembler.predicting.registry import find_adapter
 from ensembler.predicting.skeleton import toml_skeleton
-from ensembler.store.model import Frozen
 
 Run = Callable[..., Any]
 
@@ -41,7 +41,7 @@ class Outer(Frozen):
 
 
 class Adapter:
-    """Takes all kinds of keys."""
+    """An adapter with all kinds of config keys."""
 
     Config = Outer
     roles = find_adapter("tower").roles
@@ -65,11 +65,14 @@ def test_it_shows_roles_config_and_pip_line_of_a_predictor(ensembler: Run) -> No
         },
         "config": {
             "by_brightness": {
-                "kind": "true or false", "about": "", "required": False, "default": False,
+                "kind": "true or false",
+                "about": "",
+                "required": False,
+                "default": False,
             },
             "size": {"kind": "integer", "about": "", "required": False, "default": 4},
         },
-    }  # fmt: skip
+    }
     ran = ensembler("predictors", "show", "colours")
     assert ran.code == 0
     assert ran.out.endswith(definition)
@@ -89,7 +92,7 @@ def test_a_mistyped_name_is_answered_with_the_nearest(ensembler: Run) -> None:
     assert "did you mean 'colours'?" in ran.err
 
 
-def test_keys_are_told_in_words_with_bounds_defaults_and_tables() -> None:
+def test_keys_are_described_with_bounds_defaults_and_tables() -> None:
     found = {key.name: (key.kind, key.required, key.value) for key in config_keys(Outer)}
     assert found == {
         "name": ("text", True, "…"),

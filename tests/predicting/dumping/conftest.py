@@ -73,7 +73,7 @@ class Studio:
 
     def dump(self, name: str, definition: Path, **options: Any) -> DumpReport:  # noqa: ANN401 - dump's own
         """Dump four images at a time."""
-        given = {"batch": 4, "failures": self.folder / "failures.csv", **options}
+        given = {"device": "cpu", "batch": 4, "failures": self.folder / "failures.csv", **options}
         return dump(self.store, name, predictor=definition, images=self.images, **given)
 
     def member(self, name: str) -> Member:

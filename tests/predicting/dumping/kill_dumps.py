@@ -51,6 +51,7 @@ def run(folder: Path) -> None:
             "words",
             predictor=folder / "models/colour_words.toml",
             images=folder / "images",
+            device="cpu",
             batch=3,
             workers=1,
             failures=folder / "failures.csv",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 MakeStudio = Callable[..., Any]
 Run = Callable[..., Any]
+SigtermAt = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,7 @@ def test_json_tells_what_was_stored(make_studio: MakeStudio, ensembler: Run) -> 
         "failures": None,
         "uncovered": {"-1": 1},
         "resumed": 0,
+        "learned_in": None,
         "cache_fault": None,
     }
     assert list(Path.cwd().iterdir()) == []
@@ -79,23 +84,40 @@ def test_bad_input_exits_with_2(make_studio: MakeStudio, ensembler: Run) -> None
         "nowhere",
     )
     assert (ran.code, ran.out) == (2, "")
-    assert "there is no predictor's definition" in ran.err
+    assert "there is no predictor definition" in ran.err
 
 
-def test_an_interrupted_command_exits_with_130_and_goes_on(
-    make_studio: MakeStudio, ensembler: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("faulty", ["name", "predictor", "images"])
+def test_bad_input_is_refused_before_torch_is_loaded(faulty: str, make_studio: MakeStudio) -> None:
+    studio = make_studio([0, 1, 2])
+    misspelt = studio.folder / "misspelt.toml"
+    misspelt.write_text('adapter = "retreival"\n')
+    sound = studio.define("retrieval", 'features = "f.toml"\nreference = "r.safetensors"')
+    right = {"name": "reds", "predictor": sound, "images": studio.images}
+    wrong = {"name": "two words", "predictor": misspelt, "images": studio.folder / "nowhere"}
+    name, predictor, images = map(str, (right | {faulty: wrong[faulty]}).values())
+    arguments = ["dump", str(studio.store), name, "--predictor", predictor, "--images", images]
+    code = (
+        "import sys; from ensembler.cli.main import main\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "False\n")
+    assert str(wrong[faulty]) in ran.stderr
+
+
+def test_a_command_that_a_scheduler_ends_exits_with_130_and_goes_on(
+    make_studio: MakeStudio, ensembler: Run, sigterm_at: SigtermAt
 ) -> None:
     studio = make_studio()
     definition, _ = studio.folded()
     options = ["--predictor", definition, "--images", studio.images, "--batch", "4"]
-
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ensembler.dumping.dump.assemble", stop)
+    with sigterm_at(2):
         ran = ensembler("dump", studio.store, "reds", *options)
-    assert (ran.code, ran.err.strip()) == (130, "Interrupted.")
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == "Interrupted. The same command goes on where this one stopped."
     ran = ensembler("dump", studio.store, "reds", *options)
     assert ran.code == 0
-    assert "26 images had been embedded before an interruption" in ran.out
+    assert " images had been embedded before an interruption" in ran.out

@@ -22,7 +22,7 @@ def test_without_a_device_the_first_cuda_device_is_taken_or_else_the_cpu(
     taken: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ensembler.inference.devices._cuda_devices", lambda: there)
+    monkeypatch.setattr("ensembler.predicting.devices._cuda_devices", lambda: there)
     studio = make_studio([0, 1, 2])
     definition, _ = studio.folded()
     ran = ensembler(
@@ -38,4 +38,4 @@ def test_a_mistyped_device_is_refused(make_studio: MakeStudio, ensembler: Run) -
     options = ["--predictor", definition, "--images", studio.images, "--device", "gpu"]
     ran = ensembler("dump", studio.store, "reds", *options)
     assert ran.code == 2
-    assert "'gpu' names no device; give cpu, cuda" in ran.err
+    assert "'gpu' is not a device; give cpu, cuda" in ran.err

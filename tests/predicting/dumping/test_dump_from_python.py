@@ -1,15 +1,13 @@
-"""`ensembler.dump`: the same as the part that it calls, with the command line's device."""
+"""`ensembler.dump` from Python: the device it takes, and what is refused."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import ensembler as en
-from ensembler.dumping import dump as part
 
 MakeStudio = Callable[..., Any]
 
@@ -18,7 +16,7 @@ MakeStudio = Callable[..., Any]
 def test_without_a_device_python_takes_what_the_command_line_takes(
     make_studio: MakeStudio, monkeypatch: pytest.MonkeyPatch, there: int, taken: str
 ) -> None:
-    monkeypatch.setattr("ensembler.inference.devices._cuda_devices", lambda: there)
+    monkeypatch.setattr("ensembler.predicting.devices._cuda_devices", lambda: there)
     studio = make_studio([0, 1, 2])
     definition, _ = studio.folded()
     report = en.dump(
@@ -33,18 +31,12 @@ def test_without_a_device_python_takes_what_the_command_line_takes(
     assert report.member.origin.device == taken
 
 
-def test_a_device_that_is_none_is_refused_before_anything_is_read(
+def test_a_mistyped_device_is_refused_before_anything_is_written(
     make_studio: MakeStudio,
 ) -> None:
     studio = make_studio([0, 1, 2])
-    with pytest.raises(en.InputError, match="'gpu' names no device"):
-        en.dump(studio.store, "reds", predictor="none.toml", images=studio.images, device="gpu")
-
-
-def test_what_can_be_said_to_the_part_can_be_said_here() -> None:
-    public, inner = (dict(inspect.signature(f).parameters) for f in (en.dump, part.dump))
-    assert public.pop("device").default == "auto"
-    del inner["device"]
-    assert {name: given.default for name, given in public.items()} == {
-        name: given.default for name, given in inner.items()
-    }
+    definition, _ = studio.folded()
+    before = sorted(studio.folder.iterdir())
+    with pytest.raises(en.InputError, match="'gpu' is not a device"):
+        en.dump(studio.store, "reds", predictor=definition, images=studio.images, device="gpu")
+    assert sorted(studio.folder.iterdir()) == before

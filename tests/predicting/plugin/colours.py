@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Described, Role
-from ensembler.store.model import Frozen
 from ensembler.store.reader import Store
 
 Vectors = NDArray[np.float32]
 
 
 class ColourConfig(Frozen):
-    """`by_brightness` divides by it: a black image then has no vector."""
+    """With `by_brightness` a vector is divided by brightness: a black image then has none."""
 
     by_brightness: bool = False
     size: int = 4
@@ -61,7 +61,7 @@ class ColourModel:
 
 
 class Words(Colours):
-    """Says which colour an image has most of."""
+    """A captioner that names the strongest colour of an image."""
 
     @classmethod
     def load(cls, config: ColourConfig, files: Mapping[str, Path], *, device: str) -> WordModel:  # noqa: ARG003 - as above
@@ -79,7 +79,7 @@ class Neighbours:
     """The nearest sample's target, learned from the store."""
 
     Config = ColourConfig
-    roles: Mapping[str, Role] = {"references": Role("what it learned (.npz)")}
+    roles: Mapping[str, Role] = {"references": Role("what it learned (.npz)", learned=True)}
     needs = ()
     install = "colours"
 
@@ -133,6 +133,6 @@ class NeighbourModel:
 
 
 class Uninstalled(Colours):
-    """A model whose library nobody has."""
+    """A model whose library is not installed."""
 
     needs = ("a_library_that_nobody_has",)
