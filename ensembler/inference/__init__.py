@@ -1,1 +1,1 @@
-"""From a frozen spec and embeddings, or images, to blended embeddings to `submission.csv`."""
+"""Applying a frozen spec to images or to embeddings of them: blended rows, a submission."""

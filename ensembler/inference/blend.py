@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,9 @@ def predict_store(spec: EnsembleSpec, store: Store) -> Prediction:
     def rows(start: int, stop: int) -> Rows:
         return {member.name: finite_block(member, ids, start, stop) for member in members}
 
-    return blend_blocks(spec, blend, ids, rows)
+    prediction = blend_blocks(spec, blend, ids, rows)
+    unused = tuple(name for name in store.names if name not in names)
+    return replace(prediction, unused_members=unused)
 
 
 def blend_blocks(
@@ -102,7 +105,7 @@ def _check_fit(spec: EnsembleSpec, store: Store, missing: Sequence[str]) -> None
     ]
     if wrong:
         raise SpecError(
-            f"{store.path}: the spec blends {spec.dim} numbers a row, but member"
+            f"{store.path}: the spec blends {spec.dim} numbers per row, but member"
             f" {first_few(wrong)}; add embeddings of the same encoder"
         )
 

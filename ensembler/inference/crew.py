@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -21,14 +22,14 @@ class WorkerDied(Exception):  # noqa: N818 - an event of the run; no user ever s
     """A worker's process ended before its work did."""
 
 
-class _Hired(NamedTuple):
+class _Worker(NamedTuple):
     process: subprocess.Popen[bytes]
     tasks: IO[bytes]
     log: Path
 
 
 class Crew:
-    """Workers that start when there is something to do and can be sent home at any time.
+    """Workers that start when there is something to do and can be stopped at any time.
 
     Args:
         setups: one for each device.
@@ -37,7 +38,7 @@ class Crew:
 
     def __init__(self, setups: Sequence[Setup], logs: Path) -> None:
         self._setups, self._logs = setups, logs
-        self._hired: list[_Hired] = []
+        self._workers: list[_Worker] = []
         self._inbox: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -49,25 +50,25 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.dismiss()
+        self.stop()
 
     def __len__(self) -> int:
         return len(self._setups)
 
-    def give(self, worker: int, task: Task) -> None:
+    def send(self, worker: int, task: Task) -> None:
         """Hand a task to a worker; all workers are started if none is there.
 
         Args:
             worker: its number.
             task: what to do.
         """
-        if not self._hired:
+        if not self._workers:
             inbox: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
             self._inbox = inbox
-            self._hired = [self._hire(number, inbox) for number in range(len(self))]
-            for hired, setup in zip(self._hired, self._setups, strict=True):
-                _send(hired.tasks, setup)
-        _send(self._hired[worker].tasks, task)
+            self._workers = [self._start(number, inbox) for number in range(len(self))]
+            for started, setup in zip(self._workers, self._setups, strict=True):
+                _send(started.tasks, setup)
+        _send(self._workers[worker].tasks, task)
 
     def receive(self, timeout: float) -> tuple[int, Message]:
         """The next message and who sent it.
@@ -84,19 +85,20 @@ class Crew:
         except queue.Empty as error:
             raise TimeoutError from error
         if not line:
-            raise WorkerDied(_last_words(self._hired[worker]))
+            raise WorkerDied(_how_it_ended(self._workers[worker]))
         return worker, MESSAGES.validate_json(line)
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End all workers, whatever they are at."""
-        for hired in self._hired:
-            hired.process.kill()
-        for hired in self._hired:
-            hired.process.wait()
-            hired.tasks.close()
-        self._hired = []
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.wait()
+            with suppress(BrokenPipeError):  # of a task that it did not live to take
+                worker.tasks.close()
+        self._workers = []
 
-    def _hire(self, number: int, inbox: queue.SimpleQueue[tuple[int, bytes]]) -> _Hired:
+    def _start(self, number: int, inbox: queue.SimpleQueue[tuple[int, bytes]]) -> _Worker:
         log = self._logs / f"worker-{number}.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
@@ -110,7 +112,7 @@ class Crew:
         assert process.stdin is not None  # noqa: S101 - pipes were asked for
         assert process.stdout is not None  # noqa: S101 - the same
         threading.Thread(target=_forward, args=(number, process.stdout, inbox), daemon=True).start()
-        return _Hired(process, process.stdin, log)
+        return _Worker(process, process.stdin, log)
 
     def _environment(self) -> dict[str, str]:
         """This process's, with its import path, no network, and the cores shared out."""
@@ -125,11 +127,9 @@ class Crew:
 
 
 def _send(tasks: IO[bytes], task: Task) -> None:
-    try:
+    with suppress(BrokenPipeError):  # it has died, and its end is on the way to the inbox
         tasks.write(task.model_dump_json().encode() + b"\n")
         tasks.flush()
-    except BrokenPipeError:
-        pass  # it has died, and its end is on the way to the inbox
 
 
 def _forward(number: int, messages: IO[bytes], inbox: queue.SimpleQueue[tuple[int, bytes]]) -> None:
@@ -140,12 +140,12 @@ def _forward(number: int, messages: IO[bytes], inbox: queue.SimpleQueue[tuple[in
     inbox.put((number, b""))
 
 
-def _last_words(hired: _Hired) -> str:
-    """How a process ended: a signal, or the last line of its traceback."""
-    code = hired.process.wait()
+def _how_it_ended(worker: _Worker) -> str:
+    """The end of a process in words: a signal, or the last line of its traceback."""
+    code = worker.process.wait()
     if code < 0:
         what = f"its process was killed by signal {-code}"
         return f"{what} (9 is what a system short of memory sends)" if code == -9 else what
-    lines = hired.log.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = worker.log.read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
     return f"its process ended with code {code}: {last}"

@@ -1,4 +1,4 @@
-"""How much time there is."""
+"""Durations as people write them, and the deadline of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ensembler.errors import InputError
@@ -27,7 +27,7 @@ def seconds_of(duration: str | float) -> float:
     hours, minutes, seconds = (float(part or 0.0) for part in found.groups()) if found else (0,) * 3
     total = 3600.0 * hours + 60.0 * minutes + seconds
     if not total:
-        raise InputError(f"{text!r} is no duration; give one like 8h30m, 45m or 90s")
+        raise InputError(f"{text!r} is not a duration; give one like 8h30m, 45m or 90s")
     return total
 
 
@@ -60,3 +60,14 @@ class Deadline:
     def left(self) -> float:
         """Seconds that are left; negative once it has passed."""
         return self.at - self.clock() if self.at < math.inf else math.inf
+
+    def earlier_by(self, seconds: float) -> Deadline:
+        """The deadline of what must be done so many seconds before."""
+        return replace(self, at=self.at - seconds)
+
+    def too_short_for(self, seconds: float) -> str:
+        """The words for work that would still take so many seconds, and has fewer."""
+        return (
+            f"it would take another {spell_duration(seconds)}, and {spell_duration(self.left)} are"
+            " left"
+        )

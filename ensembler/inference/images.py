@@ -19,16 +19,19 @@ from ensembler.images.sharing import SharedImages, shared_images
 from ensembler.inference.blend import blend_blocks
 from ensembler.inference.crew import Crew
 from ensembler.inference.deadline import Deadline
+from ensembler.inference.embedding import MemberEmbedder, Progress
 from ensembler.inference.jobs import Job, find_members, make_jobs
 from ensembler.inference.missing import blend_of
 from ensembler.inference.order import Expectation
+from ensembler.inference.passes import Passes
 from ensembler.inference.prediction import ImagePrediction, MemberRun
-from ensembler.inference.run import Progress, Run
+from ensembler.inference.schedule import MemberSchedule
 from ensembler.inference.settings import Settings, make_setups
 from ensembler.inference.submission import check_sample
+from ensembler.inference.workers import Workers
 from ensembler.predicting.checkpoints import checkpoint_folders
 from ensembler.spec.model import EnsembleSpec
-from ensembler.store.reader import MANIFEST
+from ensembler.store.manifest import MANIFEST
 from ensembler.work.store import RESIZED, open_work
 
 WRITING_S: Final = 1e-6  # kept for blending and writing a number; measured .3e-6 on two cores
@@ -74,8 +77,8 @@ def predict_images(
     """
     if out is not None:
         writable_file(out)
-    check_pillow()
     files = _find(images)
+    check_pillow()
     if sample is not None:
         check_sample(sample, files.ids, spec.dim)
     found = find_members(spec, checkpoint_folders(settings.checkpoints), strict=strict)
@@ -89,36 +92,38 @@ def predict_images(
         jobs = make_jobs(spec, found.located, files, work, setups)
 
         def predict() -> ImagePrediction:
-            prediction = _blend(spec, expectation, files, run, shared)
+            prediction = _blend(spec, expectation, files, schedule, shared)
             if out is not None:
                 prediction.to_submission(out, sample)
                 _write_failures(failures_path(out), files, prediction.failures)
             return prediction
 
         with Crew(setups, folder) as crew:
-            run = Run(
+            reserve_s = 0.0 if out is None else WRITING_S * len(files) * spec.dim
+            until = (deadline or Deadline()).earlier_by(reserve_s)
+            schedule = MemberSchedule(
                 jobs={job.name: job for job in jobs},
-                crew=crew,
-                images=shared,
-                deadline=deadline or Deadline(),
+                embedder=MemberEmbedder(
+                    workers=Workers(crew=crew, deadline=until),
+                    passes=Passes(jobs, shared),
+                    batch=settings.batch,
+                    progress=progress or _unheard,
+                ),
                 expectation=expectation,
-                batch=settings.batch,
                 strict=strict,
-                progress=progress or _unheard,
-                better=_unwritten if strict or out is None else predict,
-                reserve_s=0.0 if out is None else WRITING_S * len(files) * spec.dim,
+                on_finished=_unwritten if strict or out is None else predict,
                 runs=[
                     MemberRun(m.name, len(m.origin.checkpoints), 0, 0, 0.0, found.unusable[m.name])
                     for m in spec.weighted.members
                     if m.name in found.unusable
                 ],
             )
-            run.go()
+            schedule.run()
         return predict()
 
 
 def failures_path(out: str | Path) -> Path:
-    """Where the images that failed are listed: beside the submission, under its name."""
+    """The list of images that failed: beside the submission, under its name."""
     return Path(out).with_name(f"{Path(out).stem}.failures.csv")
 
 
@@ -136,22 +141,24 @@ def _blend(
     spec: EnsembleSpec,
     expectation: Expectation,
     files: ImageFiles,
-    run: Run,
+    schedule: MemberSchedule,
     shared: SharedImages,
 ) -> ImagePrediction:
     """The blend of the members that have finished."""
-    blend = blend_of(spec, run.finished)
+    blend, jobs = blend_of(spec, schedule.finished), schedule.jobs
     plain = blend_blocks(
         spec,
         blend,
         files.ids,
-        lambda start, stop: {name: run.jobs[name].block(start, stop) for name in blend.members},
+        lambda start, stop: {
+            name: schedule.jobs[name].block(start, stop) for name in blend.members
+        },
     )
     return ImagePrediction(
         **vars(plain),
-        runs=tuple(run.runs),
-        failures=tuple(_failures([run.jobs[name] for name in run.finished])),
-        expected_loss=expectation.loss(run.finished),
+        runs=tuple(schedule.runs),
+        failures=tuple(_failures([jobs[name] for name in schedule.finished])),
+        expected_loss=expectation.loss(schedule.finished),
         cache_fault=shared.fault,
     )
 

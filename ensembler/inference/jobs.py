@@ -1,4 +1,4 @@
-"""What a run over images has to do: each member of a spec, its checkpoints and their vectors."""
+"""The jobs of a run over images: each member of a spec, its checkpoints and their vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ensembler.images.identity import file_identities
 from ensembler.images.preprocess import Preprocess
 from ensembler.images.stream import can_be_read
 from ensembler.inference.messages import Setup
-from ensembler.predicting.averaging import averaged
+from ensembler.predicting.averaging import average_directions
 from ensembler.predicting.checkpoints import Located, locate_checkpoints
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import check_installed, find_adapter
@@ -72,12 +72,14 @@ class Job:
         blocks = [entry.vectors[start:stop] for entry in self.whole()]
         length = self.member.origin.mean_norm
         return (
-            blocks[0] if len(blocks) == 1 or length is None else averaged(np.stack(blocks), length)
+            blocks[0]
+            if len(blocks) == 1 or length is None
+            else average_directions(np.stack(blocks), length)
         )
 
 
 class Found(NamedTuple):
-    """Which members can be made here.
+    """The members that can be made here, and the others.
 
     Attributes:
         located: member → its checkpoints.

@@ -1,4 +1,4 @@
-"""What the run and its worker processes say to each other: one JSON object a line."""
+"""Messages between a run and its worker processes: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.batches import Precision
-from ensembler.store.model import EncoderRecord, Frozen
+from ensembler.store.model import EncoderRecord
 
 
 class Setup(Frozen):

@@ -10,7 +10,7 @@ from ensembler.blends.contract import Blend
 from ensembler.spec.model import EnsembleSpec
 from ensembler.spec.numbers import decode_vector
 from ensembler.spec.thaw import thaw, thaw_weighted
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 
 
 def blend_of(spec: EnsembleSpec, there: Collection[str]) -> Blend:
@@ -27,7 +27,7 @@ def blend_of(spec: EnsembleSpec, there: Collection[str]) -> Blend:
     return thaw_weighted(blend_without(spec, missing)) if missing else thaw(spec)
 
 
-def blend_without(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
+def blend_without(spec: EnsembleSpec, missing: Collection[str]) -> WeightedSpec:
     """Plain weights of the members that are left.
 
     Args:
@@ -57,7 +57,7 @@ def solves_weights(spec: EnsembleSpec) -> bool:
     return bool(spec.provenance.study.get("weights", "exact") == "exact")
 
 
-def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend:
+def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedSpec:
     """Solve the weights of the members that are left, on the spec's coreset.
 
     Norms and means stay. A prior of weight 0 stays out. Weights may be negative where one of the
@@ -90,7 +90,7 @@ def resolve_blend(spec: EnsembleSpec, missing: Collection[str]) -> WeightedBlend
     )
 
 
-def _reweighted(blend: WeightedBlend, prior: float, weights: Mapping[str, float]) -> WeightedBlend:
+def _reweighted(blend: WeightedSpec, prior: float, weights: Mapping[str, float]) -> WeightedSpec:
     members = (
         member.model_copy(update={"weight": weights[member.name]})
         for member in blend.members

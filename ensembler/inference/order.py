@@ -1,4 +1,4 @@
-"""Which member to run next, and what a blend without some of them is expected to score."""
+"""The order of members, and the expected score of a blend without some of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensembler.blending.rules import CANCELLED
 from ensembler.inference.missing import blend_without
 from ensembler.spec.model import EnsembleSpec
 from ensembler.spec.numbers import decode_vector
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 
 
 class _Statistics(NamedTuple):
@@ -26,7 +26,7 @@ class _Statistics(NamedTuple):
 
 
 class Expectation:
-    """What blends of some of a spec's members score on its coreset.
+    """Scores of blends of some of a spec's members, on its coreset.
 
     A composed blend is judged by the plain weights that stand in for it: more the coreset cannot
     tell.
@@ -40,7 +40,7 @@ class Expectation:
         self._names = frozenset(member.name for member in spec.weighted.members)
         self._scores: dict[frozenset[str], float] = {}
 
-    def blend(self, members: Collection[str]) -> WeightedBlend:
+    def blend(self, members: Collection[str]) -> WeightedSpec:
         """Plain weights of some members, solved anew; the prior alone where there are none."""
         missing = self._names.difference(members)
         return blend_without(self._spec, missing) if missing else self._spec.weighted
@@ -53,10 +53,10 @@ class Expectation:
         return self._scores[chosen]
 
     def loss(self, members: Collection[str]) -> float:
-        """What the blend of some members lacks to the whole spec's."""
+        """The score that the blend of some members lacks to the whole spec's."""
         return self.score(self._names) - self.score(members)
 
-    def _score(self, blend: WeightedBlend) -> float:
+    def _score(self, blend: WeightedSpec) -> float:
         """w·c / sqrt(w·G·w) with columns of length ‖x‖^(1 - alpha), averaged over the rows."""
         held = self._statistics
         alphas = np.array([0.0, *(member.alpha for member in self._spec.weighted.members)])

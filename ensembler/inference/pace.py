@@ -1,4 +1,4 @@
-"""How fast members run here: the one at work, and from it those to come."""
+"""The speed of members here: that of the one at work, and from it that of those to come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRUSTED: Final = 0.05  # share of a member's images after which its own pace dec
 
 @dataclass(kw_only=True)
 class Pace:
-    """How a member advances.
+    """The progress of one member.
 
     Attributes:
         parts: images to embed, of each checkpoint that is not done.
@@ -47,7 +47,7 @@ class Pace:
 
 @dataclass(kw_only=True)
 class Speed:
-    """What members cost here, learned from those that have run.
+    """Seconds that members take here, learned from those that have run.
 
     A spec says what an image took a member where it was dumped; this machine is faster or slower
     by one factor for all, which every member that runs measures again. No spec says what it takes
@@ -58,41 +58,42 @@ class Speed:
     """
 
     devices: int
-    _said: float = field(default=0.0, init=False)  # of what ran: seconds by the spec, and here
+    # Of what has run: seconds by the spec, those it took, and each where the spec is silent.
+    _recorded: float = field(default=0.0, init=False)
     _took: float = field(default=0.0, init=False)
-    _unsaid: list[float] = field(default_factory=list, init=False)  # of what the spec is silent on
+    _unrecorded: list[float] = field(default_factory=list, init=False)
     _loaded: int = field(default=0, init=False)
     _loading: float = field(default=0.0, init=False)
 
-    def expect(self, said: float | None, parts: Sequence[int]) -> float:
+    def expect(self, recorded: float | None, parts: Sequence[int]) -> float:
         """Seconds that checkpoints will take.
 
         Args:
-            said: seconds per image by the spec, or None where it is silent: then as long as the
+            recorded: seconds per image by the spec, or None where it is silent: then as long as the
                 others that it is silent on took, at first nothing, so that one is tried.
             parts: images to embed, of each checkpoint.
         """
         loading = len(parts) * self._loading / max(1, self._loaded)
-        return loading + sum(parts) * self._per_image(said)
+        return loading + sum(parts) * self._per_image(recorded)
 
-    def learn(self, said: float | None, pace: Pace) -> None:
+    def learn(self, recorded: float | None, pace: Pace) -> None:
         """Take in how a member ran.
 
         Args:
-            said: as for `expect`.
+            recorded: as for `expect`.
             pace: by the clock, with all devices at work.
         """
         self._loaded += pace.loaded
         self._loading += pace.loading
         if not pace.done:
             return
-        if said:
-            self._said += said * pace.done
+        if recorded:
+            self._recorded += recorded * pace.done
             self._took += pace.seconds
         else:
-            self._unsaid.append(pace.seconds / pace.done)
+            self._unrecorded.append(pace.seconds / pace.done)
 
-    def _per_image(self, said: float | None) -> float:
-        if said is None:
-            return sum(self._unsaid) / len(self._unsaid) if self._unsaid else 0.0
-        return said * (self._took / self._said if self._said else 1.0 / self.devices)
+    def _per_image(self, recorded: float | None) -> float:
+        if recorded is None:
+            return sum(self._unrecorded) / len(self._unrecorded) if self._unrecorded else 0.0
+        return recorded * (self._took / self._recorded if self._recorded else 1.0 / self.devices)

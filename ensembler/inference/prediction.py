@@ -1,4 +1,4 @@
-"""What a spec says about samples, and how it becomes a submission."""
+"""Predictions: blended embeddings of samples, and how they become a submission."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensembler.images.failures import Failure
 from ensembler.inference.submission import write_submission
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Prediction:
     """Blended embeddings of samples.
 
@@ -25,6 +25,7 @@ class Prediction:
             were weighted anew, also where the spec's blend is composed.
         prior_rows: rows that no member covers; they got the prior.
         cancelled_rows: rows whose members cancelled; they got the prior too.
+        unused_members: the store's members that the spec does not name.
     """
 
     ids: NDArray[np.str_]
@@ -33,9 +34,22 @@ class Prediction:
     missing_members: tuple[str, ...]
     prior_rows: int
     cancelled_rows: int
+    unused_members: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        rows, dim = self.embeddings.shape
+        return (
+            f"{type(self).__name__}({rows} rows × {dim}, members={len(self.members)},"
+            f" missing={len(self.missing_members)}, prior_rows={self.prior_rows})"
+        )
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it is less than its spec promises: without some of its members."""
+        return bool(self.missing_members)
 
     def to_submission(self, path: str | Path, sample: str | Path | None = None) -> None:
         """Write submission.csv; the file appears whole or not at all.
@@ -51,7 +65,7 @@ class Prediction:
 
 
 class MemberRun(NamedTuple):
-    """How a member of a spec fared on a folder of images.
+    """The outcome of a spec's member on a folder of images.
 
     Attributes:
         name: the member's.
@@ -70,7 +84,7 @@ class MemberRun(NamedTuple):
     dropped: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImagePrediction(Prediction):
     """Blended embeddings of a folder of images.
 
@@ -98,4 +112,4 @@ class ImagePrediction(Prediction):
     @property
     def is_degraded(self) -> bool:
         """Whether members were dropped or cut short, or images failed."""
-        return bool(self.missing_members or self.cut_short or self.failures)
+        return super().is_degraded or bool(self.cut_short or self.failures)

@@ -1,4 +1,4 @@
-"""How a run over images goes about it: devices, precision, folders."""
+"""Settings of a run over images: devices, precision, folders."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 
 from ensembler.errors import InputError
 from ensembler.images.find import ImageFiles
-from ensembler.inference.devices import AUTO, find_devices, find_precision
 from ensembler.inference.messages import Setup
+from ensembler.predicting.devices import AUTO, find_devices, find_precision
 
 MOST_THREADS: Final = 8  # that decode for a device: more wait for it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a run over images goes about it; the blend itself does not depend on it.
+    """Settings of a run over images, which do not change what is blended.
 
     Attributes:
         checkpoints: folders to look for checkpoints in, before those that ENSEMBLER_CHECKPOINTS
@@ -44,7 +44,7 @@ class Settings:
 
 
 def make_setups(settings: Settings, files: ImageFiles) -> list[Setup]:
-    """What each worker is told first.
+    """The first message to each worker.
 
     Args:
         settings: of the run.

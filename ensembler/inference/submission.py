@@ -21,7 +21,7 @@ _BREAKS_CSV = '[",\r\n]'  # the layout has no quotes, so no id may need them
 
 
 class _Remedies(NamedTuple):
-    """What to do about ids that only one side has; where rows come from decides it."""
+    """Remedies for ids that only one side has; they depend on where the rows come from."""
 
     unpredicted: str
     unasked: str

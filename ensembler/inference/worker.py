@@ -40,7 +40,7 @@ from ensembler.inference.messages import (
     Task,
 )
 from ensembler.inference.probe import CPU, probe_batch
-from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch
+from ensembler.predicting.batches import BatchLimit, Embedded, embed_batch, empty_cache
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import EncodingCaptioner, Predictor
 from ensembler.store.model import EncoderRecord
@@ -50,7 +50,7 @@ from ensembler.work.notes import Note
 
 
 class Worker:
-    """What a worker process does, without the process.
+    """The work of a worker process, without the process.
 
     Args:
         setup: device, precision and images.
@@ -100,7 +100,7 @@ class Worker:
             _check_encoder(task, predictor.encoder_record)
         if predictor.dim != task.dim:
             raise PredictorError(
-                f"{task.predictor} gives {predictor.dim} numbers an image, and the spec blends"
+                f"{task.predictor} gives {predictor.dim} numbers per image, and the spec blends"
                 f" {task.dim}"
             )
         self._predictor = predictor
@@ -109,9 +109,7 @@ class Worker:
         """Free the device before the next model comes."""
         self._predictor = None
         gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
 
     def _probe(self) -> int:
         if self._setup.device.startswith("cpu"):

@@ -12,7 +12,7 @@ from ensembler.blending.apply import WeightedSum
 from ensembler.spec.loading import seal
 from ensembler.spec.model import Coreset, EnsembleSpec, Provenance, Scores
 from ensembler.spec.numbers import Norm, encode_vector
-from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedBlend
+from ensembler.spec.weighted import MemberSpec, PriorSpec, WeightedSpec
 from ensembler.store.create import create_store
 from ensembler.store.model import Dtype, Origin
 from ensembler.store.reader import Store
@@ -107,7 +107,7 @@ def make_spec() -> Callable[..., EnsembleSpec]:
         columns = 1 + len(names)
         return seal(
             dim=len(prior),
-            blend=WeightedBlend(
+            blend=WeightedSpec(
                 centred=blend.means is not None,
                 prior=PriorSpec(weight=blend.prior_weight, vector=encode_vector(prior)),
                 members=members,

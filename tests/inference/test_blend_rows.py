@@ -20,7 +20,10 @@ def scaled_rows(rng: np.random.Generator, magnitude: int) -> np.ndarray[Any, np.
     return (rng.standard_normal((ROWS, DIM)) * scale * present).astype(np.float32)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(0, 4),

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blending.apply import WeightedSum
-from ensembler.blends.gated import Gated
-from ensembler.blends.linear import Linear
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.linear import LinearBlend
 from ensembler.errors import SpecError
 from ensembler.inference import blend as blend_module
 from ensembler.inference.blend import predict_store
@@ -106,7 +106,7 @@ def test_a_member_that_only_votes_must_be_there_too(
 ) -> None:
     numbers = weights(3, DIM, 0)
     numbers.weights[1] = 0.0
-    voting = composed(plain, Gated(members=tuple(NAMES), numbers=numbers, agreement=3.0))
+    voting = composed(plain, GatedBlend(members=tuple(NAMES), numbers=numbers, agreement=3.0))
     whole = predict_store(voting, make_store(IDS, members))
     members["b"] = members["b"][::-1].copy()
     other = predict_store(voting, make_store(IDS, members))
@@ -119,9 +119,9 @@ def test_a_row_that_cancels_gets_the_prior_and_is_counted(
     make_spec: MakeSpec, members: Members, make_store: MakeStore
 ) -> None:
     alone = make_spec(["a"], equal(1, prior=0.0), PRIOR)
-    opposite = Linear(
+    opposite = LinearBlend(
         base=None,
-        members=("a",),
+        mapped=("a",),
         alphas=np.ones(1),
         means=None,
         scale=1.0,
@@ -138,5 +138,5 @@ def test_a_member_of_another_dimension_is_refused(
     spec: EnsembleSpec, members: Members, make_store: MakeStore
 ) -> None:
     store = make_store(IDS, {name: vectors[:, :3] for name, vectors in members.items()})
-    with pytest.raises(SpecError, match="the spec blends 6 numbers a row, but member a has 3"):
+    with pytest.raises(SpecError, match="the spec blends 6 numbers per row, but member a has 3"):
         predict_store(spec, store)

@@ -135,7 +135,7 @@ def test_a_member_of_another_dimension_is_refused(
     make_store: MakeStore, make_spec: MakeSpec
 ) -> None:
     store = make_store(IDS, {"a": embeddings(1)[:, :3]})
-    with pytest.raises(SpecError, match="the spec blends 4 numbers a row, but member a has 3"):
+    with pytest.raises(SpecError, match="the spec blends 4 numbers per row, but member a has 3"):
         predict_store(make_spec(["a"], weighted(1.0), PRIOR), store)
 
 

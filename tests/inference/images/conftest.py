@@ -26,7 +26,7 @@ from ensembler.predicting.checkpoints import checkpoint_digests
 from ensembler.predicting.definition import FoldFiles, PredictorDefinition
 from ensembler.spec.model import Coreset, EnsembleSpec
 from ensembler.spec.numbers import decode_vector, encode_vector
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 from ensembler.store.model import Origin
 
 DIM = 5
@@ -74,7 +74,7 @@ class World:
             **{"out": self.out, **given},
         )
 
-    def naive(self, blend: WeightedBlend) -> NDArray[np.float64]:
+    def naive(self, blend: WeightedSpec) -> NDArray[np.float64]:
         """A blend's rows, image by image; the adapter's 1e-6 of its batch left out."""
         rows = []
         for path in sorted(self.images.iterdir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ import pytest
 
 import ensembler as en
 from ensembler.errors import InputError, SpecError
-from ensembler.inference.crew import Crew
-from ensembler.inference.messages import Message
 
 MakeWorld = Callable[..., Any]
 Run = Callable[..., Any]
@@ -92,7 +91,7 @@ def test_a_member_cut_short_is_told_with_what_is_left_of_it(
     ensembler: Run,
 ) -> None:
     def stop(member: str, done: int, total: int) -> None:  # noqa: ARG001
-        if member == "a" and done > 10:  # the first of its checkpoints is whole
+        if member == "a" and done == 10:  # the first of its checkpoints is whole, the other waits
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -119,7 +118,7 @@ def test_a_deadline_is_a_duration(ensembler: Run) -> None:
     assert ensembler("predict", "images", "--deadline", "1h", "--device", "cpu").code == 0
     ran = ensembler("predict", "images", "--deadline", "soon")
     assert (ran.code, ran.out) == (2, "")
-    assert "'soon' is no duration" in ran.err
+    assert "'soon' is not a duration" in ran.err
 
 
 @pytest.mark.usefixtures("world")
@@ -146,24 +145,14 @@ def test_a_checkpoint_that_is_missing_exits_4_and_with_strict_2(
 
 
 @pytest.mark.usefixtures("world")
-def test_an_interrupted_run_exits_130_and_the_same_command_goes_on(
-    ensembler: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_a_scheduler_ends_exits_130_and_the_same_command_goes_on(
+    ensembler: Run, sigterm_at: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    receive = Crew.receive
-    received: list[tuple[int, Message]] = []
-
-    def interrupted(crew: Crew, timeout: float) -> tuple[int, Message]:
-        if len(received) == 5:
-            raise KeyboardInterrupt
-        received.append(receive(crew, timeout))
-        return received[-1]
-
-    monkeypatch.setattr(Crew, "receive", interrupted)
     given = ("predict", "images", "--device", "cpu", "--batch", "2")
-    ran = ensembler(*given)
-    assert ran.code == 130
-    assert "Interrupted. The same command goes on where this one stopped." in ran.err
-    monkeypatch.setattr(Crew, "receive", receive)
+    with sigterm_at(3):
+        ran = ensembler(*given)
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == "Interrupted. The same command goes on where this one stopped."
     ran = ensembler(*given, "--json")
     assert ran.code == 0
     assert sum(run["embedded"] for run in json.loads(ran.out)["runs"]) < 30

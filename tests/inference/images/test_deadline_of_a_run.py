@@ -1,4 +1,8 @@
-"""Runs inside a deadline, by a clock that only the tests move."""
+"""Runs inside a deadline, by a clock that only the tests move.
+
+A worker does not wait for the run to hear of a batch: on a busy machine it may be ahead by a whole
+checkpoint. So where a run is to be cut short, the member hangs after the batch that ends it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import pytest
 from ensembler.errors import InputError, PredictorError
 from ensembler.inference.crew import Crew
 from ensembler.inference.deadline import Deadline, seconds_of, spell_duration
-from ensembler.inference.messages import Load, Task
+from ensembler.inference.messages import Embed, Load, Task
 from ensembler.inference.missing import blend_without
 from ensembler.inference.pace import Pace, Speed
 
@@ -35,9 +39,30 @@ class Moved:
         self.seen.append(member)
         self.now += self.per_batch[member]
 
+    def passes_at(self, patch: pytest.MonkeyPatch, kind: type[Task], seconds: float) -> None:
+        """It also moves on by so many seconds whenever a worker is sent a task of a kind."""
+        send = Crew.send
+
+        def slow(crew: Crew, worker: int, task: Task) -> None:
+            self.now += seconds if isinstance(task, kind) else 0.0
+            send(crew, worker, task)
+
+        patch.setattr(Crew, "send", slow)
+
     def run(self, world: Any, seconds: float | None, **given: Any) -> Any:  # noqa: ANN401
         deadline = Deadline.after(seconds, self)
-        return world.predict(deadline=deadline, progress=self.progress, **given)
+        return world.predict(**{"deadline": deadline, "progress": self.progress, **given})
+
+
+def hanging_from(world: Any, clock: Moved, member: str, images: int) -> Callable[..., None]:  # noqa: ANN401
+    """The clock's progress; after so many images, a checkpoint hangs at its second batch."""
+
+    def progress(name: str, done: int, total: int) -> None:
+        clock.progress(name, done, total)
+        if (name, done) == (member, images):
+            world.fault(**{member: {"hangs_at": 1}})
+
+    return progress
 
 
 def test_the_member_that_adds_most_per_second_runs_first(make_world: MakeWorld) -> None:
@@ -51,6 +76,7 @@ def test_the_member_that_adds_most_per_second_runs_first(make_world: MakeWorld) 
 
 def test_a_deadline_too_short_for_any_member_gives_the_prior_to_all(make_world: MakeWorld) -> None:
     world = make_world({"a": {"seconds": 1.0}, "b": {"seconds": 1.0}}, images=30)
+    world.fault(a={"hangs_at": 1}, b={"hangs_at": 1})
     prediction = Moved({"a": 60.0, "b": 60.0}).run(world, 100.0)
     assert prediction.members == ()
     assert prediction.prior_rows == 30
@@ -102,18 +128,24 @@ def test_from_the_first_finished_member_on_there_is_a_valid_submission(
         assert len(content.splitlines()) == 1 + 10 * 5
 
 
-def test_a_member_that_hangs_is_ended_at_the_deadline(make_world: MakeWorld) -> None:
+def test_a_member_that_hangs_is_ended_at_the_deadline(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = make_world({"a": {}})
     world.fault(a={"hangs_at": 0})
-    prediction = world.predict(deadline=Deadline.after(2.0))
+    clock = Moved({})
+    clock.passes_at(monkeypatch, Embed, 299.5)  # of 300 that it had to be loaded
+    prediction = clock.run(world, 300.0)
     assert prediction.runs[0].dropped == "the deadline came before it was done"
     assert prediction.prior_rows == 10
 
 
 def test_what_a_deadline_cut_short_is_finished_by_the_next_run(make_world: MakeWorld) -> None:
     world = make_world({"a": {"folds": 2}}, images=30)
+    world.fault(a={"hangs_at": 1})
     cut = Moved({"a": 10.0}).run(world, 90.0)
     assert cut.members == ()
+    world.fault()
     (run,) = world.predict().runs
     assert run.embedded < 60
     whole = world.predict(work=world.folder / "fresh")
@@ -125,7 +157,7 @@ def test_a_member_cut_short_is_blended_from_the_checkpoints_that_are_whole(
 ) -> None:
     world = make_world({"a": {"folds": 3}, "b": {"noise": 0.5, "seconds": 99.0}}, images=30)
     clock = Moved({"a": 10.0})
-    prediction = clock.run(world, 250.0)
+    prediction = clock.run(world, 250.0, progress=hanging_from(world, clock, "a", 60))
     assert clock.seen == ["a"] * 21  # ten for each; then 40 s are left, and it takes another 90
     assert (prediction.members, prediction.missing_members) == (("a",), ("b",))
     (run,) = prediction.cut_short
@@ -143,7 +175,7 @@ def test_a_member_of_which_only_a_checkpoint_fits_gives_way_to_one_that_fits(
     members = {"a": {"seconds": 1.0}, "b": {"seconds": 1.0}, "c": {"folds": 5, "seconds": 1.0}}
     world = make_world(members, images=30)
     clock = Moved(dict.fromkeys("abc", 1.0))
-    prediction = clock.run(world, 37.0)
+    prediction = clock.run(world, 37.0, progress=hanging_from(world, clock, "c", 30))
     assert sorted(set(clock.seen[:20])) == ["a", "b"]
     runs = {run.name: run for run in prediction.runs}
     assert (runs["c"].blended, prediction.members) == (1, ("a", "b", "c"))
@@ -153,13 +185,8 @@ def test_the_time_to_load_a_member_is_part_of_what_it_takes(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world({name: {"seconds": 1.0} for name in "ab"}, images=30)
-    clock, give = Moved({"a": 1.0, "b": 1.0}), Crew.give
-
-    def slow(crew: Crew, worker: int, task: Task) -> None:
-        clock.now += 40.0 if isinstance(task, Load) else 0.0
-        give(crew, worker, task)
-
-    monkeypatch.setattr(Crew, "give", slow)
+    clock = Moved({"a": 1.0, "b": 1.0})
+    clock.passes_at(monkeypatch, Load, 40.0)
     prediction = clock.run(world, 95.0)
     first, second = prediction.runs
     assert first.dropped is None
@@ -193,7 +220,7 @@ def test_durations_are_read_as_people_write_them(text: str | float, seconds: flo
 
 @pytest.mark.parametrize("text", ["", "8", "8h30", "0s", "-1h", "m8", 0, -3.0, float("nan")])
 def test_what_is_no_duration_is_refused(text: str | float) -> None:
-    with pytest.raises(InputError, match="is no duration; give one like 8h30m, 45m or 90s"):
+    with pytest.raises(InputError, match="is not a duration; give one like 8h30m, 45m or 90s"):
         seconds_of(text)
 
 

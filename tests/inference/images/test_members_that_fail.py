@@ -283,7 +283,7 @@ def test_a_member_imported_from_files_cannot_be_made_from_images(make_world: Mak
     members = tuple(m.model_copy(update={"origin": Origin()}) for m in world.spec.weighted.members)
     blend = world.spec.blend.model_copy(update={"members": members})
     said = refusal(world, spec=world.spec.model_copy(update={"blend": blend}))
-    assert "member 'a' was imported from files, and no predictor is recorded" in said
+    assert "member 'a' was imported from files, without a predictor that makes it" in said
 
 
 def test_ids_of_the_sample_submission_and_images_must_be_the_same(make_world: MakeWorld) -> None:
@@ -310,7 +310,7 @@ def test_ids_of_the_sample_submission_and_images_must_be_the_same(make_world: Ma
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"devices": ("cpu", "gpu")}, "'gpu' names no device; give cpu"),
+        ({"devices": ("cpu", "gpu")}, "'gpu' is not a device; give cpu"),
         ({"devices": ("cuda:99",)}, "device cuda:99 is not here"),
         ({"devices": ()}, "no device is named"),
         ({"batch": 0}, "batch = 0 must be at least 1"),

@@ -13,12 +13,12 @@ import pytest
 from ensembler.inference.order import Expectation, next_member
 from ensembler.spec.model import Coreset
 from ensembler.spec.numbers import decode_vector, encode_vector
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 
 MakeWorld = Callable[..., Any]
 
 
-def naive_score(blend: WeightedBlend, names: Sequence[str], coreset: Coreset) -> float:
+def naive_score(blend: WeightedSpec, names: Sequence[str], coreset: Coreset) -> float:
     """The mean cosine over the coreset, row by row and pair by pair."""
     count = 1 + len(names)
     cosines = decode_vector(coreset.cosines).reshape(coreset.rows, -1)

@@ -15,7 +15,7 @@ import pytest
 from ensembler.errors import InputError
 from ensembler.inference.messages import Embed, Load, Message, Setup, Stopped
 from ensembler.inference.worker import Worker
-from ensembler.work.disk import WorkError, written
+from ensembler.work.disk import WorkError, work_errors
 from ensembler.work.entry import EMBEDDED, NOT_FINITE, PENDING, UNREADABLE, Entry
 from ensembler.work.notes import Note
 from ensembler.work.store import open_work
@@ -88,7 +88,7 @@ def test_an_entry_outlives_its_run_with_its_batch_size(tmp_path: Path) -> None:
     for run in range(2):
         with open_work(tmp_path / "work") as store:
             entry = store.entry({"predictor": "x"}, IMAGES, 3)
-            assert entry.known("batch") == (None if run == 0 else 64)
+            assert entry.recorded("batch") == (None if run == 0 else 64)
             assert entry.is_whole() == bool(run)
             entry.record(batch=64)
             entry.write(rows(*range(10)), VECTORS)
@@ -124,7 +124,7 @@ def test_a_list_that_shares_images_goes_on_with_what_its_runs_have_learned(tmp_p
         assert store.find({"predictor": "y"}, IMAGES) is None
         other = store.find({"predictor": "x"}, IMAGES[2:])
     assert other is not None
-    assert (other.dim, other.images, other.known("batch")) == (3, 8, 16)
+    assert (other.dim, other.images, other.recorded("batch")) == (3, 8, 16)
     assert other.notes().captions == {0: "a dog"}
     assert other.notes().unreadable == {2: "is empty"}
 
@@ -213,7 +213,7 @@ def test_a_disk_that_takes_only_some_bytes_is_written_to_until_it_takes_none(
 def test_a_full_disk_and_a_read_only_one_have_remedies_of_their_own(
     tmp_path: Path, code: int, remedy: str
 ) -> None:
-    with pytest.raises(WorkError, match=f"is kept: {remedy} and run"), written(tmp_path):
+    with pytest.raises(WorkError, match=f"is kept: {remedy} and run"), work_errors(tmp_path):
         raise OSError(code, os.strerror(code))
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from ensembler.work import entry, notes
 
 
