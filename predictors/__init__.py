@@ -1,1 +1,1 @@
-"""The predictors that come with ensembler: one folder each, and what they share."""
+"""The predictors that ship with ensembler: one folder each, and the code that they share."""

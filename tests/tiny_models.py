@@ -26,14 +26,20 @@ COCA_TEXT = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2,
 COCA: dict[str, Any] = {
     "embed_dim": 16,
     "vision_cfg": {
-        "image_size": COCA_SIDE, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8,
-        "attentional_pool": True, "attn_pooler_heads": 2, "attn_pooler_queries": 8,
+        "image_size": COCA_SIDE,
+        "layers": 2,
+        "width": 32,
+        "head_width": 16,
+        "patch_size": 8,
+        "attentional_pool": True,
+        "attn_pooler_heads": 2,
+        "attn_pooler_queries": 8,
         "output_tokens": True,
     },
     "text_cfg": {**COCA_TEXT, "embed_cls": True, "output_tokens": True},
     "multimodal_cfg": {**COCA_TEXT, "attn_pooler_heads": 2},
     "custom_text": True,
-}  # fmt: skip
+}
 default_cfgs: dict[str, Any] = {}  # where timm looks for the records of what a module registers
 
 
@@ -170,9 +176,15 @@ def save_gpt2(folder: Path, blocks: int = 2) -> Path:
     )
     end = tokenizer.eos_token_id
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=24, n_embd=16, n_layer=blocks, n_head=2,
-        bos_token_id=end, eos_token_id=end, initializer_range=0.5,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        n_positions=24,
+        n_embd=16,
+        n_layer=blocks,
+        n_head=2,
+        bos_token_id=end,
+        eos_token_id=end,
+        initializer_range=0.5,
+    )
     torch.manual_seed(3)
     GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -209,7 +221,7 @@ def save_coca(folder: Path, model: torch.nn.Module) -> dict[str, Path]:
 
 
 def _recorded(**keys: object) -> dict[str, Any]:
-    """What timm records for a pretrained tag."""
+    """A record as timm has it for a pretrained tag."""
     return {
         "input_size": (3, SIZE, SIZE),
         "interpolation": "bicubic",
@@ -229,9 +241,15 @@ def _vit(name: str, **other: object) -> Callable[..., Any]:
     from timm.models.vision_transformer import _create_vision_transformer
 
     arguments = {
-        "img_size": SIZE, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2,
-        "pre_norm": True, "norm_layer": functools.partial(LayerNorm, eps=1e-5), **other,
-    }  # fmt: skip
+        "img_size": SIZE,
+        "patch_size": 4,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "pre_norm": True,
+        "norm_layer": functools.partial(LayerNorm, eps=1e-5),
+        **other,
+    }
     return _entry(name, _create_vision_transformer, arguments)
 
 
@@ -246,10 +264,18 @@ def _eva02(name: str) -> Callable[..., Any]:
     from timm.models.eva import _create_eva
 
     arguments = {
-        "img_size": SIZE, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2,
-        "mlp_ratio": 8 / 3, "qkv_fused": False, "swiglu_mlp": True, "scale_mlp": True,
-        "use_rot_pos_emb": True, "ref_feat_shape": (2, 2),
-    }  # fmt: skip
+        "img_size": SIZE,
+        "patch_size": 4,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_ratio": 8 / 3,
+        "qkv_fused": False,
+        "swiglu_mlp": True,
+        "scale_mlp": True,
+        "use_rot_pos_emb": True,
+        "ref_feat_shape": (2, 2),
+    }
     return _entry(name, _create_eva, arguments)
 
 
@@ -257,9 +283,13 @@ def _swin(name: str) -> Callable[..., Any]:
     from timm.models.swin_transformer import _create_swin_transformer
 
     arguments = {
-        "img_size": SIZE, "patch_size": 2, "window_size": 2, "embed_dim": 16, "depths": (1, 1),
+        "img_size": SIZE,
+        "patch_size": 2,
+        "window_size": 2,
+        "embed_dim": 16,
+        "depths": (1, 1),
         "num_heads": (2, 2),
-    }  # fmt: skip
+    }
     return _entry(name, _create_swin_transformer, arguments)
 
 

@@ -1,1 +1,1 @@
-"""From pairs as they come to pairs to train on: embedded, without twins, dealt to folds."""
+"""Curation of training pairs: imported, filtered, deduplicated, dealt to folds, resized."""

@@ -1,4 +1,4 @@
-"""Of near-duplicates exactly one stays: the first in the given order."""
+"""Deduplication: of near-duplicates only the first in the given order is kept."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ensembler.store.encoder import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deduplicated:
-    """What became of a table of pairs.
+    """The result of deduplicating a pair table.
 
     Attributes:
-        rows: how many there were.
-        kept: how many stay.
-        recall: the share of the near-duplicates that was found, as measured on some of the rows;
-            None where all rows were compared.
+        rows: number of rows read.
+        kept: number of rows kept.
+        recall: share of the near-duplicates that was found, estimated on a sample of the rows; None
+            where all rows were compared.
     """
 
     rows: int
@@ -41,29 +41,29 @@ def find_leaders(
 ) -> NDArray[np.int64]:
     """Give every row a leader: the first leader before it that is near, or else itself.
 
-    So no two leaders are near one another, and whoever is none is near its leader. This is leader
+    No two leaders are near one another, and every other row is near its leader. This is leader
     clustering (Hartigan, 1975).
 
     Args:
         vectors: (n, d) float32 of unit length; a zero vector is near nothing.
         threshold: the cosine from which two rows are near, in (0, 1).
-        index: an empty one of these rows; None takes an exact one.
-        progress: called with rows done and in all after every block.
+        index: an empty index of these rows; None takes an exact one.
+        progress: called with (rows done, rows in all) after every block.
 
     Returns:
         (n,) int64 positions; never behind the row itself.
     """
-    found = ExactIndex(vectors, threshold) if index is None else index
+    index = ExactIndex(vectors, threshold) if index is None else index
     leader = np.arange(len(vectors))
-    for start in range(0, len(vectors), found.block):
-        block = np.asarray(vectors[start : start + found.block])
-        mine = leader[start : start + found.block]  # a view: what is set here is set there
-        for queries, rows in found.near(block):
-            np.minimum.at(mine, queries, rows)
-        free = np.flatnonzero(mine == np.arange(start, start + len(block)))
+    for start in range(0, len(vectors), index.block):
+        block = np.asarray(vectors[start : start + index.block])
+        leaders = leader[start : start + index.block]  # a view: it writes into `leader`
+        for queries, rows in index.near(block):
+            np.minimum.at(leaders, queries, rows)
+        free = np.flatnonzero(leaders == np.arange(start, start + len(block)))
         among = _lead_at_once if len(free) <= ExactIndex.block else find_leaders
-        mine[free] = start + free[among(block[free], threshold)]
-        found.add(start + np.flatnonzero(mine == np.arange(start, start + len(block))))
+        leaders[free] = start + free[among(block[free], threshold)]
+        index.add(start + np.flatnonzero(leaders == np.arange(start, start + len(block))))
         if progress is not None:
             progress(start + len(block), len(vectors))
     return leader
@@ -72,15 +72,15 @@ def find_leaders(
 def measure_recall(
     vectors: NDArray[np.float32], leader: NDArray[np.int64], threshold: float
 ) -> float:
-    """The share of near-duplicates that a search found, by an exact look at some of its leaders.
+    """Estimate the share of near-duplicates found, by an exact search from a sample of leaders.
 
     Args:
         vectors: (n, d) float32 of unit length.
-        leader: (n,) int64, what `find_leaders` gave.
-        threshold: the same.
+        leader: (n,) int64, the result of `find_leaders`.
+        threshold: the threshold given to `find_leaders`.
 
     Returns:
-        found / (found + missed), where a missed one is a leader near an earlier leader.
+        found / (found + missed), where a missed row is a leader near an earlier leader.
     """
     leaders = np.flatnonzero(leader == np.arange(len(leader)))
     exact = ExactIndex(vectors, threshold)
@@ -106,17 +106,17 @@ def dedupe(
 ) -> Deduplicated:
     """Write a pair table without near-duplicates.
 
-    By prompt, of an image's own prompts too none stays that is near an earlier one; by image, all
-    pairs of an image that stays do.
+    By prompt, near-duplicates are dropped among the prompts of one image, too; by image, all pairs
+    of a kept image are kept.
 
     Args:
         pairs: a pair table; see `read_pairs`.
         out: the table to write.
         threshold: the cosine from which two rows are near, in (0, 1).
-        by: what the vectors are of.
-        vectors: of the rows, by image id; None embeds the prompts.
-        encoder: what embeds them; None takes the one that is installed.
-        advance: told how far embedding and comparing are.
+        by: what is compared.
+        vectors: vectors by image id; None embeds the prompts.
+        encoder: a sentence-transformers folder; None takes the installed encoder.
+        advance: called with (stage, rows done, rows in all).
 
     Raises:
         InputError: a file cannot be read or written, or lacks an image's vector.
@@ -139,12 +139,12 @@ def dedupe(
 
 
 def _lead_at_once(vectors: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
-    """`find_leaders` of a block's rows, whose pairs are all held."""
+    """`find_leaders` of one block, with all of its near pairs in memory."""
     leader = np.arange(len(vectors))
     queries, rows = near_pairs(vectors, vectors, threshold)
     earlier = rows < queries
     for query, row in zip(queries[earlier], rows[earlier], strict=True):
-        # In the order of queries and of rows, so that what leads is settled before it is asked.
+        # Pairs come in ascending order: whether a row leads is settled before others need it.
         if leader[query] == query and leader[row] == row:
             leader[query] = row
     return leader

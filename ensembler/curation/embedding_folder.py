@@ -1,12 +1,12 @@
-"""What `ensembler data embed` leaves: a folder of vectors with their ids, shard by shard.
+"""The folder that `ensembler data embed` writes: vectors with their ids, shard by shard.
 
-recipe.json               what is embedded, by what, and in how many rows to a shard
+recipe.json               prompts, encoder and rows per shard
 embeddings-00000.npy      (rows, d) float32, C order, rows of unit length
 embeddings-00000.parquet  the rows' ids: one text column `id`
-complete.json             how many there are, and of what encoder; written last
+complete.json             numbers of rows and shards, and the encoder; written last
 
-A shard's ids are written after its vectors: a shard is there when its ids are. Without
-complete.json there is more to do.
+A shard's ids are written after its vectors: it is complete when its ids exist. A folder without
+complete.json is not finished.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from pydantic import Field, ValidationError
 from ensembler.arrays import map_array
 from ensembler.errors import InputError
 from ensembler.files import BROKEN
+from ensembler.frozen import Frozen
 from ensembler.store.importing.sources import Source
-from ensembler.store.model import EncoderRecord, Frozen
+from ensembler.store.model import EncoderRecord
 
 COMPLETE: Final = "complete.json"
 
 
 class Complete(Frozen):
-    """How much there is in all, and what made it."""
+    """Contents of `complete.json`."""
 
     rows: int = Field(ge=1)
     dim: int = Field(ge=1)
@@ -36,16 +37,16 @@ class Complete(Frozen):
 
 
 def shard_files(folder: Path, number: int) -> tuple[Path, Path]:
-    """Where a shard's vectors and its ids are."""
+    """The files of a shard's vectors and of its ids."""
     name = f"embeddings-{number:05}"
     return folder / f"{name}.npy", folder / f"{name}.parquet"
 
 
 def read_shards(folder: Path) -> list[Source]:
-    """The shards of a folder that is complete, their vectors memory-mapped.
+    """Open the shards of a finished folder, their vectors memory-mapped.
 
     Raises:
-        InputError: it is not complete, or a shard is not whole.
+        InputError: it is not finished, or a shard is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -53,7 +54,7 @@ def read_shards(folder: Path) -> list[Source]:
         complete = Complete.model_validate_json((folder / COMPLETE).read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(
-            f"{folder} is no folder of embeddings, or one that is not finished; run"
+            f"{folder} is not a finished folder of embeddings; run"
             " `ensembler data embed` again with the same arguments"
         ) from error
     sources = []

@@ -1,7 +1,7 @@
-"""The unit vectors of a pair table's rows, in its order: given by id, or made from the prompts.
+"""Unit vectors of a pair table's rows, in its order: given by id, or made from the prompts.
 
-An image may stand in several rows, as one with five captions does. Its own vector then goes to each
-of them; vectors of prompts, of which an image's rows have one each, go by the rows' order.
+An image may have several rows, as one with five captions does. The vector of the image then goes to
+each of them; vectors of prompts, one for each row, are matched by the order of the rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Stages = Callable[[str, int, int], None]  # called with (stage, rows done, rows 
 
 
 class PairVectors(NamedTuple):
-    """Whose vectors they are, and the vectors."""
+    """Images and unit vectors of a table's rows."""
 
     ids: NDArray[np.str_]  # (n,) the rows' images
     unit: NDArray[np.float32]  # (n, d), rows of unit length or zero; a memory map
@@ -39,24 +39,24 @@ class PairVectors(NamedTuple):
 def pair_vectors(
     pairs: Path, out: Path, vectors: Path | None, encoder: Path | None, advance: Stages
 ) -> Iterator[PairVectors]:
-    """The images of a pair table's rows and the unit vectors of the rows until the block ends.
+    """Open the images and unit vectors of a pair table's rows for the duration of a block.
 
-    Where none are given, the prompts are embedded into a folder beside `out`, which goes when the
-    block ends well: after an interruption the same call goes on there.
+    Without `vectors`, the prompts are embedded into a folder beside `out`, which is removed when
+    the block succeeds: after an interruption the same call resumes there.
 
     Args:
         pairs: a pair table; see `read_pairs`.
-        out: the file that shall be made from it.
+        out: the file to be made from it.
         vectors: as for `vectors_of`; None embeds the prompts.
-        encoder: a sentence-transformers folder; None takes the one that is installed.
-        advance: told how far the embedding is.
+        encoder: a sentence-transformers folder; None takes the installed encoder.
+        advance: called with (stage, rows done, rows in all).
 
     Yields:
-        Both in the table's order.
+        Images and vectors in the table's order.
 
     Raises:
-        InputError: as `vectors_of` and `embed`, or `out` cannot be written.
-        StoreError: likewise.
+        InputError: see `vectors_of` and `embed`; or `out` cannot be written.
+        StoreError: see `vectors_of` and `embed`.
     """
     place = writable_pairs(out).parent
     ids = np.array(
@@ -76,12 +76,12 @@ def pair_vectors(
 
 @contextmanager
 def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArray[np.float32]]:
-    """The unit vectors of some rows, out of memory, until the block ends.
+    """Open the unit vectors of some rows, on disk, for the duration of a block.
 
     Args:
         path: a folder that `data embed` made, or a file of vectors with ids (.parquet, .npz, .pt,
-            CSV), in any order and of more ids perhaps; or an .npy file in the order of `ids`.
-            Where ids come twice in it, it must have those of the rows, in their order.
+            CSV), in any order and perhaps with further ids; or an .npy file in the order of
+            `ids`. With repeated ids it must have exactly `ids`, in their order.
         ids: (n,) text, the rows' images.
         place: an existing folder for a temporary file of 4 n d bytes.
 
@@ -90,16 +90,18 @@ def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArr
 
     Raises:
         InputError: an id has no vector, or several that are not in the rows' order, or the files
-            are not whole.
+            are incomplete.
         StoreError: a file is broken, or a vector is NaN or infinite.
     """
     sources = read_shards(path) if path.is_dir() else [_with_ids(read_source(path), ids)]
     dim = common_dim(sources, None, str(path))
     join = _join(path, sources, ids)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            file = held.enter_context(tempfile.TemporaryFile(dir=place))
-            for block in checked_blocks(sources, join, ids, np.dtype(np.float64)):
+            file = stack.enter_context(tempfile.TemporaryFile(dir=place))
+            remedy = "embed it again, or leave the pair out"
+            blocks = checked_blocks(sources, join, ids, np.dtype(np.float64), remedy=remedy)
+            for block in blocks:
                 file.write(unit_rows(block).astype("<f4").tobytes())
             file.flush()
         except OSError as error:
@@ -111,7 +113,7 @@ def vectors_of(path: Path, ids: NDArray[np.str_], place: Path) -> Iterator[NDArr
 
 
 def _join(path: Path, sources: list[Source], ids: NDArray[np.str_]) -> Join:
-    """The files' row for each id: by its place where theirs are the same ids, else by the id."""
+    """Match rows of the files to ids: by position where all ids are equal, else by id."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -121,25 +123,25 @@ def _join(path: Path, sources: list[Source], ids: NDArray[np.str_]) -> Join:
     if pc.count_distinct(theirs, mode="all").as_py() < len(theirs):
         raise InputError(
             f"{path} has several vectors for an image, as prompts of one image do, but not those of"
-            " these pairs in their order; embed this very table, or leave --vectors out"
+            " these pairs in their order; embed this very table, or drop --vectors"
         )
     distinct, number = np.unique(ids, return_inverse=True)
     join = join_by_id(sources, distinct, drop_unknown=True)
     if len(join) < len(distinct):
         missing = np.delete(distinct, join.positions)
         raise InputError(
-            f"{path} has no vectors of {len(missing)} images: {first_few(missing)}; embed them too,"
-            " or leave their rows out"
+            f"{path} has no vectors for {len(missing)} images: {first_few(missing)}; embed"
+            " them too, or leave their rows out"
         )
     return Join(positions=np.arange(len(ids)), rows=join.rows[number], unknown=join.unknown)
 
 
 def _with_ids(source: Source, ids: NDArray[np.str_]) -> Source:
-    """The vectors of a file; one without ids must have a row for each, in their order."""
+    """The vectors of a file with ids; without its own it must have a row for each, in order."""
     import pyarrow as pa
 
     if source.vectors is None:
-        raise InputError(f"{source.path} holds texts; give vectors, or leave --vectors out")
+        raise InputError(f"{source.path} holds texts; give vectors, or drop --vectors")
     if source.ids is not None:
         return source
     if source.vectors.ndim != 2 or len(source.vectors) != len(ids):

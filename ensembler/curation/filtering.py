@@ -1,7 +1,7 @@
-"""Pairs that are worth training on: the others are dropped, each for a reason that is counted.
+"""Filtering of pairs by rules; dropped pairs are counted by reason.
 
-Verdicts are kept block by block in a folder of work, so that an interrupted run judges no block
-twice; the table is written when all are known.
+Verdicts are saved block by block in a work folder, so that a resumed run judges no block twice; the
+table is written when all are known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ensembler.curation.pairs import (
     write_pairs,
 )
 from ensembler.curation.pairs_images import WORKERS, check_folder
-from ensembler.curation.resuming import left_array, resumed_work
+from ensembler.curation.resuming import map_if_whole, resumed_work
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, sha256_json
 from ensembler.images.decode import check_pillow
@@ -37,19 +37,19 @@ from ensembler.store.encoder import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK: Final = 1 << 12  # pairs judged between two points to go on from
+BLOCK: Final = 1 << 12  # pairs per saved block of verdicts
 KEPT: Final = len(Reason)  # a verdict is the position of its reason, or this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filtered:
-    """What became of a table.
+    """The result of filtering a pair table.
 
     Attributes:
-        pairs: how many there were.
-        kept: how many are left.
-        dropped: reason → pairs, for every reason that was looked for.
-        resumed: pairs that an earlier run had judged.
+        pairs: number of pairs read.
+        kept: number of pairs kept.
+        dropped: reason → number of pairs, for every reason that was checked.
+        resumed: number of pairs that an earlier run had judged.
     """
 
     pairs: int
@@ -67,22 +67,22 @@ def filter_pairs(
     workers: int = WORKERS,
     progress: Progress | None = None,
 ) -> Filtered:
-    """Write those pairs of a table that pass all rules, in its order; go on with an earlier run.
+    """Write the pairs of a table that pass all rules, in its order; resume an earlier run.
 
     Args:
         pairs: a pair table; see `read_pairs`.
-        out: the table to create or replace: .csv, .tsv or .parquet. What is judged so far is kept
-            beside it, in `.NAME.filter`, until it is there.
-        rules: what is asked for.
+        out: the table to create or replace: .csv, .tsv or .parquet. Until it is
+            written, verdicts are kept beside it, in `.NAME.filter`.
+        rules: the rules.
         images: the folder of the images; where it is given, pairs whose image cannot be read are
-            dropped. None where no rule asks for it.
-        workers: threads that decode.
-        progress: called with pairs judged and in all.
+            dropped. None where no rule needs images.
+        workers: decoding threads.
+        progress: called with (pairs judged, pairs in all).
 
     Raises:
         InputError: no rule and no images are given, a rule cannot be met or lacks the images, the
-            table cannot be used, no pair is left, or what is kept is of other rules or pairs (both
-            digests are shown).
+            table cannot be used, no pair is left, or the saved verdicts are of other rules or pairs
+            (the message shows both digests).
         StoreError: the table is broken.
     """
     rules.check()
@@ -115,22 +115,24 @@ def filter_pairs(
     shutil.rmtree(work, ignore_errors=True)
     dropped = {reason: int(counts[list(Reason).index(reason)]) for reason in reasons}
     if not counts[KEPT]:
-        found = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
-        raise InputError(f"none of the {total} pairs of {pairs} is left ({found}); ask for less")
+        counted = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
+        raise InputError(
+            f"none of the {total} pairs of {pairs} is left ({counted}); relax the rules"
+        )
     return Filtered(pairs=total, kept=int(counts[KEPT]), dropped=dropped, resumed=resumed)
 
 
 def _reasons(rules: Rules, images: Path | None) -> list[Reason]:
-    """The reasons that are looked for, in their order."""
+    """The reasons that are checked, in the order of `Reason`."""
     asked = set(rules.reasons)
     if images is not None:
         check_pillow()
         check_folder(images)
         asked.add(Reason.UNREADABLE)
     elif asked & {Reason.ASPECT, Reason.BLANK}:
-        raise InputError("rules of images were given without the folder of the images; name it")
+        raise InputError("rules for images need the folder of the images: add --images")
     if not asked:
-        raise InputError("no rule was given, so that every pair would be kept; give one")
+        raise InputError("no rule was given, so every pair would be kept; give at least one")
     return [reason for reason in Reason if reason in asked]
 
 
@@ -141,20 +143,20 @@ def _judge(
     images: Path | None,
     pool: ThreadPoolExecutor,
 ) -> NDArray[np.uint8]:
-    """(rows,) the verdicts on a block; images are decoded only of what passed by its prompt."""
+    """The verdicts on a block, (rows,); images are decoded only of pairs whose prompt passed."""
     reasons = [judge(prompt) for prompt in block["prompt"].to_pylist()]
     if images is not None:
         named = enumerate(block["image"].to_pylist())
-        left = {row: image for row, image in named if reasons[row] is None}
-        judged = judge_images(images, list(left.values()), rules, pool)
-        for row, reason in zip(left, judged, strict=True):
+        undecided = {row: image for row, image in named if reasons[row] is None}
+        judged = judge_images(images, list(undecided.values()), rules, pool)
+        for row, reason in zip(undecided, judged, strict=True):
             reasons[row] = reason
-    place = {reason: position for position, reason in enumerate(Reason)}
-    return np.array([KEPT if one is None else place[one] for one in reasons], np.uint8)
+    codes = {None: KEPT} | {reason: position for position, reason in enumerate(Reason)}
+    return np.array([codes[reason] for reason in reasons], np.uint8)
 
 
 def _write(pairs: Path, out: Path, work: Path) -> None:
-    """Write the pairs whose verdict is to keep them."""
+    """Write the kept pairs."""
     import pyarrow as pa
 
     with write_pairs(out, pair_columns(pairs)) as writer:
@@ -164,8 +166,8 @@ def _write(pairs: Path, out: Path, work: Path) -> None:
 
 
 def _kept_verdicts(work: Path, number: int, rows: int) -> NDArray[np.uint8] | None:
-    """(rows,) what an earlier run found; None where it has to be found again."""
-    verdicts = left_array(_file(work, number))
+    """The verdicts of an earlier run, (rows,); None where the block must be judged again."""
+    verdicts = map_if_whole(_file(work, number))
     if verdicts is None or verdicts.shape != (rows,) or verdicts.dtype != np.uint8:
         return None
     return verdicts if verdicts.max() <= KEPT else None

@@ -1,4 +1,4 @@
-"""Images judged by their pixels: whether there are any, their aspect, whether they show a thing."""
+"""Filtering by image: readable or not, aspect ratio, blank or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLANK: Final = 2.0
 def judge_images(
     folder: Path, images: Sequence[str], rules: Rules, pool: ThreadPoolExecutor
 ) -> list[Reason | None]:
-    """Why each image is dropped, or None.
+    """The reason to drop each image, or None.
 
     Args:
         folder: where the images lie.

@@ -1,4 +1,4 @@
-"""What a pair is asked for, and the reasons for which it is dropped."""
+"""Rules for pairs, and the reasons for which a pair is dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ensembler.errors import InputError
 
 
 class Reason(StrEnum):
-    """Why a pair is dropped; the first that holds counts."""
+    """The reason for which a pair is dropped; the first one that applies counts."""
 
     SHORT = "too few words"
     LONG = "too many words"
@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What is asked for; nothing is where a rule is left out.
+    """Rules for pairs; a rule that is left out is not checked.
 
     Attributes:
         min_words: of a prompt, as blanks separate them.
@@ -42,7 +42,7 @@ class Rules:
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """The reasons for which these rules can drop a pair; of images, if there are any."""
+        """The reasons for which these rules can drop a pair."""
         asked = {
             Reason.SHORT: self.min_words is not None,
             Reason.LONG: self.max_words is not None,

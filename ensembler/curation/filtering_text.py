@@ -1,4 +1,4 @@
-"""Prompts judged by their words: how many, which, and in what language."""
+"""Filtering by prompt: number of words, banned words, language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORD: Final = re.compile(r"\w+")
 
 
 def read_banned(path: Path) -> tuple[str, ...]:
-    """The words and phrases of a list, one in each line; blank lines are passed over.
+    """Read a list of words and phrases, one per line; blank lines are skipped.
 
     Raises:
         InputError: it cannot be read as UTF-8, or a line has no letter or digit.
@@ -33,12 +33,12 @@ def read_banned(path: Path) -> tuple[str, ...]:
             raise InputError(f"{path}: line {number}, {line!r}, has no letter or digit")
     words = tuple(line.strip() for line in lines if line.strip())
     if not words:
-        raise InputError(f"{path} lists no word; write one in each line")
+        raise InputError(f"{path} lists no words; write one per line")
     return words
 
 
 def text_judge(rules: Rules) -> Callable[[str], Reason | None]:
-    """A function that tells why a prompt is dropped, or None.
+    """Make a function that gives the reason to drop a prompt, or None.
 
     A banned phrase is found whatever the capitals and whatever stands between its words, but only
     as whole words: "bra" is not found in "zebra".
@@ -99,6 +99,6 @@ def _identifier() -> Any:  # noqa: ANN401 - a py3langid LanguageIdentifier
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise InputError(
-            "telling languages needs py3langid: pip install 'oof-ensembler[curation]'"
+            "recognising languages needs py3langid: pip install 'oof-ensembler[curation]'"
         ) from error
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,4 +1,4 @@
-"""Groups of similar rows: chains of near rows, or what is near a leader."""
+"""Grouping of similar rows: connected components, or rows near a leader."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def find_components(
     index: Index | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
-    """Group rows that are near one another, directly or by way of others.
+    """Group rows that are near one another, directly or through others.
 
-    So no two rows of different groups are near: what single linkage gives, cut at the threshold.
+    No two rows of different groups are near: this is single linkage, cut at the threshold.
 
     Args:
         vectors: (n, d) float32 of unit length; a zero vector is near nothing.
@@ -30,12 +30,12 @@ def find_components(
     Returns:
         (n,) int64, for every row the first row of its group.
     """
-    found = ExactIndex(vectors, threshold) if index is None else index
+    index = ExactIndex(vectors, threshold) if index is None else index
     parent = np.arange(len(vectors))  # a row of the same group, not behind; of the first, itself
-    for start in range(0, len(vectors), found.block):
-        block = np.asarray(vectors[start : start + found.block])
-        found.add(np.arange(start, start + len(block)))
-        for queries, rows in found.near(block):
+    for start in range(0, len(vectors), index.block):
+        block = np.asarray(vectors[start : start + index.block])
+        index.add(np.arange(start, start + len(block)))
+        for queries, rows in index.near(block):
             _join(parent, Pairs(start + queries, rows))
         if progress is not None:
             progress(start + len(block), len(vectors))
@@ -43,7 +43,7 @@ def find_components(
 
 
 def join_shared(group: NDArray[np.int64], keys: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Make one group of all that a key is in.
+    """Merge the groups of all rows that have the same key.
 
     Args:
         group: (n,) int64, for every row one row of its group, which stands for itself.
@@ -59,7 +59,7 @@ def join_shared(group: NDArray[np.int64], keys: NDArray[np.str_]) -> NDArray[np.
 
 
 def _join(parent: NDArray[np.int64], pairs: Pairs) -> None:
-    """Make one group of each two that a pair connects."""
+    """Merge the groups that a near pair connects."""
     left, right = _first(parent, pairs.queries), _first(parent, pairs.rows)
     apart = left != right
     firsts, ends = np.unique([left[apart], right[apart]], return_inverse=True)

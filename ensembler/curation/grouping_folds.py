@@ -1,4 +1,4 @@
-"""Similar pairs share a fold: a pair table is grouped by similarity and its groups are dealt."""
+"""Folds by similarity: groups of similar pairs are dealt to folds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Grouping = Literal["components", "leaders"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """What became of a table of pairs.
+    """The result of dealing a pair table to folds.
 
     Attributes:
         sizes: rows in each group, the largest first.
@@ -43,7 +43,7 @@ class Folded:
 
     @property
     def uneven(self) -> bool:
-        """Whether the largest group alone is more than a fold's share."""
+        """Whether the largest group alone exceeds the size of an even fold."""
         return self.sizes[0] * len(self.folds) > sum(self.folds)
 
 
@@ -58,7 +58,7 @@ def fold(
     encoder: Path | None = None,
     advance: Stages,
 ) -> Folded:
-    """Write a pair table with folds that no group of similar rows and no image is split by.
+    """Write a pair table with folds that split no group of similar rows and no image.
 
     Args:
         pairs: a pair table; see `read_pairs`. Folds that it has are replaced.
@@ -69,7 +69,7 @@ def fold(
             what is near it and comes later, so that no chain grows, but near rows may be parted.
         vectors: of the rows, by image id; None embeds the prompts.
         encoder: what embeds them; None takes the one that is installed.
-        advance: told how far embedding, grouping and comparing are.
+        advance: called with (stage, rows done, rows in all).
 
     Raises:
         InputError: there are fewer groups than folds, a file cannot be read or written, or lacks
@@ -98,13 +98,13 @@ def _check_enough(pairs: Path, group: NDArray[np.int64], folds: int) -> None:
     groups = len(np.unique(group))
     if groups < folds:
         raise InputError(
-            f"{pairs}: {len(group)} rows make {groups} groups, too few for {folds} folds; ask for"
-            " fewer with --folds, or raise --threshold"
+            f"{pairs}: {len(group)} rows make {groups} groups, too few for {folds} folds; set a"
+            " smaller --folds, or a higher --threshold"
         )
 
 
 def _write(pairs: Path, out: Path, dealt: NDArray[np.int64]) -> None:
-    """The pairs with their folds; those that they had are left out."""
+    """Write the pairs with their new folds in place of old ones."""
     import pyarrow as pa
 
     present = {*pair_columns(pairs), "fold"}

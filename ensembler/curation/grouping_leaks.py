@@ -1,4 +1,4 @@
-"""How similar rows of different folds still are."""
+"""Measurement of leaks: how similar rows of different folds still are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ensembler.store.encoder import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """What is left of similarity across folds.
+    """The remaining similarity across folds.
 
     Attributes:
         largest: the largest cosine of two rows of different folds.
@@ -72,7 +72,7 @@ def measure_leak(
 
 
 class _Seen:
-    """What comparisons have found so far."""
+    """The running maximum and counts of comparisons."""
 
     def __init__(self, vectors: NDArray[np.float32], threshold: float) -> None:
         self._vectors, self._threshold = vectors, threshold

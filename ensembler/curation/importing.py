@@ -1,4 +1,4 @@
-"""Pairs as they come → one pair table: image, prompt, source, and a fold where there was one.
+"""Import of pairs into one pair table: image, prompt, source, and fold if the source has one.
 
 Inside a prompt, tabs, line breaks and several blanks become one blank: a .tsv could not hold them,
 and MiniLM's tokenizer does not see them.
@@ -36,7 +36,7 @@ NO_IMAGE: Final = "no image"
 
 
 class Format(StrEnum):
-    """What pairs come as."""
+    """The format of a source of pairs."""
 
     COCO = "coco"  # captions in COCO's JSON: images and annotations
     DIFFUSIONDB = "diffusiondb"  # its metadata: image_name, prompt, part_id
@@ -46,7 +46,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of a source.
+    """The result of importing a source.
 
     Attributes:
         format: what it was read as.
@@ -60,10 +60,10 @@ class Imported:
 
 
 def guess_format(source: Path) -> Format:
-    """What a source is, by its name and, for a table, its columns.
+    """Guess a source's format from its name and, for a table, its columns.
 
     Raises:
-        InputError: there is nothing of the name, or its suffix says nothing.
+        InputError: the source does not exist, or its suffix is not known.
         StoreError: a table cannot be read.
     """
     if source.is_dir():
@@ -74,7 +74,7 @@ def guess_format(source: Path) -> Format:
         return Format.COCO
     if not is_table(source):
         raise InputError(
-            f"{source}: its name does not say what it is; say it with --format, one of"
+            f"{source}: its name does not show its format; set --format to one of"
             f" {', '.join(Format)}"
         )
     return Format.DIFFUSIONDB if is_diffusiondb(source) else Format.TABLE
@@ -111,7 +111,10 @@ def import_pairs(
     kind = guess_format(source) if format is None else format
     table = table_in(source) if kind is Format.FOLDER else source
     if named is not None and kind not in (Format.FOLDER, Format.TABLE):
-        raise InputError(f"{source} is read as {kind}, whose columns have fixed names; name none")
+        raise InputError(
+            f"{source} is read as {kind}, whose columns have fixed names; drop --image-column"
+            " and --prompt-column"
+        )
     columns, blocks = _open(kind, table, named or Named())
     label = origin or (source.stem if kind in (Format.FOLDER, Format.TABLE) else str(kind))
     images = source if kind is Format.FOLDER else None
@@ -130,7 +133,7 @@ def import_pairs(
 
 
 def _open(kind: Format, table: Path, named: Named) -> tuple[Sequence[str], Iterator[pa.Table]]:
-    """The columns to write, and the pairs, a block at a time."""
+    """The columns to write, and the blocks of pairs."""
     if kind is Format.COCO:
         return ("image", "prompt", "source"), read_coco(table)
     if kind is Format.DIFFUSIONDB:
@@ -141,7 +144,7 @@ def _open(kind: Format, table: Path, named: Named) -> tuple[Sequence[str], Itera
 
 
 def _sound(block: pa.Table, dropped: Counter[str], images: Path | None) -> pa.Table:
-    """The pairs that have what a pair needs, their texts tidied; the others are counted."""
+    """The complete pairs, their texts tidied; the others are counted."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -176,7 +179,7 @@ def _is_there(folder: Path, image: str) -> bool:
 
 
 def _with_source(pairs: pa.Table, columns: Sequence[str], label: str, *, replace: bool) -> pa.Table:
-    """The columns to write, with the source filled in and a missing fold none."""
+    """The columns to write, with the source filled in, and -1 for a missing fold."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

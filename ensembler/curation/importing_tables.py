@@ -1,4 +1,4 @@
-"""Pairs in tables of other people: DiffusionDB's metadata, a folder's table, anybody's prompts."""
+"""Import of tables: DiffusionDB's metadata, the table of an image folder, any table of prompts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIFFUSIONDB: Final = ("image_name", "prompt", "part_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """The columns that a user names.
+    """Names of columns, given by the user.
 
     Attributes:
         image: of the images' ids or paths; None looks for one of IMAGE_NAMES.
@@ -34,7 +34,7 @@ class Named:
 
 
 def is_diffusiondb(path: Path) -> bool:
-    """Whether a table has the columns that tell DiffusionDB's metadata.
+    """Whether a table has the columns of DiffusionDB's metadata.
 
     Raises:
         StoreError: the table cannot be read.
@@ -75,26 +75,27 @@ def read_diffusiondb(path: Path) -> Iterator[pa.Table]:
 
 
 def table_in(folder: Path) -> Path:
-    """The one table of a folder of images.
+    """Find the only table in a folder of images.
 
     Raises:
         InputError: there is no such folder, or none or several tables in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder of images with a table")
+        raise InputError(f"{folder} is not a folder of images with a table")
     tables = sorted(
         file for file in folder.iterdir() if is_table(file) and not file.name.startswith(".")
     )
     if len(tables) != 1:
-        found = first_few(file.name for file in tables) or "none"
+        present = first_few(file.name for file in tables) or "none"
+        remedy = f"give {tables[0]} itself, or another" if tables else "put one there"
         raise InputError(
-            f"{folder} should hold one table that says which image has which prompt; it has {found}"
+            f"{folder} should hold one table of images and prompts; it has {present}: {remedy}"
         )
     return tables[0]
 
 
 def table_columns(path: Path, named: Named) -> dict[str, str]:
-    """Our name → the table's, of image, prompt and, where they are there, source and fold.
+    """Map our names of image, prompt and, if present, source and fold to the table's.
 
     Raises:
         InputError: there is no column of images or prompts, or several; the remedy names the
@@ -112,7 +113,7 @@ def table_columns(path: Path, named: Named) -> dict[str, str]:
 def _column(
     path: Path, names: list[str], ours: str, named: str | None, usual: tuple[str, ...]
 ) -> str:
-    """The table's name of a column."""
+    """The table's name for one of our columns."""
     if named is not None:
         if named not in names:
             raise InputError(f"{path}: {unknown_name('column', named, names)}")

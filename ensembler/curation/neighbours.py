@@ -1,8 +1,7 @@
-"""Which rows are near which: exact search by blocks of matrix products.
+"""Search for near rows: exact, by blocks of matrix products.
 
-Products are taken in float32, as fast as the machine can; those that lie within its rounding of the
-threshold are taken again in float64. So what is near does not depend on the machine, on its threads
-or on the blocks.
+Products are computed in float32; those within its rounding error of the threshold are computed
+again in float64. The result thus does not depend on the machine, its threads or the blocks.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ class Pairs(NamedTuple):
 
 
 class Index(Protocol):
-    """Rows that were added, to be found by others; they are added in ascending order.
+    """An index of rows that finds those near a query; rows are added in ascending order.
 
     Attributes:
-        block: how many rows had best look at once.
+        block: the best number of queries per call.
     """
 
     block: int
 
     def add(self, rows: NDArray[np.int64]) -> None:
-        """Let rows be found from now on."""
+        """Add rows to the index."""
 
     def near(self, queries: NDArray[np.float32]) -> Iterator[Pairs]:
-        """What is near each of (q, d) unit vectors, in portions of bounded size."""
+        """Find the rows near each of (q, d) unit vectors, in portions of bounded size."""
 
 
 class ExactIndex:
-    """Every query is compared with every row that was added."""
+    """An `Index` that compares every query with every row."""
 
     block = BLOCK
 
@@ -74,7 +73,7 @@ def near_rows(
     rows: NDArray[np.int64],
     threshold: float,
 ) -> Iterator[Pairs]:
-    """All pairs of a query and one of some rows, PANEL of these at a time.
+    """Find all near pairs of queries and some rows, PANEL rows at a time.
 
     Args:
         queries: (q, d) float32 of unit length or zero.
@@ -91,7 +90,7 @@ def near_rows(
 
 
 def near_pairs(queries: NDArray[np.float32], keys: NDArray[np.float32], threshold: float) -> Pairs:
-    """All pairs of a query and a key whose cosine reaches a threshold.
+    """Find all pairs of a query and a key whose cosine reaches a threshold.
 
     Args:
         queries: (q, d) float32 of unit length; a zero vector is near nothing.
@@ -124,7 +123,7 @@ def settle(
     keys: NDArray[np.float32],
     threshold: float,
 ) -> Pairs:
-    """Of pairs that are near by float32 arithmetic, give or take ROUNDING, those that are near.
+    """Select the near pairs among candidates found in float32, by their float64 products.
 
     Args:
         found: (k,) pairs.

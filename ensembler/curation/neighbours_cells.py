@@ -1,4 +1,4 @@
-"""Which rows are near which, where there are too many to compare them all: search by cells.
+"""Search for near rows among too many to compare them all: approximate, by cells.
 
 The space is cut into cells by k-means (an inverted file: Jégou, Douze & Schmid, 2011), and a row
 looks in those whose centres are nearest. What it finds is near; it may miss some, and how often is
@@ -30,10 +30,10 @@ SEED: Final = 0
 
 
 class CellIndex:
-    """An `Index` whose queries look in the nearest cells only."""
+    """An `Index` that searches only the cells nearest to a query."""
 
     def __init__(self, vectors: NDArray[np.float32], threshold: float) -> None:
-        """Cut the space into cells; there are no rows yet.
+        """Cut the space into cells; the index is empty.
 
         Args:
             vectors: (n, d) float32 of unit length or zero; may be a memory map.
@@ -46,7 +46,7 @@ class CellIndex:
             import faiss
         except ImportError as error:
             raise InputError(
-                f"{len(vectors)} rows are compared by faiss, and it is not installed:"
+                f"{len(vectors)} rows need faiss, which is not installed:"
                 " pip install 'oof-ensembler[curation]'"
             ) from error
         self._vectors, self._threshold = np.asarray(vectors), threshold
@@ -85,7 +85,7 @@ class CellIndex:
     def _by_cell(
         self, queries: NDArray[np.float32], probes: int
     ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Each cell that is among the nearest of a query, and the queries, in ascending order."""
+        """Each cell that is among the nearest of some queries, and these queries, ascending."""
         if not len(queries):
             return
         _, nearest = self._centres.search(np.ascontiguousarray(queries), probes)

@@ -1,4 +1,4 @@
-"""All rows are compared, or some: by how many there are."""
+"""Choice of the search by the number of rows: exact or approximate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEED: Final = 0
 
 
 def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
-    """An exact index for up to EXACT_ROWS rows, an approximate one above.
+    """Make an exact index for up to EXACT_ROWS rows, an approximate one for more.
 
     Raises:
         InputError: there are more, and faiss is not installed.
@@ -25,6 +25,6 @@ def make_index(vectors: NDArray[np.float32], threshold: float) -> Index:
 
 
 def draw_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """DRAWN of some rows, or all where there are no more; the same ones every time."""
+    """Draw DRAWN of some rows, or take all if there are no more; repeatable."""
     rng = np.random.default_rng(SEED)
     return rng.choice(rows, size=min(DRAWN, len(rows)), replace=False)

@@ -1,4 +1,4 @@
-"""Pair tables: which image was made from which prompt, read and written a block at a time.
+"""Pair tables, of images and their prompts, read and written a block at a time.
 
 image   text: the image's id, or its path below the folder of images; `id` and `imgId` are read too
 prompt  text, never empty
@@ -45,17 +45,17 @@ ROWS: Final = 1 << 16  # of a block; bounds memory
 
 
 class PairWriter(Protocol):
-    """Takes blocks of pairs into a file."""
+    """A writer of blocks of pairs."""
 
     def write(self, pairs: pa.Table) -> None:
         """Append a block that has the columns of the file."""
 
 
 def pair_columns(path: Path) -> tuple[str, ...]:
-    """Which of COLUMNS a pair table has, in that order.
+    """The columns among COLUMNS that a pair table has, in that order.
 
     Raises:
-        InputError: it is no table, or has no image or prompt column; the nearest one is offered.
+        InputError: it is not a table, or has no image or prompt column; the nearest one is offered.
         StoreError: the file is missing, empty, broken, or names a column twice.
     """
     return tuple(_layout(path))
@@ -90,7 +90,7 @@ def read_pairs(path: Path, rows: int = ROWS) -> Iterator[pa.Table]:
 
 
 def table_names(path: Path) -> list[str]:
-    """A table's columns, a .tsv's without a header line too.
+    """The columns of a table, even of a .tsv without a header line.
 
     Raises:
         StoreError: the file is missing, empty, broken, or names a column twice.
@@ -119,10 +119,10 @@ def stream_named(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
 
 
 def digest_pairs(path: Path) -> tuple[str, int]:
-    """What a pair table holds, in brief, whatever the file that it is in.
+    """Digest the contents of a pair table, whatever its file format.
 
     Returns:
-        The sha256 of its rows in their order, and how many there are.
+        The sha256 of its rows in their order, and their number.
 
     Raises:
         InputError, StoreError: as `read_pairs`.
@@ -137,10 +137,10 @@ def digest_pairs(path: Path) -> tuple[str, int]:
 
 
 def writable_pairs(path: Path) -> Path:
-    """Check where a pair table shall go before the work that makes it.
+    """Check that a pair table can be written, before the work that makes it.
 
     Raises:
-        InputError: it is no .csv, .tsv or .parquet, a folder, or in a folder that is not there.
+        InputError: it is not a .csv, .tsv or .parquet, it is a folder, or its folder is missing.
     """
     if not is_table(path):
         raise InputError(f"{path}: pairs are written as one of {', '.join(SUFFIXES)}; name one")
@@ -149,7 +149,7 @@ def writable_pairs(path: Path) -> Path:
 
 @contextmanager
 def write_pairs(path: Path, columns: Sequence[str]) -> Iterator[PairWriter]:
-    """Write a pair table that appears, whole, when the block ends.
+    """Write a pair table, which appears as a whole when the block ends.
 
     Args:
         path: .csv, .tsv or .parquet, to create or replace.
@@ -177,7 +177,7 @@ def write_pairs(path: Path, columns: Sequence[str]) -> Iterator[PairWriter]:
 
 
 class _TextWriter:
-    """CSV, or TSV without quoting."""
+    """A writer of CSV, or of TSV without quoting."""
 
     def __init__(self, path: Path, text: io.TextIOBase, columns: Sequence[str]) -> None:
         self._path, self._columns = path, columns
@@ -216,9 +216,9 @@ def _schema(columns: Sequence[str]) -> pa.Schema:
 
 
 def _layout(path: Path) -> Mapping[str, str]:
-    """Our name → the file's, of the columns that are there."""
+    """Map our names of the existing columns to the file's."""
     if not is_table(path):
-        raise InputError(f"{path} is no table of pairs; give one of {', '.join(SUFFIXES)}")
+        raise InputError(f"{path} is not a table of pairs; give one of {', '.join(SUFFIXES)}")
     names = table_names(path)
     images = [name for name in NAMED_IMAGE if name in names]
     if len(images) > 1:
@@ -233,7 +233,7 @@ def _layout(path: Path) -> Mapping[str, str]:
 
 
 def _checked(path: Path, pairs: pa.Table, start: int) -> pa.Table:
-    """The block, if every row has an image and a prompt; a missing source is "", a fold -1."""
+    """Check that every row has an image and a prompt; fill in source "" and fold -1."""
     import pyarrow.compute as pc
 
     for position, name in enumerate(pairs.column_names):
@@ -244,7 +244,7 @@ def _checked(path: Path, pairs: pa.Table, start: int) -> pa.Table:
         if blank >= 0:
             whose = f" (image {pairs['image'][blank].as_py()!r})" if name == "prompt" else ""
             raise InputError(
-                f"{path}: row {start + blank + 1}{whose} has no {name}; give it one, or take the"
-                " row out"
+                f"{path}: row {start + blank + 1}{whose} has no {name}; give it one, or remove"
+                " the row"
             )
     return pairs

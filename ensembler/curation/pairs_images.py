@@ -1,4 +1,4 @@
-"""Where the image of a pair lies: its path below a folder, or its id and a suffix."""
+"""Location of a pair's image: its path below a folder, or its id and a suffix."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ WORKERS: Final = 4  # threads that decode pairs' images, where no other number i
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse what is no folder before its images are asked for.
+    """Refuse a path that is not a folder, before images are read.
 
     Raises:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no folder of images {folder}; name the one that holds them")
+        raise InputError(f"there is no folder of images {folder}; name the folder that holds them")
 
 
 def locate(folder: Path, image: str) -> Path:
-    """The file of a pair's image.
+    """Find the file of a pair's image.
 
     Args:
         folder: of the images; folders inside it are reached by path, never searched.

@@ -1,4 +1,4 @@
-"""Images of pairs → WebDataset shards, at several sizes from one decode.
+"""Resizing: images of pairs into WebDataset shards, at several sizes from one decode.
 
 OUT/recipe.json     what the shards are made from
 OUT/256/00000.tar   a shard of one size: of each pair KEY.jpg, KEY.json and KEY.txt, its prompt
@@ -39,7 +39,7 @@ FORMAT: Final = 1  # of the folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resized:
-    """What became of a table's images.
+    """The result of resizing a table's images.
 
     Attributes:
         pairs: how many the table has.
@@ -68,7 +68,7 @@ def resize_images(
     workers: int = WORKERS,
     progress: Progress | None = None,
 ) -> Resized:
-    """Write the images of a pair table as shards; go on where an earlier run stopped.
+    """Write the images of a pair table as shards; resume an earlier run.
 
     A pair whose image is missing or cannot be read stops nothing. A resumed run leaves the bytes of
     an uninterrupted one, given the same release of Pillow.
@@ -108,7 +108,10 @@ def resize_images(
             shard = read_shard(out, number, len(block), form.sizes)
             if shard is None:
                 shard = write_shard(
-                    *(out, number, block, done),
+                    out,
+                    number,
+                    block,
+                    done,
                     images=images,
                     form=form,
                     pool=pool,
@@ -133,7 +136,7 @@ def resize_images(
 
 
 def _check(form: Form, images: Path) -> None:
-    """Refuse what must fail before a table of millions is read."""
+    """Refuse impossible settings before a table of millions is read."""
     check_pillow()
     check_webdataset()
     check_folder(images)
@@ -144,7 +147,7 @@ def _check(form: Form, images: Path) -> None:
 
 
 def _check_some_image(pairs: Path, images: Path) -> None:
-    """Refuse a folder in which no pair has an image; mostly the first pair has one."""
+    """Refuse a folder in which no pair has an image; usually the first pair has one."""
     first: ImageError | None = None
     for block in read_pairs(pairs):
         for image in block["image"].to_pylist():

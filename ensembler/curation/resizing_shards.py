@@ -1,4 +1,4 @@
-"""One shard after the other, written at all sizes at once."""
+"""Writing of one shard, at all sizes at once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from ensembler.curation.pairs_images import locate
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, canonical_json
+from ensembler.frozen import Frozen
 from ensembler.images.decode import ImageError, check_pixels, decode
 from ensembler.images.preprocess import Preprocess
 from ensembler.images.resize import resized, scaled_size
-from ensembler.store.model import Frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ FITS: Final[tuple[Fit, ...]] = get_args(Fit)
 
 
 class Failure(Frozen):
-    """A pair whose image could not be brought to the sizes."""
+    """A pair whose image could not be resized."""
 
     row: int  # of the table, from 0
     image: str
@@ -41,7 +41,7 @@ class Failure(Frozen):
 
 
 class Shard(Frozen):
-    """What a shard's marker says: it is whole."""
+    """Contents of the marker of a complete shard."""
 
     rows: int
     failures: tuple[Failure, ...]
@@ -49,7 +49,7 @@ class Shard(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What images are brought to.
+    """The form of the resized images.
 
     Attributes:
         sizes: in pixels, of both sides, or of the shorter where `fit` is "keep".
@@ -63,7 +63,7 @@ class Form:
 
 
 def read_shard(out: Path, number: int, rows: int, sizes: Iterable[int]) -> Shard | None:
-    """What an earlier run says of a shard; None where it is to be made."""
+    """Read the marker of a shard; None where the shard has to be made."""
     try:
         shard = Shard.model_validate_json(_marker(out, number).read_bytes())
     except (OSError, ValidationError):
@@ -83,7 +83,7 @@ def write_shard(
     pool: ThreadPoolExecutor,
     ahead: int,
 ) -> Shard:
-    """Make a shard at every size; all of its files appear whole, its marker last.
+    """Write a shard at every size; each file appears as a whole, the marker last.
 
     Args:
         out: the folder of the shards.
@@ -121,7 +121,7 @@ def write_shard(
 
 
 def check_webdataset() -> None:
-    """Refuse to begin without the library that writes shards.
+    """Refuse to start without the library that writes shards.
 
     Raises:
         InputError: with the pip line that installs it.
@@ -135,7 +135,7 @@ def check_webdataset() -> None:
 
 
 def _tar_writer(stack: ExitStack, file: Path) -> Any:  # noqa: ANN401 - a webdataset TarWriter
-    """A writer of a shard whose bytes its samples alone decide."""
+    """A writer of a shard whose bytes depend on its samples alone."""
     from webdataset.writer import TarWriter
 
     opened = stack.enter_context(atomic_write(file))
@@ -145,7 +145,7 @@ def _tar_writer(stack: ExitStack, file: Path) -> Any:  # noqa: ANN401 - a webdat
 def _encoded(
     names: Sequence[str], images: Path, form: Form, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[tuple[bytes, ...] | str]:
-    """Each image at every size, or why there is none, in order.
+    """Encode each image at every size, or give the reason why not, in order.
 
     Neighbours of one name, as the captions of one image, share a decode.
     """
@@ -166,7 +166,7 @@ def _encoded(
 
 
 def _encode(images: Path, name: str, form: Form) -> tuple[bytes, ...] | str:
-    """A JPEG for each size, or why there is none."""
+    """A JPEG for each size, or the reason for none."""
     try:
         file = locate(images, name)
         image = decode(file)

@@ -1,4 +1,4 @@
-"""What goes with the shards: the table of the pairs in them, and the list of the others."""
+"""Tables beside the shards: the pairs in them, and the pairs that failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILURES: Final = "failures.csv"
 
 
 def check_tsv(path: Path) -> None:
-    """Refuse pairs that the .tsv beside the shards could not hold, before there are any shards.
+    """Refuse pairs that the .tsv beside the shards cannot hold, before shards are made.
 
     Raises:
         InputError: a cell holds a tab or a line break.
@@ -35,12 +35,12 @@ def check_tsv(path: Path) -> None:
             if broken >= 0:
                 raise InputError(
                     f"{path}: image {pairs['image'][broken].as_py()!r} has a tab or a line break in"
-                    f" its {name}, which a .tsv cannot hold; `ensembler data import` takes them out"
+                    f" its {name}, which a .tsv cannot hold; `ensembler data import` removes them"
                 )
 
 
 def write_tables(path: Path, out: Path, shards: Sequence[Shard], shard_rows: int) -> None:
-    """Write both, in the order of the pairs.
+    """Write both tables, in the order of the pairs.
 
     Args:
         path: the table of all pairs.
@@ -69,7 +69,7 @@ def write_tables(path: Path, out: Path, shards: Sequence[Shard], shard_rows: int
 
 
 def _with_fold(pairs: pa.Table) -> pa.Table:
-    """The pairs, in no fold where the table has none."""
+    """The pairs with a column fold, -1 where the table has none."""
     import pyarrow as pa
 
     if "fold" in pairs.column_names:

@@ -1,4 +1,4 @@
-"""A folder of work that goes on where an earlier run of the same stopped."""
+"""Work folders that a later run of the same command resumes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPE: Final = "recipe.json"
 
 @contextmanager
 def resumed_work(folder: Path, recipe: Mapping[str, object]) -> Iterator[None]:
-    """Hold a folder for one run, and only for runs that make the same.
+    """Lock a work folder for one run, and only for runs with the same recipe.
 
     Args:
         folder: made where it is not there; what is in it is the block's affair.
@@ -35,16 +35,16 @@ def resumed_work(folder: Path, recipe: Mapping[str, object]) -> Iterator[None]:
             _begin(folder, recipe)
             yield
     except BlockingIOError as error:
-        raise InputError(f"another run is at work in {folder}; wait for its end") from error
+        raise InputError(f"another run is using {folder}; wait until it ends") from error
     except OSError as error:
         what = f"{folder} cannot be written ({error.strerror or error})"
         if is_full(error):
-            what += "; what is whole is kept: make room and run the same command again"
+            what += "; finished parts are kept: free space and run the same command again"
         raise InputError(what) from error
 
 
-def left_array(file: Path) -> NDArray[Any] | None:
-    """An array that an earlier run wrote, memory-mapped; None where it is gone or cut short."""
+def map_if_whole(file: Path) -> NDArray[Any] | None:
+    """Map an array that an earlier run wrote; None where it is missing or truncated."""
     try:
         return map_array(file)
     except BROKEN:
@@ -52,7 +52,7 @@ def left_array(file: Path) -> NDArray[Any] | None:
 
 
 def _begin(folder: Path, recipe: Mapping[str, object]) -> None:
-    """Write down what is made, or hold it against what was begun."""
+    """Record the recipe, or compare it with the recorded one."""
     file = folder / RECIPE
     try:
         begun = json.loads(file.read_bytes())
@@ -60,20 +60,18 @@ def _begin(folder: Path, recipe: Mapping[str, object]) -> None:
             raise ValueError("no object")
     except FileNotFoundError:
         if any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise InputError(
-                f"{folder} holds other files; name a folder that is empty or not there"
-            ) from None
+            raise InputError(f"{folder} holds other files; name an empty or a new folder") from None
         with atomic_write(file) as opened:
             opened.write(canonical_json(recipe))
         return
     except ValueError as error:
         raise InputError(
-            f"{file} cannot be read ({error}); delete {folder} and begin again"
+            f"{file} cannot be read ({error}); delete {folder} and start again"
         ) from error
     now = json.loads(canonical_json(recipe))
     for what in sorted({*begun, *now}):
         if begun.get(what) != now.get(what):
             raise InputError(
-                f"{folder} was begun with other arguments: {what} {begun.get(what)} there,"
-                f" {now.get(what)} here; go on with the same, or delete the folder"
+                f"{folder} was started with other arguments: {what} {begun.get(what)} there,"
+                f" {now.get(what)} here; use the same, or delete the folder"
             )

@@ -1,1 +1,1 @@
-"""Training as far as it needs no model: recipes, data, records. The loops are the predictors'."""
+"""Training as far as it needs no model: recipes, data, records. The loops are in predictors/."""

@@ -1,4 +1,4 @@
-"""The contract between `ensembler train` and whoever trains a predictor."""
+"""The contract between `ensembler train` and the predictors that it trains."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
-from ensembler.store.model import EncoderRecord, Frozen
+from ensembler.predicting.contract import Adapter
+from ensembler.store.model import EncoderRecord
 from ensembler.training.data import TrainingData
 from ensembler.training.recipe import Recipe
 
-BEST: Final = "best.safetensors"  # of the epoch that did best on what was held out
+BEST: Final = "best.safetensors"  # of the epoch with the best held-out score
 LAST: Final = "last.safetensors"  # of the last whole epoch
 METRICS: Final = "metrics.jsonl"  # a line for every step and every epoch
-STATES: Final = "state*"  # what a training goes on from; removed once its fold is finished
+STATES: Final = "state*"  # states to resume from; removed once the fold is finished
 RECORD: Final = "record.json"  # of a fold that is finished
 
 Progress = Callable[[str, int, int], None]  # called with (stage, done, total)
@@ -23,25 +25,24 @@ Progress = Callable[[str, int, int], None]  # called with (stage, done, total)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldJob:
-    """One checkpoint to train: all that decides its weights, and where they go.
+    """A checkpoint to train: all that decides its weights, and where they are written.
 
     Attributes:
-        recipe: how.
-        config: the predictor's, an instance of its adapter's Config.
-        data: all prompts, those of the fold among them.
-        fold: what is held out.
+        recipe: the recipe.
+        config: config of the predictor, an instance of its adapter's Config.
+        data: all prompts, including those of the fold.
+        fold: the fold to hold out.
         images: the folder that the images' paths are relative to.
-        weights: what to begin with: role of the adapter → file or folder. Of what is not among
-            them the weights are new.
-        encoder: a sentence-transformers folder; None takes the one that is installed.
+        weights: files to begin with: role of the adapter → file or folder. Modules without one
+            begin with new weights.
+        encoder: a sentence-transformers folder; None takes the installed encoder.
         out: the folder of the fold's files; the first process has made it.
-        shared: a folder for what all folds need; it exists.
-        digests: what the run is known by: sha256 of the recipe, of the data, and by its role of
-            each file that it begins with.
+        shared: the folder of files that all folds share; it exists.
+        digests: sha256 of the recipe, of the data, and, by role, of each file to begin with.
         device: "auto" or "cpu".
-        processes: how many must be running; None takes whatever there are.
-        workers: threads that decode, in each process.
-        save_steps: steps between two states to go on from, besides one at every epoch's end.
+        processes: number of processes that must be running; None accepts any.
+        workers: decoding threads in each process.
+        save_steps: steps between saved states, besides one at the end of every epoch.
         progress: called after every step and every batch of a validation.
     """
 
@@ -63,10 +64,10 @@ class FoldJob:
 
 
 class Trained(Frozen):
-    """What became of a fold.
+    """The result of training a fold.
 
-    `best_score` is the mean cosine over the held-out prompts that were judged, one image of each;
-    `preprocess` is how images came in without augmentation. `files` are those that the adapter
+    `best_score` is the mean cosine over the held-out prompts that were validated, one image of
+    each; `preprocess` is the preprocessing without augmentation. `files` are those that the adapter
     loads the best checkpoint from, by role: their paths below the folder of all folds.
     """
 
@@ -77,7 +78,7 @@ class Trained(Frozen):
     trained: int  # prompts
     held_out: int  # prompts
     judged: int  # of these
-    cut: int = 0  # prompts longer than a captioner has places for, which learned their beginnings
+    cut: int = 0  # prompts longer than a captioner's places, cut at their end
     processes: int
     files: dict[str, str]
     encoder: EncoderRecord
@@ -90,15 +91,19 @@ class Trainable(Protocol):
 
     @classmethod
     def train(cls, job: FoldJob) -> Trained:
-        """Train one checkpoint; killed at any moment, the same call goes on where it was.
+        """Train one checkpoint; after a kill at any moment, the same call resumes.
 
-        Leaves in the job's folder the best checkpoint and the last one, METRICS, and what it goes
-        on from, named like STATES. A predictor of one file has them as BEST and LAST; one of
-        several files in folders called like these, without suffix. In several processes each
-        calls it, and the first one writes.
+        Leaves in the job's folder the best checkpoint and the last one, METRICS, and states to
+        resume from, named like STATES. Checkpoints of one file are called BEST and LAST; those of
+        several files are folders of these names without the suffix. Every process calls it, and
+        the first one writes.
 
         Raises:
-            InputError: data, recipe and machine do not go together, an image cannot be read, the
-                loss is no number, or the disk is full.
+            InputError: data, recipe and machine do not fit together, an image cannot be read, the
+                loss is not finite, or the disk is full.
             PredictorError: the config or the weights to begin with cannot be used.
         """
+
+
+class TrainableAdapter(Adapter, Trainable, Protocol):
+    """An adapter of `ensembler.predictors` that can be trained."""

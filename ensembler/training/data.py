@@ -1,4 +1,4 @@
-"""What is trained on: prompts with their images and fold, from pair tables."""
+"""Training data: prompts with their images and folds, from pair tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,35 +23,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS: Final = ["prompt", "image", "fold"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
-    """Some prompts and the images of each.
-
-    Attributes:
-        rows: (n,) int64, where among all prompts they stand, ascending; targets are found by it.
-        keys: (n,) what names each of them, whatever else is in the table: draws are seeded by it.
-        images: of each, its images' paths.
-    """
-
-    rows: NDArray[np.int64]
-    keys: Sequence[str]
-    images: Sequence[tuple[str, ...]]
-
-    def __len__(self) -> int:
-        return len(self.rows)
+OUTSIDE: Final = r"^/|(^|/)\.\.(/|$)"  # in the path of an image that is not below the folder
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All prompts of the tables, in alphabetical order, whatever the order of the tables' rows.
+    """All prompts of the tables, sorted, so that the order of the tables' rows does not matter.
 
     Attributes:
         prompts: (n,) distinct texts, sorted, as an Arrow array.
-        images: (k,) paths relative to the images' folder; those of one prompt next to each other.
-        starts: (n + 1,) int64, where in `images` each prompt's begin.
-        folds: (n,) int64; NO_FOLD for none, from which every checkpoint may learn.
+        images: (k,) paths relative to the images' folder, prompt after prompt.
+        starts: (n + 1,) int64, where each prompt's images begin in `images`.
+        folds: (n,) int64; prompts with NO_FOLD are in no fold, and every checkpoint learns them.
     """
 
     prompts: pa.StringArray
@@ -70,51 +52,82 @@ class TrainingData:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of every prompt with its images' names and fold; images are not opened."""
+        """The sha256 of all prompts with the names of their images and folds.
+
+        It covers folds and starts as little-endian int64, then, for prompts and for images, their
+        lengths in bytes as little-endian int64 and their UTF-8. Images are not opened.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         digest = hashlib.sha256()
-        for row, fold in enumerate(self.folds.tolist()):
-            paths = self.images[self.starts[row] : self.starts[row + 1]].to_pylist()
-            digest.update(repr((self.prompts[row].as_py(), fold, paths)).encode())
+        digest.update(self.folds.astype("<i8").tobytes())
+        digest.update(self.starts.astype("<i8").tobytes())
+        for texts in (self.prompts, self.images):
+            digest.update(pc.binary_length(texts).to_numpy().astype("<i8").tobytes())
+            everything = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+            digest.update(pc.binary_join(everything, "")[0].as_buffer())
         return digest.hexdigest()
 
     def check_fold(self, fold: int) -> None:
-        """Refuse a fold that nothing could be held out of.
+        """Refuse a fold that cannot be held out.
 
         Raises:
-            InputError: no prompt is in it, or every one is.
+            InputError: no prompt is in it, or every prompt is.
         """
         if fold not in self.known_folds:
             raise InputError(
                 f"no prompt is in fold {fold}, so there is nothing to hold out;"
-                f" {self._said_folds()}"
+                f" {self._describe_folds()}"
             )
         if (self.folds == fold).all():
             raise InputError(f"every prompt is in fold {fold}, so none is left to learn from")
 
     def held_out(self, fold: int) -> Examples:
         """The prompts of a fold."""
-        return self._examples(np.flatnonzero(self.folds == fold))
+        return Examples(self, np.flatnonzero(self.folds == fold))
 
     def without(self, fold: int) -> Examples:
-        """The prompts of all other folds, and those in none."""
-        return self._examples(np.flatnonzero(self.folds != fold))
+        """The prompts of all other folds and those without a fold."""
+        return Examples(self, np.flatnonzero(self.folds != fold))
 
-    def _said_folds(self) -> str:
+    def _describe_folds(self) -> str:
         if not self.known_folds:
-            return "the data has no folds: it needs a column fold"
+            return "the data has no folds: add a column fold"
         return f"the data has folds {first_few(self.known_folds, 20)}"
 
-    def _examples(self, rows: NDArray[np.int64]) -> Examples:
-        prompts = self.prompts.take(rows).to_pylist()
-        bounds = zip(self.starts[rows], self.starts[rows + 1], strict=True)
-        images = [tuple(self.images[first:last].to_pylist()) for first, last in bounds]
-        return Examples(rows=rows, keys=prompts, images=images)
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """A selection of prompts; texts and paths, which may be millions, stay in the data.
+
+    Attributes:
+        data: all prompts.
+        rows: (n,) int64, rows of the selected prompts in the data and its targets, ascending.
+    """
+
+    data: TrainingData
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def prompt(self, number: int) -> str:
+        """The text of one prompt of the selection."""
+        text: str = self.data.prompts[self.rows[number]].as_py()
+        return text
+
+    def images(self, number: int) -> list[str]:
+        """The paths of one prompt's images."""
+        first, last = self.data.starts[self.rows[number] :][:2]
+        paths: list[str] = self.data.images[first:last].to_pylist()
+        return paths
 
 
 def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
-    """Read pair tables and look for their images.
+    """Read pair tables and check that their images exist.
 
-    A pair that is there twice counts once.
+    A pair that occurs twice counts once.
 
     Args:
         tables: .tsv, .csv or .parquet with columns image, prompt and fold; see
@@ -122,25 +135,24 @@ def load_data(tables: Sequence[str | Path], images: str | Path) -> TrainingData:
         images: the folder that the images' paths are relative to.
 
     Raises:
-        InputError: a table is not what it should be, a prompt is empty, a prompt or an image is in
-            two folds, or images are missing.
+        InputError: a table is malformed, a prompt is empty, a prompt or an image is in two folds,
+            or images are missing.
         StoreError: a table is missing or broken.
     """
     import pyarrow as pa
 
     read = [_columns(block) for table in tables for block in read_pairs(Path(table))]
     pairs = pa.concat_tables(read)
-    pairs = pairs.group_by(COLUMNS).aggregate([])
     pairs = pairs.sort_by([(name, "ascending") for name in COLUMNS]).combine_chunks()
+    pairs = pairs.filter(np.logical_or.reduce([_begins(pairs[name]) for name in COLUMNS]))
     paths = _image_paths(pairs["image"].combine_chunks(), Path(images), tables)
-    pairs = pairs.set_column(1, "image", pa.array(paths, pa.string()))
-    data = _grouped(pairs)
-    _check_images(pairs)
+    data = _grouped(pairs.set_column(1, "image", paths))
+    _check_images(paths, pairs["fold"].to_numpy())
     return data
 
 
 def _columns(block: pa.Table) -> pa.Table:
-    """The columns that count; without folds, all rows are in none."""
+    """The columns COLUMNS of a block; without a column fold, no row is in a fold."""
     import pyarrow as pa
 
     if "fold" not in block.column_names:
@@ -148,58 +160,74 @@ def _columns(block: pa.Table) -> pa.Table:
     return block.select(COLUMNS)
 
 
-def _check_images(pairs: pa.Table) -> None:
-    """Refuse an image that several prompts have, not all of them in one fold."""
+def _check_images(images: pa.StringArray, folds: NDArray[np.int64]) -> None:
+    """Refuse an image whose prompts are in several folds."""
     import pyarrow.compute as pc
 
-    folds = pairs.group_by("image").aggregate([("fold", "min"), ("fold", "max")])
-    torn = folds.filter(pc.not_equal(folds["fold_min"], folds["fold_max"]))
+    which = images.dictionary_encode().indices.to_numpy()
+    last = np.empty(len(images), np.int64)  # fold of each image, if all its rows agree
+    last[which] = folds
+    torn = np.flatnonzero(folds != last[which])
     if len(torn):
-        first, *_ = torn.slice(0, 1).to_pylist()
+        image = images[torn[0]]
+        several = np.unique(folds[pc.equal(images, image).to_numpy(zero_copy_only=False)])
         raise InputError(
-            f"the image {first['image']!r} is in folds {first['fold_min']} and"
-            f" {first['fold_max']}: a checkpoint would be judged on what it has learned from; give"
-            " all its prompts one fold, as `ensembler data fold` does"
+            f"the image {image.as_py()!r} is in folds {first_few(several)}: a checkpoint would be"
+            " validated on images that it was trained on; give all its prompts one fold, as"
+            " `ensembler data fold` does"
         )
 
 
 def _grouped(pairs: pa.Table) -> TrainingData:
-    """Pairs that are sorted by prompt, as prompts with their images."""
+    """The training data of pairs sorted by prompt."""
+    import pyarrow.compute as pc
+
     prompts = pairs["prompt"].combine_chunks()
     folds = pairs["fold"].to_numpy()
-    starts = _starts(prompts)
-    for first, last in pairwise(starts.tolist()):
-        if len(found := np.unique(folds[first:last])) > 1:
-            raise InputError(
-                f"the prompt {prompts[first].as_py()!r} is in folds {first_few(found)}: a"
-                " checkpoint would be judged on what it has learned; give all its rows one fold"
-            )
+    first = np.flatnonzero(_begins(prompts))
+    starts = np.append(first, len(prompts))
+    torn = np.flatnonzero(folds != np.repeat(folds[first], np.diff(starts)))
+    if len(torn):
+        prompt = prompts[torn[0]]
+        several = np.unique(folds[pc.equal(prompts, prompt).to_numpy(zero_copy_only=False)])
+        raise InputError(
+            f"the prompt {prompt.as_py()!r} is in folds {first_few(several)}: a checkpoint would be"
+            " validated on prompts that it was trained on; give all its rows one fold"
+        )
     return TrainingData(
-        prompts=prompts.take(starts[:-1]),
+        prompts=prompts.take(first),
         images=pairs["image"].combine_chunks(),
         starts=starts,
-        folds=folds[starts[:-1]],
+        folds=folds[first],
     )
 
 
-def _starts(ordered: pa.StringArray) -> NDArray[np.int64]:
-    """Where each distinct text of a sorted list begins, and where the last one ends."""
+def _begins(ordered: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+    """(n,) bool, True where a value differs from the one before."""
     import pyarrow.compute as pc
 
     other = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
-    return np.concatenate([[0], np.flatnonzero(other) + 1, [len(ordered)]]).astype(np.int64)
+    return np.append(True, other)
 
 
-def _image_paths(images: pa.StringArray, folder: Path, tables: Sequence[str | Path]) -> list[str]:
-    """Paths below the folder; an image that is named without its suffix gets it."""
+def _image_paths(
+    images: pa.StringArray, folder: Path, tables: Sequence[str | Path]
+) -> pa.StringArray:
+    """Paths of images below the folder; a missing suffix is added."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     check_folder(folder)
-    paths: list[str] = images.to_pylist()
-    outside = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
-    if outside:
+    outside = images.filter(pc.match_substring_regex(images, OUTSIDE))
+    if len(outside):
         raise InputError(
-            f"images must lie below {folder}, by paths relative to it: {first_few(outside)}"
+            f"images must lie below {folder}, by paths relative to it:"
+            f" {first_few(outside.to_pylist())}"
         )
-    missing = {path for path in paths if not os.path.isfile(os.path.join(folder, path))}  # noqa: PTH113, PTH118 - a Path for each of millions takes minutes
+    distinct = images.unique()
+    missing = {path for path in distinct.to_pylist() if not os.path.isfile(f"{folder}/{path}")}  # noqa: PTH113 - a Path for each of millions takes minutes
+    if not missing:
+        return images
     found: dict[str, str] = {}
     lost: dict[str, str] = {}  # and why
     for path in sorted(missing):
@@ -210,16 +238,16 @@ def _image_paths(images: pa.StringArray, folder: Path, tables: Sequence[str | Pa
     if lost:
         first, why = next(iter(lost.items()))
         raise InputError(
-            f"{len(lost)} of {len(set(paths))} images are not in {folder}: {first_few(lost)}"
+            f"{len(lost)} of {len(distinct)} images are not in {folder}: {first_few(lost)}"
             f" ({_place_of(first, tables)}: it {why}); an image is named by its path below the"
-            f" folder, with its suffix or without. `ensembler data filter --images {folder}` leaves"
+            f" folder, with or without its suffix. `ensembler data filter --images {folder}` leaves"
             " out pairs without an image"
         )
-    return [found.get(path, path) for path in paths]
+    return pa.array([found.get(path, path) for path in images.to_pylist()], pa.string())
 
 
 def _place_of(image: str, tables: Sequence[str | Path]) -> str:
-    """Where an image that was read from the tables is named first."""
+    """The table and row in which an image is first named."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""What stands beside checkpoints: which run they are of, how it ended, how to load them."""
+"""Records beside checkpoints: the run they belong to, its result, how to load them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pydantic import ValidationError
 from ensembler.errors import InputError
 from ensembler.faults import faults_of
 from ensembler.files import atomic_write, canonical_json
-from ensembler.predicting.skeleton import toml_key, toml_value
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
+from ensembler.toml import toml_key, toml_value
 from ensembler.training.contract import RECORD, STATES, Trained
 
 JOB: Final = "job.json"  # of a fold that is begun
 DEFINITION: Final = "predictor.toml"
-NOTHING: Final = "none"  # the digest of what is not given
+NOTHING: Final = "none"  # stands for the digest of a file that is not given
 OF_ALL_FOLDS: Final = frozenset({"recipe", "data"})  # digests that all folds of a folder share
 
 Model = TypeVar("Model", bound=Frozen)
 
 
 class Begun(Frozen):
-    """`job.json`: what a fold's files were made from."""
+    """Contents of `job.json`: the inputs of a fold's training."""
 
     adapter: str
-    digests: dict[str, str]  # of the recipe, the data, and what it began with, by role
+    digests: dict[str, str]  # of recipe, data and, by role, files to begin with
 
 
 class Finished(Frozen):
-    """`record.json`: all that is worth knowing of a fold's checkpoint."""
+    """Contents of `record.json`: the result of a fold and what it was trained from."""
 
     format: Literal["ensembler-training"] = "ensembler-training"
     version: Literal[1] = 1
@@ -43,25 +43,25 @@ class Finished(Frozen):
 
 
 def fold_folder(out: Path, fold: int) -> Path:
-    """Where a fold's files are."""
+    """The folder of a fold's files."""
     return out / f"fold{fold}"
 
 
 def check_begun(out: Path, fold: int, begun: Begun) -> None:
-    """Refuse to go on with what another run began, where it came as far as a state.
+    """Refuse to resume a run that was started from other inputs.
 
-    A fold that has neither that nor a record holds nothing, and may be begun anew.
+    A fold without a state and without a record holds nothing, and may be started again.
 
     Args:
         out: the folder of all folds.
-        fold: about to be trained.
-        begun: what it is made from.
+        fold: the fold to train.
+        begun: its inputs.
 
     Raises:
-        InputError: a fold there has another recipe or other data, or this one began with other
-            weights; both digests are told.
+        InputError: a fold there has another recipe or other data, or this one was started from
+            other weights; the message names both digests.
     """
-    own = fold_folder(out, fold) / JOB
+    same_fold = fold_folder(out, fold) / JOB
     for path in sorted(out.glob(f"fold*/{JOB}")):
         if not _holds_something(path.parent):
             continue
@@ -72,16 +72,16 @@ def check_begun(out: Path, fold: int, begun: Begun) -> None:
                 " --out"
             )
         for what in sorted(begun.digests | there.digests):
-            digest, other = (one.digests.get(what, NOTHING) for one in (begun, there))
-            if other != digest and (path == own or what in OF_ALL_FOLDS):
+            digest, other = (run.digests.get(what, NOTHING) for run in (begun, there))
+            if other != digest and (path == same_fold or what in OF_ALL_FOLDS):
                 raise InputError(
-                    f"{path.parent} was begun with the {what} of digest {other}, and this is"
-                    f" {digest}; give the same {what} again, or name another --out"
+                    f"{path.parent} was started with the {what} of digest {other}, but this one"
+                    f" has {digest}; give the same {what} again, or name another --out"
                 )
 
 
 def write_begun(folder: Path, begun: Begun) -> None:
-    """Record what a fold's files are made from; its folder is made.
+    """Record the inputs of a fold, and make its folder.
 
     Raises:
         InputError: it cannot be written.
@@ -90,7 +90,7 @@ def write_begun(folder: Path, begun: Begun) -> None:
 
 
 def read_finished(folder: Path) -> Finished | None:
-    """How a fold ended; None where it has not.
+    """Read the record of a fold; None where it is not finished.
 
     Raises:
         InputError: the record is damaged.
@@ -100,7 +100,7 @@ def read_finished(folder: Path) -> Finished | None:
 
 
 def write_finished(folder: Path, record: Finished) -> None:
-    """Record that a fold is finished; nothing goes on from its states any more.
+    """Record that a fold is finished, and remove its states.
 
     Raises:
         InputError: it cannot be written.
@@ -111,31 +111,30 @@ def write_finished(folder: Path, record: Finished) -> None:
 
 
 def write_definition(out: Path) -> Path:
-    """Write the definition that `ensembler dump` takes, of all folds that are finished.
+    """Write the definition for `ensembler dump`, with all finished folds.
 
     Args:
-        out: the folder of all folds; one at least is finished.
+        out: the folder of all folds; at least one is finished.
 
     Returns:
-        Its path.
+        The path of the definition.
     """
     records = [read_finished(path.parent) for path in out.glob(f"fold*/{RECORD}")]
-    finished = sorted((one for one in records if one is not None), key=lambda one: one.fold)
+    finished = sorted((r for r in records if r is not None), key=lambda record: record.fold)
     config = finished[0].config
     lines = [f"adapter = {toml_value(finished[0].adapter)}", "", "[config]"]
     lines += [f"{toml_key(k)} = {toml_value(v)}" for k, v in config.items() if v is not None]
-    for one in finished:
-        lines += ["", "[[checkpoints]]", f"fold = {one.fold}"]
-        lines += [
-            f"{toml_key(role)} = {toml_value(name)}" for role, name in one.result.files.items()
-        ]
+    for record in finished:
+        lines += ["", "[[checkpoints]]", f"fold = {record.fold}"]
+        files = record.result.files.items()
+        lines += [f"{toml_key(role)} = {toml_value(name)}" for role, name in files]
     path = out / DEFINITION
     _replace(path, ("\n".join(lines) + "\n").encode())
     return path
 
 
 def _holds_something(folder: Path) -> bool:
-    """Whether a fold is finished, or there is a state to go on from."""
+    """Whether a fold is finished or has a state to resume from."""
     return (folder / RECORD).exists() or any(folder.glob(STATES))
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
-from ensembler.errors import InputError, PredictorError, first_few, unknown_name
+from ensembler.errors import InputError, PredictorError, first_few
 from ensembler.faults import faults_of
 from ensembler.files import locked
 from ensembler.plugins import PREDICTORS, registered
-from ensembler.predicting.batches import PRECISIONS, Precision
+from ensembler.predicting.batches import Precision, check_precision
 from ensembler.predicting.checkpoints import file_digest
 from ensembler.predicting.contract import Adapter
 from ensembler.predicting.registry import check_installed, find_adapter
-from ensembler.training.beginning import Given, files_to_begin_with
-from ensembler.training.contract import FoldJob, Progress, Trainable, Trained
+from ensembler.training.contract import (
+    FoldJob,
+    Progress,
+    Trainable,
+    TrainableAdapter,
+    Trained,
+)
 from ensembler.training.data import TrainingData, load_data
+from ensembler.training.initial_weights import Given, initial_files
 from ensembler.training.recipe import Recipe, load_recipe
 from ensembler.training.records import (
     DEFINITION,
@@ -37,18 +43,18 @@ from ensembler.training.records import (
 )
 
 NEEDS: Final = ("accelerate", "peft", "pytorch_optimizer", "tensorboard")
-WORKERS: Final = 4  # threads that decode
-SAVE_STEPS: Final = 1000  # steps between two states to go on from
+WORKERS: Final = 4  # decoding threads
+SAVE_STEPS: Final = 1000  # steps between saved states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What `train` made.
+    """The result of `train`.
 
     Attributes:
         definition: the TOML file that `ensembler dump` takes.
-        folds: of each fold asked for, its record.
-        before: the folds that had been finished before.
+        folds: records of the requested folds.
+        before: the folds that were finished before.
     """
 
     definition: Path
@@ -72,48 +78,51 @@ def train(
     workers: int = WORKERS,
     save_steps: int = SAVE_STEPS,
     progress: Progress | None = None,
+    finished: Callable[[Finished], None] | None = None,
 ) -> TrainReport:
     """Train a predictor's checkpoints, each without the prompts of its fold.
 
-    Folds that are finished are left as they are; one that was interrupted or killed goes on. On the
-    CPU and as many processes, its weights are then those of an uninterrupted run, bit for bit.
+    Finished folds are left as they are; one that was interrupted or killed is resumed. On the CPU
+    and in as many processes, its weights equal those of an uninterrupted run, bit for bit.
 
     Args:
-        name: of an adapter that can be trained.
+        name: name of an adapter that can be trained.
         recipe: the name of one that comes with ensembler, or a TOML file.
         data: pair tables.
         images: the folder that the images' paths are relative to.
-        fold: what is held out; "all" trains one checkpoint for each fold of the data.
-        out: the folder to make, or to go on in.
-        weights: to begin with: a checkpoint; a mapping, role → file or folder; or the `out` of
-            another training, whose best of the same fold is taken. None begins with new weights.
-        encoder: a sentence-transformers folder that makes the targets; None takes the one that is
-            installed.
+        fold: the fold to hold out; "all" trains one checkpoint for each fold of the data.
+        out: the folder to make, or to resume in.
+        weights: weights to begin with: a checkpoint; a mapping, role → file or folder; or the `out`
+            of another training, whose best checkpoint of the same fold is taken. None begins with
+            new weights.
+        encoder: a sentence-transformers folder that makes the targets; None takes the installed
+            encoder.
         device: "auto" for the GPUs there are, or "cpu".
-        precision: of the arithmetic, instead of the recipe's; its digest is then another one.
-        processes: how many must be running; None takes whatever there are.
-        workers: threads that decode, in each process.
-        save_steps: steps between two states to go on from, besides one at every epoch's end.
+        precision: precision of the arithmetic, in place of the recipe's, whose digest it changes.
+        processes: number of processes that must be running; None accepts any.
+        workers: decoding threads in each process.
+        save_steps: steps between saved states, besides one at the end of every epoch.
         progress: called with (stage, done, total).
+        finished: called with the record of each fold as soon as it is trained.
 
     Returns:
-        What was made.
+        The definition and the record of each fold.
 
     Raises:
-        InputError: recipe, data or an image is not what it should be, the folder holds another
-            training, the loss is no number, or the disk is full.
+        InputError: recipe, data or an image is not valid, the folder holds another training, the
+            loss is not finite, or the disk is full.
         PredictorError: the adapter cannot be trained, or its config or weights cannot be used.
     """
-    adapter, trainable = find_trainer(name)
+    adapter = find_trainer(name)
     plan, config = _plan(name, adapter, recipe, precision)
     pairs = load_data(data, images)
     folds = pairs.known_folds if fold == "all" else [fold]
     if not folds:
-        raise InputError("no prompt is in a fold that could be held out; add a column fold")
+        raise InputError("no prompt is in a fold that can be held out; add a column fold")
     records, before = [], []
     with _alone_in(Path(out)) as place:
         for held_out in folds:
-            begin = files_to_begin_with(name, adapter, weights, held_out)
+            begin = initial_files(name, adapter, weights, held_out)
             job = FoldJob(
                 recipe=plan,
                 config=config,
@@ -135,7 +144,9 @@ def train(
             if record is not None:
                 before.append(held_out)
             else:
-                record = _finish(name, job, trainable.train(job))
+                record = _finish(name, job, adapter.train(job))
+                if finished and is_first_process():
+                    finished(record)
             records.append(record)
         definition = place / DEFINITION
         if is_first_process():
@@ -143,19 +154,18 @@ def train(
     return TrainReport(definition=definition, folds=tuple(records), before=tuple(before))
 
 
-def find_trainer(name: str) -> tuple[type[Adapter], Trainable]:
-    """An adapter that can be trained, twice: for its config, and for its `train`.
+def find_trainer(name: str) -> type[TrainableAdapter]:
+    """Find an adapter that can be trained.
 
     Args:
-        name: as registered.
+        name: its registered name.
 
     Raises:
-        PredictorError: nobody registers it, it cannot be trained, or a package is missing.
+        PredictorError: no package registers it, it cannot be trained, or a package is missing.
     """
     adapter = find_adapter(name)
-    trainable: object = adapter
-    if not isinstance(trainable, Trainable):
-        others = [other for other in registered(PREDICTORS) if _can_be_trained(other)]
+    if not _can_be_trained(adapter):
+        others = [other for other in registered(PREDICTORS) if _is_trainable(other)]
         raise PredictorError(
             f"{name!r} cannot be trained; those that can: {first_few(others, 20) or 'none'}"
         )
@@ -164,7 +174,7 @@ def find_trainer(name: str) -> tuple[type[Adapter], Trainable]:
         raise PredictorError(
             f"training needs {first_few(missing)}: pip install 'oof-ensembler[training]'"
         )
-    return adapter, trainable
+    return cast(type[TrainableAdapter], adapter)
 
 
 def is_first_process() -> bool:
@@ -172,18 +182,21 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _can_be_trained(name: str) -> bool:
-    """Whether it can; a stranger's that cannot even be imported cannot."""
+def _is_trainable(name: str) -> bool:
+    """Whether a registered adapter can be imported and trained."""
     try:
-        adapter: object = find_adapter(name)
+        return _can_be_trained(find_adapter(name))
     except PredictorError:
         return False
+
+
+def _can_be_trained(adapter: object) -> bool:
     return isinstance(adapter, Trainable)
 
 
 @contextmanager
 def _alone_in(out: Path) -> Iterator[Path]:
-    """The folder, made and locked against other runs; a run's own processes share it."""
+    """Make the folder and lock it against other runs; the processes of one run share it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -204,12 +217,12 @@ def _alone_in(out: Path) -> Iterator[Path]:
 def _plan(
     name: str, adapter: type[Adapter], recipe: str | Path, precision: Precision | None
 ) -> tuple[Recipe, Any]:
-    """What is done, every key spelt out, and its config as an instance of the adapter's class."""
+    """The recipe with every key of its config, and the config as the adapter's class."""
     plan = load_recipe(recipe)
     if plan.predictor not in (None, name):
         raise InputError(
             f"the recipe {recipe} is written for {plan.predictor!r}, not for {name!r}: train"
-            f" {plan.predictor}, or a recipe of your own"
+            f" {plan.predictor}, or write a recipe of your own"
         )
     try:
         config = adapter.Config.model_validate(plan.config, strict=False)
@@ -217,20 +230,18 @@ def _plan(
         raise PredictorError(f"{recipe}: config: {faults_of(error, adapter.Config)}") from error
     decided: dict[str, Any] = {"config": config.model_dump(mode="json")}
     if precision is not None:
-        if precision not in PRECISIONS:
-            raise InputError(unknown_name("precision", precision, PRECISIONS))
-        decided["precision"] = precision
+        decided["precision"] = check_precision(precision)
     return plan.model_copy(update=decided), config
 
 
 def _digests(recipe: Recipe, data: TrainingData, begin: Mapping[str, Path]) -> dict[str, str]:
-    found = {"recipe": recipe.digest, "data": data.digest}
-    return found | {role: file_digest(path) for role, path in begin.items()}
+    digests = {"recipe": recipe.digest, "data": data.digest}
+    return digests | {role: file_digest(path) for role, path in begin.items()}
 
 
 def _begin(name: str, job: FoldJob) -> Finished | None:
-    """Record what a fold is made from, unless it is there; how it ended, where it has."""
-    job.data.check_fold(job.fold)  # before a folder is made for a fold that is none
+    """Record the inputs of a fold; return its record where it is finished."""
+    job.data.check_fold(job.fold)  # before a folder is made for a fold that does not exist
     begun = Begun(adapter=name, digests=dict(job.digests))
     check_begun(job.shared, job.fold, begun)
     if is_first_process():
@@ -253,4 +264,4 @@ def _finish(name: str, job: FoldJob, result: Trained) -> Finished:
 
 
 def _unwatched(stage: str, done: int, total: int) -> None:
-    """Nobody looks on."""
+    """Report nothing."""

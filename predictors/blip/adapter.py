@@ -1,4 +1,4 @@
-"""The adapter `blip`: a BLIP captioner, whose texts are embedded."""
+"""The adapter `blip`: a BLIP captioner whose texts are embedded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.blip.config import BlipConfig
 from predictors.shared.text import ENCODER, load_text_head
 from predictors.shared.wording import INSTALL, NEEDS
@@ -33,12 +33,12 @@ class Blip:
         """Load the captioner.
 
         Args:
-            config: of this adapter.
-            files: `model`, and `encoder` where it is not the packaged one.
-            device: as torch names it; texts are encoded on the CPU.
+            config: this adapter's config.
+            files: `model`, and `encoder` unless it is the packaged one.
+            device: a torch device name; texts are encoded on the CPU.
 
         Raises:
-            PredictorError: the folder holds another model, or its weights are not all of it.
+            PredictorError: the folder holds another model, or its weights are incomplete.
         """
         from predictors.blip.loading import load_blip
         from predictors.shared.generating import ImageToText

@@ -1,4 +1,4 @@
-"""A BLIP captioner, as data."""
+"""The config of a BLIP captioner."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from predictors.shared.wording import Wording
 
 
 class BlipConfig(Wording):
-    """How captions are searched for; `prompt` is how each begins, and is not part of its text."""
+    """The search for captions; each begins with `prompt`, which is not part of its text."""
 
     prompt: str = Field(default="", description="how each caption begins; not part of its text")

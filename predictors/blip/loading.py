@@ -1,4 +1,4 @@
-"""A BLIP captioner from its folder."""
+"""Loading of a BLIP captioner from its folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from predictors.shared.hf import model_type
 
 
 def load_blip(folder: Path, *, device: str) -> Speaker:
-    """Load a folder, ready to predict.
+    """Load a BLIP captioner for inference.
 
     Args:
-        folder: of a BLIP captioner.
-        device: as torch names it.
+        folder: the captioner's transformers folder.
+        device: a torch device name.
 
     Raises:
-        PredictorError: the folder holds another model, or its weights are not all of it.
+        PredictorError: the folder holds another model, or its weights are incomplete.
     """
     kind = model_type(folder)
     if kind != "blip":

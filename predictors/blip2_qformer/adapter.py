@@ -1,4 +1,4 @@
-"""The adapter `blip2_qformer`: what BLIP-2 would tell its language model, with a head on it."""
+"""The adapter `blip2_qformer`: BLIP-2's input to its language model, with a head on it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ensembler.errors import PredictorError
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.blip2_qformer.config import Blip2QFormerConfig
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class Blip2QFormer:
     Config: ClassVar[type[Frozen]] = Blip2QFormerConfig
     roles: ClassVar[Mapping[str, Role]] = {
         "model": Role(
-            "a transformers folder of BLIP-2 with its image processor; its weights count where no"
-            " others are given, and those of the language model never"
+            "a transformers folder of BLIP-2 with its image processor; its weights are used unless"
+            " others are given, those of the language model never"
         ),
         "weights": Role(
             "the weights of tower and head, .safetensors or .pt; a head needs them", False
@@ -39,9 +39,9 @@ class Blip2QFormer:
         """Load the tower and its head.
 
         Args:
-            config: of this adapter.
+            config: this adapter's config.
             files: `model`, and `weights` where the tower was trained further or has a head.
-            device: as torch names it.
+            device: a torch device name.
 
         Raises:
             PredictorError: the folder holds another kind of model, or the weights are not exactly
@@ -49,19 +49,19 @@ class Blip2QFormer:
         """
         from predictors.blip2_qformer.model import Blip2QFormerModel, read_tower
         from predictors.shared.embedding import TowerPredictor
-        from predictors.shared.weights import load_state, load_strictly
+        from predictors.shared.weights import load_strictly, load_weights
 
         folder, weights = files["model"], files.get("weights")
         if weights is None and config.head.kind != "none":
             raise PredictorError(
-                f"a head of kind {config.head.kind!r} is asked for, and {folder} holds none: give"
-                ' the checkpoint that training wrote as weights, or say head = {kind = "none"}'
+                f"the config has a head of kind {config.head.kind!r}, but {folder} holds none: give"
+                ' the checkpoint that training wrote as weights, or set head = {kind = "none"}'
             )
         model = Blip2QFormerModel(config, folder)
         if weights is None:
             load_strictly(model.tower, read_tower(folder), folder)
         else:
-            load_strictly(model, load_state(weights), weights)
+            load_strictly(model, load_weights(weights), weights)
         return TowerPredictor(model.eval().requires_grad_(False), device)
 
     @classmethod

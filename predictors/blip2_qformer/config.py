@@ -1,4 +1,4 @@
-"""Pooling and head of a Q-Former, as data."""
+"""The config of a Q-Former's pooling and head."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.shared.heads import HEAD, UNIT, HeadConfig
 
 
 class Blip2QFormerConfig(Frozen):
-    """How the Q-Former's query vectors become one, and the head on it."""
+    """The pooling of the Q-Former's query vectors, and the head on it."""
 
     pooling: Literal["mean", "first"] = Field(
         default="mean",

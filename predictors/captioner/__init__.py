@@ -1,1 +1,1 @@
-"""Any image-to-text model of transformers, asked a question or not → sentence embedding."""
+"""Any image-to-text model of transformers, with or without a question → sentence embedding."""

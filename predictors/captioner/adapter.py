@@ -1,4 +1,4 @@
-"""The adapter `captioner`: any image-to-text model, asked a question or not; texts are embedded."""
+"""The adapter `captioner`: any image-to-text model of transformers, whose texts are embedded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.shared.text import ENCODER, load_text_head
 from predictors.shared.wording import INSTALL, NEEDS, Wording
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class CaptionerConfig(Wording):
-    """How texts are searched for, and what is asked, as in "What does the image describe?".
+    """The search for texts and the question, such as "What does the image describe?".
 
-    A question is given as the model was trained to be asked: BLIP-2 wants "Question: … Answer:",
+    The question has the form that the model was trained on: BLIP-2 needs "Question: … Answer:",
     Florence-2 a task such as "<CAPTION>".
     """
 
@@ -49,13 +49,13 @@ class AnyCaptioner:
         """Load the model.
 
         Args:
-            config: of this adapter.
-            files: `model`, and `encoder` where it is not the packaged one.
-            device: as torch names it; texts are encoded on the CPU.
+            config: this adapter's config.
+            files: `model`, and `encoder` unless it is the packaged one.
+            device: a torch device name; texts are encoded on the CPU.
 
         Raises:
             PredictorError: transformers has no image-to-text class for the folder, or its weights
-                are not all of the model.
+                are incomplete.
         """
         import torch
 

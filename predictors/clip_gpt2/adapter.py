@@ -1,4 +1,4 @@
-"""The adapter `clip_gpt2`: a frozen CLIP, a mapper and GPT-2, whose texts are embedded."""
+"""The adapter `clip_gpt2`: a captioner of frozen CLIP, mapper and GPT-2; texts are embedded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.clip_gpt2.config import ClipGpt2Config
 from predictors.shared.text import ENCODER, load_text_head
 from predictors.shared.wording import NEEDS
@@ -37,13 +37,13 @@ class ClipGpt2:
         """Load the captioner.
 
         Args:
-            config: of this adapter.
-            files: `tower`, `mapper`, `language`, and `encoder` where it is not the packaged one.
-            device: as torch names it; texts are encoded on the CPU.
+            config: this adapter's config.
+            files: `tower`, `mapper`, `language`, and `encoder` unless it is the packaged one.
+            device: a torch device name; texts are encoded on the CPU.
 
         Raises:
-            PredictorError: a file is not what its role says, its weights are not all of the part,
-                or the parts do not fit each other.
+            PredictorError: a file is not what its role says, its weights are incomplete, or the
+                parts do not fit each other.
         """
         from predictors.clip_gpt2.captioning import PrefixCaptioner, load_parts
 

@@ -1,4 +1,4 @@
-"""A frozen CLIP tower, its mapper and a language model behind the captioner's contract."""
+"""A captioner of a frozen CLIP tower, a mapper and a language model."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from predictors.shared.nan_watch import NanWatch
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead
 from predictors.shared.tower import Tower, load_tower
-from predictors.shared.weights import load_state, load_strictly
+from predictors.shared.weights import load_strictly, load_weights
 
 
 class Parts(NamedTuple):
-    """What a prefix captioner consists of.
+    """The parts of a prefix captioner.
 
     Attributes:
-        tower: of CLIP, from pixels to embeddings.
-        mapper: from embeddings to prefixes.
-        language: of transformers, which continues them.
-        tokenizer: its own.
+        tower: the CLIP tower, from pixels to embeddings.
+        mapper: the mapper, from embeddings to prefixes.
+        language: the transformers model that continues prefixes.
+        tokenizer: the tokenizer of that model.
     """
 
     tower: Tower
@@ -40,24 +40,24 @@ class Parts(NamedTuple):
 
 
 class PrefixCaptioner:
-    """A language model that continues what the mapper makes of an image: a `Captioner`.
+    """A `Captioner` whose language model continues the mapper's prefix of an image.
 
     Attributes:
-        dim: of the sentence encoder.
-        preprocess: how the tower wants its images.
+        dim: vector dimension of the sentence encoder.
+        preprocess: the preprocessing that the tower's images need.
         encoder_record: the sentence encoder.
     """
 
     def __init__(
         self, config: ClipGpt2Config, parts: Parts, *, head: TextHead, device: torch.device | str
     ) -> None:
-        """Put them together.
+        """Assemble the captioner.
 
         Args:
-            config: how texts are searched for.
-            parts: on their device, in eval mode.
-            head: what turns texts into vectors; it frames them already.
-            device: the parts'.
+            config: the search for texts.
+            parts: the parts, on their device and in eval mode.
+            head: adds prefix and suffix to the texts and turns them into vectors.
+            device: the device of the parts.
         """
         self.dim = head.dim
         self.encoder_record = head.encoder.record
@@ -66,27 +66,27 @@ class PrefixCaptioner:
         self._config, self._head, self._device = config, head, device
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, dim) float32: of each image the mean of its texts' unit vectors."""
+        """For each image, the mean of its texts' unit vectors: (n, dim) float32."""
         return self.describe(images).embeddings
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
-        """The texts that are encoded, prefix and suffix included, and their vectors.
+        """The encoded texts, prefix and suffix included, and their vectors.
 
-        A vector is NaN where the language model was given or made NaN, as when half precision
+        A vector is NaN where the language model received or computed NaN, as when half precision
         overflows.
         """
         if len(images) == 0:
             return self._head.describe([])
         with torch.inference_mode():
             prefix = self._mapper(self._tower(to_tensor(images, self.preprocess, self._device)))
-            lost = ~prefix.isfinite().flatten(1).all(dim=1)
-            texts, astray = self._continued(prefix.masked_fill(lost[:, None, None], 0.0))
+            broken = ~prefix.isfinite().flatten(1).all(dim=1)
+            texts, overflowed = self._continue(prefix.masked_fill(broken[:, None, None], 0.0))
         described = self._head.describe(texts)
-        described.embeddings[lost.cpu().numpy() | astray] = np.nan
+        described.embeddings[broken.cpu().numpy() | overflowed] = np.nan
         return described
 
-    def _continued(self, prefix: torch.Tensor) -> tuple[list[list[str]], NDArray[np.bool_]]:
-        """The texts of each image, the likeliest first, and of which some token's score was NaN."""
+    def _continue(self, prefix: torch.Tensor) -> tuple[list[list[str]], NDArray[np.bool_]]:
+        """The texts of each image, likeliest first, and whether a token's score was NaN, (n,)."""
         each, end = self._config.hypotheses, self._tokenizer.eos_token_id
         watch = NanWatch(len(prefix))
         tokens = self._language.generate(
@@ -107,18 +107,18 @@ class PrefixCaptioner:
 
 
 def load_parts(config: ClipGpt2Config, files: Mapping[str, Path], *, device: str) -> Parts:
-    """Load the three parts, ready to predict.
+    """Load the three parts for inference.
 
     Args:
-        config: their shapes.
+        config: the config of the parts.
         files: `tower`, `mapper` and `language`.
-        device: as torch names it.
+        device: a torch device name.
 
     Raises:
         PredictorError: a file is not what its role says, or the parts do not fit each other.
     """
     parts = begin_parts(config, files["tower"], files["language"])
-    load_strictly(parts.mapper, load_state(files["mapper"]), files["mapper"])
+    load_strictly(parts.mapper, load_weights(files["mapper"]), files["mapper"])
     parts.mapper.eval().requires_grad_(requires_grad=False)
     for part in parts[:3]:
         part.to(device)
@@ -126,10 +126,10 @@ def load_parts(config: ClipGpt2Config, files: Mapping[str, Path], *, device: str
 
 
 def begin_parts(config: ClipGpt2Config, tower: Path, language: Path) -> Parts:
-    """Load tower and language model, for which the mapper is new.
+    """Load tower and language model, with a newly initialised mapper between them.
 
     Args:
-        config: their shapes.
+        config: the config of the parts.
         tower: a checkpoint of the CLIP tower.
         language: a transformers folder.
 
@@ -145,7 +145,7 @@ def begin_parts(config: ClipGpt2Config, tower: Path, language: Path) -> Parts:
 
 
 def _check_fit(config: ClipGpt2Config, language: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401 - untyped library
-    """Refuse a tokenizer that is not the model's, and texts that it has no places for."""
+    """Refuse a tokenizer that is not the model's, and texts longer than its context."""
     if len(tokenizer) != language.vocab_size:
         raise PredictorError(
             f"{folder}: the model knows {language.vocab_size} tokens and the tokenizer"
@@ -154,6 +154,6 @@ def _check_fit(config: ClipGpt2Config, language: Any, tokenizer: Any, folder: Pa
     wanted = config.mapper.prefix_tokens + config.max_tokens
     if wanted > language.max_position_embeddings:
         raise PredictorError(
-            f"mapper.prefix_tokens + max_tokens = {wanted}, and {folder} has"
-            f" {language.max_position_embeddings} places"
+            f"mapper.prefix_tokens + max_tokens = {wanted}, but the context of {folder} is"
+            f" {language.max_position_embeddings} tokens"
         )

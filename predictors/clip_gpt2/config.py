@@ -1,10 +1,10 @@
-"""A prefix captioner, as data: tower, mapper, and how texts are searched for."""
+"""The config of a prefix captioner: tower, mapper, and the search for texts."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.clip_vit.adapter import ClipViTConfig
 from predictors.shared.heads import HEAD, HeadConfig
 from predictors.shared.tower_config import MODEL
@@ -12,9 +12,9 @@ from predictors.shared.wording import Wording
 
 
 class FrozenClipConfig(ClipViTConfig):
-    """A CLIP tower without a head: the mapper is given the embedding that texts are compared with.
+    """A CLIP tower without a head: the mapper is given its joint embedding of images and texts.
 
-    Of unit length where `normalise_output` says so, and the mapper was trained on such.
+    With `normalise_output` it is scaled to unit length, for a mapper that was trained so.
     """
 
     model: str = Field(
@@ -26,7 +26,7 @@ class FrozenClipConfig(ClipViTConfig):
 
 
 class MapperConfig(Frozen):
-    """A transformer of the language model's width, between an embedding and its prefix."""
+    """A transformer of the language model's width, from an embedding to its prefix."""
 
     prefix_tokens: int = Field(default=10, ge=1, description="that the language model continues")
     feature_tokens: int = Field(default=10, ge=1, description="that the embedding is unfolded to")
@@ -35,7 +35,7 @@ class MapperConfig(Frozen):
 
 
 class ClipGpt2Config(Wording):
-    """The three parts' shapes and how texts are searched for; the defaults are ClipCap's."""
+    """The three parts and the search for texts; the defaults are ClipCap's."""
 
     tower: FrozenClipConfig = Field(default=FrozenClipConfig(), description="the CLIP tower")
     mapper: MapperConfig = Field(

@@ -1,4 +1,4 @@
-"""The mapper of a prefix captioner: what is trained between a frozen CLIP and a language model."""
+"""The mapper of a prefix captioner, trained between a frozen CLIP and a language model."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from predictors.clip_gpt2.config import MapperConfig
 class PrefixMapper(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """An image's embedding → the tokens that a language model continues (ClipCap, Mokady 2021).
 
-    The embedding is unfolded to tokens; learned queries stand after them, and what a transformer
-    makes of the queries is the prefix. Its `state_dict` is the checkpoint's layout.
+    The embedding is unfolded to tokens, learned queries follow them, and a transformer's outputs
+    for the queries are the prefix. Its `state_dict` is the checkpoint's layout.
 
     Attributes:
-        prefix_tokens: in a prefix.
+        prefix_tokens: number of tokens in a prefix.
     """
 
     def __init__(self, config: MapperConfig, features: int, width: int) -> None:
-        """Build it, newly initialised.
+        """Build the mapper, newly initialised.
 
         Args:
-            config: its shape.
-            features: numbers in an embedding.
-            width: of the language model's tokens.
+            config: the mapper's config.
+            features: width of an embedding.
+            width: width of the language model's tokens.
 
         Raises:
-            PredictorError: the heads cannot share the width.
+            PredictorError: the width is not divisible by the number of heads.
         """
         super().__init__()
         if width % config.heads:
             raise PredictorError(
-                f"mapper.heads = {config.heads} cannot share a language model's width of {width}:"
-                " give a divisor of it"
+                f"mapper.heads = {config.heads} does not divide the language model's width of"
+                f" {width}: give a divisor of it"
             )
         self.prefix_tokens = config.prefix_tokens
         self.unfold = nn.Linear(features, config.feature_tokens * width)
         self.queries = nn.Parameter(torch.randn(config.prefix_tokens, width))
-        # Not nn.TransformerEncoder, whose layers are copies of one and so would all begin alike.
+        # Not nn.TransformerEncoder, whose layers are copies and so would start with equal weights.
         self.layers = nn.Sequential(
             *(
                 nn.TransformerEncoderLayer(
@@ -50,7 +50,7 @@ class PrefixMapper(nn.Module):  # type: ignore[misc]  # torch is untyped here
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Prefixes of embeddings.
+        """Compute the prefixes of embeddings.
 
         Args:
             features: (n, features).

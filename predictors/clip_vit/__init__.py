@@ -1,1 +1,1 @@
-"""Vision transformers of CLIP."""
+"""CLIP's vision transformers."""

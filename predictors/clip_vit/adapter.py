@@ -1,8 +1,8 @@
 """CLIP's vision transformers: the projected embedding and a head on it.
 
-A larger image than CLIP saw comes in by either of two ways: `image_size` alone interpolates the
-position embeddings to a finer grid; `image_size` with `stride` keeps grid and kernels and widens
-the kernels' steps (336 pixels at stride 21 on the 16×16 grid of a ViT-L/14: the 5th place's way).
+There are two ways to give it larger images than CLIP saw: `image_size` alone interpolates the
+position embeddings to a finer grid; `image_size` with `stride` keeps grid and kernels and raises
+the kernels' stride (336 pixels at stride 21 on the 16×16 grid of a ViT-L/14, as in the 5th place).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.shared.tower_config import FEATURES, MODEL, Features, TowerConfig
 from predictors.tower.adapter import VisionTower
 
 
 class ClipViTConfig(TowerConfig):
-    """A tower that timm names vit_…_clip_…."""
+    """The config of a tower that timm names vit_…_clip_…."""
 
     model: str = Field(
         default="vit_large_patch14_clip_quickgelu_336.openai",

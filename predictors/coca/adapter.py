@@ -1,4 +1,4 @@
-"""The adapter `coca`: a CoCa captioner of open_clip, whose texts are embedded."""
+"""The adapter `coca`: a CoCa captioner of open_clip whose texts are embedded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.coca.config import CocaConfig
 from predictors.shared.text import ENCODER, load_text_head
 
@@ -23,7 +23,7 @@ class Coca:
     roles: ClassVar[Mapping[str, Role]] = {
         "weights": Role("open_clip's checkpoint of a CoCa model (.safetensors, .pt or .bin)"),
         "architecture": Role(
-            "open_clip_config.json, or one of open_clip's model configs, where `model` is not said",
+            "open_clip_config.json, or one of open_clip's model configs, where `model` is not set",
             required=False,
         ),
         "encoder": ENCODER,
@@ -36,14 +36,14 @@ class Coca:
         """Load the captioner.
 
         Args:
-            config: of this adapter.
-            files: `weights`; `architecture` where the config names no model, and `encoder` where
-                it is not the packaged one.
-            device: as torch names it; texts are encoded on the CPU.
+            config: this adapter's config.
+            files: `weights`; `architecture` where the config names no model, and `encoder` unless
+                it is the packaged one.
+            device: a torch device name; texts are encoded on the CPU.
 
         Raises:
-            PredictorError: a file is not what its role says, the weights are of another
-                architecture, or it is not said which one.
+            PredictorError: a file is not what its role says, or the architecture is not given or
+                not that of the weights.
         """
         from predictors.coca.captioning import CocaCaptioner
         from predictors.coca.model import load_coca

@@ -1,4 +1,4 @@
-"""A loaded CoCa model behind the captioner's contract."""
+"""A loaded CoCa model as a captioner."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from predictors.shared.text import TextHead
 
 
 class CocaCaptioner:
-    """What a CoCa model says of images, embedded: a `Captioner`.
+    """A `Captioner` of a loaded CoCa model and a text head.
 
     Attributes:
-        dim: of the sentence encoder.
-        preprocess: how the model wants its images.
+        dim: vector dimension of the sentence encoder.
+        preprocess: the preprocessing that the model's images need.
         encoder_record: the sentence encoder.
     """
 
     def __init__(
         self, loaded: LoadedCoca, config: CocaConfig, *, head: TextHead, device: str
     ) -> None:
-        """Put a model on its device.
+        """Move the model to a device.
 
         Raises:
-            PredictorError: longer texts are asked for than the model was built for.
+            PredictorError: `max_tokens` exceeds the model's context.
         """
         longest = min(loaded.model.context_length, loaded.model.text.context_length)
         if config.max_tokens > longest:
             raise PredictorError(
-                f"max_tokens = {config.max_tokens}, and this model's texts have {longest} at most"
+                f"max_tokens = {config.max_tokens}, but this model's texts have {longest} at most"
             )
         self.dim = head.dim
         self.encoder_record = head.encoder.record
@@ -47,29 +47,29 @@ class CocaCaptioner:
         self._config, self._head, self._device = config, head, device
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, dim) float32: of each image the mean of its texts' unit vectors."""
+        """For each image, the mean of its texts' unit vectors: (n, dim) float32."""
         return self.describe(images).embeddings
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
-        """The texts that are encoded, prefix and suffix included, and their vectors.
+        """The encoded texts, prefix and suffix included, and their vectors.
 
         A vector is NaN where the model's logits are, as when half precision overflows.
         """
-        found = self.hypotheses(images)
-        texts = [[self._text(one.tokens) for one in several] for several in found]
+        hypotheses = self.hypotheses(images)
+        texts = [[self._text(text.tokens) for text in of_image] for of_image in hypotheses]
         described = self._head.describe(texts)
-        lost = [any(np.isnan(one.score) for one in several) for several in found]
-        described.embeddings[np.array(lost, dtype=bool)] = np.nan
+        overflowed = [any(np.isnan(text.score) for text in of_image) for of_image in hypotheses]
+        described.embeddings[np.array(overflowed, dtype=bool)] = np.nan
         return described
 
     def hypotheses(self, images: NDArray[np.uint8]) -> list[list[Hypothesis]]:
-        """What the model says of each image, the likeliest first.
+        """The model's texts for each image, likeliest first.
 
         Args:
-            images: (n, height, width, 3) uint8 RGB, as `preprocess` says; n may be 0.
+            images: (n, height, width, 3) uint8 RGB, resized as `preprocess` says; n may be 0.
 
         Returns:
-            n lists of as many texts as the config asks for.
+            n lists, each of as many texts as the config asks for.
         """
         if len(images) == 0:
             return []
@@ -77,28 +77,28 @@ class CocaCaptioner:
         with torch.inference_mode():
             step = self._step(images)
             if sampling is None:
-                found = beam_search(step, len(images), beams, self._bounds, self._device)
+                texts = beam_search(step, len(images), beams, self._bounds, self._device)
             else:
-                found = self._drawn(step, images, sampling)
-        return [several[: self._config.hypotheses] for several in found]
+                texts = self._sample(step, images, sampling)
+        return [of_image[: self._config.hypotheses] for of_image in texts]
 
     def _step(self, images: NDArray[np.uint8]) -> Step:
-        """The logits of the next token, each image in as many rows as beams."""
-        seen = self._model(to_tensor(images, self.preprocess, self._device))
+        """A function to the logits of the next token, with one row per image and beam."""
+        encoded = self._model(to_tensor(images, self.preprocess, self._device))
         latent, patches = (
-            seen[key].repeat_interleave(self._config.beams, dim=0)
+            encoded[key].repeat_interleave(self._config.beams, dim=0)
             for key in ("image_features", "image_embs")
         )
 
         def logits(tokens: torch.Tensor) -> torch.Tensor:
-            said = self._model(
+            output = self._model(
                 None, tokens, image_latent=latent, image_embs=patches, output_labels=False
             )
-            return said["logits"][:, -1]
+            return output["logits"][:, -1]
 
         return logits
 
-    def _drawn(
+    def _sample(
         self, step: Step, images: NDArray[np.uint8], sampling: Sampling
     ) -> list[list[Hypothesis]]:
         beams = self._config.beams
@@ -110,10 +110,10 @@ class CocaCaptioner:
             top_k=sampling.top_k,
             temperature=sampling.temperature,
         )
-        each = (drawn[start : start + beams] for start in range(0, len(drawn), beams))
-        return [sorted(several, key=lambda one: one.score, reverse=True) for several in each]
+        by_image = (drawn[start : start + beams] for start in range(0, len(drawn), beams))
+        return [sorted(texts, key=lambda text: text.score, reverse=True) for texts in by_image]
 
     def _text(self, tokens: list[int]) -> str:
-        """A text's words; a start in the middle of it is none of them."""
+        """The words of a text; start tokens within it are left out."""
         kept = [token for token in tokens if token != self._bounds.start]
         return str(open_clip.decode(torch.tensor(kept))).strip() if kept else ""

@@ -1,4 +1,4 @@
-"""Texts drawn at random from a model that scores next tokens, the same ones for the same image."""
+"""Top-k sampling from a model that scores next tokens, reproducible for each image."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from predictors.coca.beams import Bounds, Hypothesis, Step, inner, log_probabili
 def sample_top_k(
     step: Step, uniform: torch.Tensor, bounds: Bounds, *, top_k: int, temperature: float
 ) -> list[Hypothesis]:
-    """Draw one text for each row: every token among the likeliest, by their probabilities.
+    """Draw one text for each row, token by token from the likeliest, by their probabilities.
 
     Args:
-        step: logits of the next token after each row of tokens.
+        step: gives the logits of the next token after each row of tokens.
         uniform: (rows, bounds.longest) in [0, 1); each decides one token.
-        bounds: of every text.
-        top_k: among as many tokens is drawn.
-        temperature: logits are divided by it; the higher, the more even the draw.
+        bounds: the bounds of every text.
+        top_k: number of likeliest tokens to draw from.
+        temperature: divides the logits; the higher, the more even the draw.
 
     Returns:
-        (rows) texts with the scores that the model gives them, as at temperature 1 and among all
-        tokens, so that they compare with those of a beam search.
+        One text for each row, with the model's score at temperature 1 and among all tokens, which
+        is comparable with that of a beam search.
     """
     rows, device = len(uniform), uniform.device
     tokens = torch.full((rows, 1), bounds.start, device=device)
@@ -56,13 +56,13 @@ def sample_top_k(
 def uniform_numbers(
     images: NDArray[np.uint8], draws: int, length: int, seed: int
 ) -> NDArray[np.float32]:
-    """Random numbers that depend on an image's pixels alone, not on what shares its batch.
+    """Random numbers that depend only on an image's pixels, not on the rest of its batch.
 
     Args:
         images: (n, height, width, 3) uint8.
-        draws: texts for each image.
-        length: numbers for each text.
-        seed: another one draws other texts.
+        draws: number of texts per image.
+        length: number of random numbers per text.
+        seed: random seed.
 
     Returns:
         (n * draws, length) float32 in [0, 1), the rows of an image together.

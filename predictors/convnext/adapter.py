@@ -1,4 +1,4 @@
-"""ConvNeXt towers, CLIP's large and xxlarge ones above all: the projected embedding and a head."""
+"""ConvNeXt towers, mainly CLIP's large and xxlarge ones: the projected embedding and a head."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.shared.tower_config import FEATURES, MODEL, Features, TowerConfig
 from predictors.tower.adapter import VisionTower
 
 
 class ConvNeXtConfig(TowerConfig):
-    """A tower that timm names convnext…; `mean` gives the trunk's features."""
+    """The config of a tower that timm names convnext…; `mean` gives the trunk's features."""
 
     model: str = Field(
         default="convnext_large_mlp.clip_laion2b_ft_soup_320",

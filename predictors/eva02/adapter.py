@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.shared.tower_config import FEATURES, MODEL, Features, TowerConfig
 from predictors.tower.adapter import VisionTower
 
 
 class Eva02Config(TowerConfig):
-    """A tower that timm names eva02_…; cls+mean is twice as wide as cls."""
+    """The config of a tower that timm names eva02_…; cls+mean is twice as wide as cls."""
 
     model: str = Field(
         default="eva02_large_patch14_448.mim_m38m_ft_in22k", pattern="^eva02", description=MODEL

@@ -1,1 +1,1 @@
-"""A caption joined with the phrases of a vocabulary that CLIP finds nearest to the image."""
+"""A caption joined with the phrases of a vocabulary that CLIP ranks nearest to the image."""

@@ -1,7 +1,7 @@
 """The adapter `interrogator`: a caption and the phrases that CLIP ranks best, embedded as one text.
 
-The caption is another predictor's. Its adapter and config stand in ours, its files are given under
-its own roles with `captioner_` before them:
+Another predictor makes the caption. Its adapter and config are part of our config; its files are
+given under its own roles, prefixed with `captioner_`:
 
 [config]
 captioner = {adapter = "blip", config = {beams = 3}}
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ensembler.errors import PredictorError, unknown_name
+from ensembler.frozen import Frozen
 from ensembler.plugins import PREDICTORS, registered
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import Captioner, Role
 from ensembler.predicting.registry import find_adapter
-from ensembler.store.model import Frozen
 from predictors.interrogator.config import CaptionerConfig, InterrogatorConfig
 from predictors.interrogator.vocabulary import read_vocabulary
 from predictors.shared.text import ENCODER, load_text_head
@@ -33,12 +33,12 @@ from predictors.shared.text import ENCODER, load_text_head
 if TYPE_CHECKING:
     from predictors.interrogator.interrogation import Interrogation
 
-NAME: Final = "interrogator"  # as it is registered
-NESTED: Final = "captioner_"  # before the roles of the captioner's files
+NAME: Final = "interrogator"  # the registered name
+NESTED: Final = "captioner_"  # prefix of the roles of the captioner's files
 
 
 class _Roles(Mapping[str, Role]):
-    """Our own roles, and those of whatever captions: of every registered adapter, prefixed."""
+    """Our own roles, and the prefixed roles of every registered adapter that may caption."""
 
     _own: ClassVar[Mapping[str, Role]] = {
         "clip": Role("open_clip's checkpoint of a CLIP model (.safetensors, .pt or .bin)"),
@@ -52,13 +52,13 @@ class _Roles(Mapping[str, Role]):
 
     @staticmethod
     def _nested() -> Iterator[tuple[str, Role]]:
-        # Not before somebody asks: by then this adapter is registered itself.
+        # Not at import: the registry lists this adapter too.
         for name in registered(PREDICTORS):
             if name == NAME:
                 continue
             try:
                 roles = find_adapter(name).roles
-            except PredictorError:  # somebody else's package is broken, and perhaps not needed
+            except PredictorError:  # another package is broken, and perhaps not needed
                 continue
             for role in roles:
                 yield f"{NESTED}{role}", Role(f"the {role} of the captioner", required=False)
@@ -74,7 +74,7 @@ class _Roles(Mapping[str, Role]):
 
 
 class Interrogator:
-    """A caption joined with the phrases that CLIP finds nearest to the image, as one text."""
+    """A caption joined with the phrases that CLIP ranks nearest to the image, as one text."""
 
     Config: ClassVar[type[Frozen]] = InterrogatorConfig
     roles: ClassVar[Mapping[str, Role]] = _Roles()
@@ -88,14 +88,14 @@ class Interrogator:
         """Load captioner, CLIP and encoder; phrases not seen before are embedded now.
 
         Args:
-            config: of this adapter.
-            files: `clip`, `vocabulary`, the captioner's under `captioner_…`, and `encoder` where
-                it is not the packaged one.
-            device: as torch names it; texts are encoded on the CPU.
+            config: this adapter's config.
+            files: `clip`, `vocabulary`, the captioner's under `captioner_…`, and `encoder` unless
+                it is the packaged one.
+            device: a torch device name; texts are encoded on the CPU.
 
         Raises:
-            PredictorError: a file is not what its role says, or the adapter named as captioner
-                makes no texts.
+            PredictorError: a file is not what its role says, or the captioner's adapter does not
+                make texts.
         """
         from predictors.interrogator.clip import load_clip
         from predictors.interrogator.interrogation import Interrogation
@@ -122,6 +122,6 @@ def _load_captioner(config: CaptionerConfig, files: Mapping[str, Path], device: 
         raise PredictorError(f"captioner (its files are {NESTED}…): {error}") from error
     if not isinstance(predictor, Captioner):
         raise PredictorError(
-            f"captioner: {config.adapter!r} makes vectors, but no texts; name a captioner, as blip"
+            f"captioner: {config.adapter!r} makes vectors but no texts; name a captioner, as blip"
         )
     return predictor

@@ -1,4 +1,4 @@
-"""An interrogator, as data: who captions, which CLIP ranks, and how many phrases follow."""
+"""The config of an interrogator: its captioner, its CLIP, and its numbers of phrases."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ensembler.errors import PredictorError
 from ensembler.faults import faults_of
+from ensembler.frozen import Frozen
 from ensembler.predicting.registry import find_adapter
-from ensembler.store.model import Frozen
 
 
 class ClipConfig(Frozen):
     """A CLIP of open_clip."""
 
     model: str = Field(default="ViT-H-14", description="as open_clip names the architecture")
-    # None where open_clip records no tag of the architecture.
+    # None where open_clip records no tag for the architecture.
     tag: str | None = Field(
         default="laion2b_s32b_b79k",
-        description="of the published weights, or of those that yours were trained from: it decides"
+        description="of the published weights, or of those that yours were trained from; decides"
         " colours and activation",
     )
 
@@ -35,9 +35,9 @@ class CaptionerConfig(Frozen):
     @field_validator("config")
     @classmethod
     def _whole(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """With the adapter's defaults, so that a spec keeps what they were."""
+        """Add the adapter's defaults, so that a spec records them."""
         name = info.data.get("adapter")
-        if name is None:  # a fault of its own
+        if name is None:  # reported as a fault of its own
             return config
         try:
             adapter = find_adapter(name)
@@ -49,10 +49,10 @@ class CaptionerConfig(Frozen):
 
 
 class InterrogatorConfig(Frozen):
-    """Who captions, and how many phrases of which list follow."""
+    """The captioner, the CLIP that ranks phrases, and how many phrases of each list follow."""
 
-    captioner: CaptionerConfig = Field(description="who captions")
-    clip: ClipConfig = Field(default=ClipConfig(), description="who ranks the phrases")
+    captioner: CaptionerConfig = Field(description="the predictor that captions")
+    clip: ClipConfig = Field(default=ClipConfig(), description="the CLIP that ranks the phrases")
     phrases: dict[str, Annotated[int, Field(ge=1)]] = Field(
         min_length=1,
         description="a vocabulary file's name without .txt = how many of its phrases, those of the"

@@ -1,4 +1,4 @@
-"""A loaded interrogator behind the captioner's contract."""
+"""A loaded interrogator as a captioner."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SEPARATOR: Final = ", "  # as people write prompts
 
 
 class Interrogation:
-    """A captioner, a CLIP and a vocabulary as one captioner.
+    """A `Captioner` made of a captioner, a CLIP and a vocabulary.
 
     Attributes:
-        dim: of the sentence encoder.
-        preprocess: the captioner's or CLIP's, whichever is larger; what the other wants is scaled
-            down from that.
+        dim: vector dimension of the sentence encoder.
+        preprocess: the captioner's or CLIP's, whichever is larger; images for the other are scaled
+            down from it.
         encoder_record: the sentence encoder.
     """
 
@@ -35,28 +35,31 @@ class Interrogation:
         self._captioner, self._clip, self._ranking, self._head = captioner, clip, ranking, head
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, dim) float32: the vectors of the joined texts."""
+        """The vectors of the joined texts: (n, dim) float32."""
         return self.describe(images).embeddings
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
-        """Of each image the captioner's best text and CLIP's phrases, and their vector.
+        """For each image, the captioner's best text joined with CLIP's phrases, and its vector.
 
-        A vector is NaN where the captioner's is, or CLIP's.
+        A vector is NaN where the captioner's or CLIP's is not finite.
         """
         if not len(images):
             return self._head.describe([])
-        told = self._captioner.describe(self._as(images, self._captioner.preprocess))
-        seen = self._clip.images(self._as(images, self._clip.preprocess))
+        captioned = self._captioner.describe(self._resize(images, self._captioner.preprocess))
+        vectors = self._clip.images(self._resize(images, self._clip.preprocess))
         texts = [
             [SEPARATOR.join([caption.partition(BETWEEN)[0], *phrases])]
-            for caption, phrases in zip(told.captions, self._ranking.best(seen), strict=True)
+            for caption, phrases in zip(
+                captioned.captions, self._ranking.best(vectors), strict=True
+            )
         ]
         described = self._head.describe(texts)
-        finite = np.isfinite(told.embeddings).all(axis=1) & seen.isfinite().all(dim=1).cpu().numpy()
+        finite = np.isfinite(captioned.embeddings).all(axis=1)
+        finite &= vectors.isfinite().all(dim=1).cpu().numpy()
         described.embeddings[~finite] = np.nan
         return described
 
-    def _as(self, images: NDArray[np.uint8], wanted: Preprocess) -> NDArray[np.uint8]:
+    def _resize(self, images: NDArray[np.uint8], wanted: Preprocess) -> NDArray[np.uint8]:
         from PIL import Image
 
         if wanted.geometry == self.preprocess.geometry:

@@ -1,6 +1,6 @@
-"""Vectors of phrases on disk: a hundred thousand of them take CLIP longer than many images do.
+"""A disk cache of phrases' vectors: CLIP takes longer for a hundred thousand than for many images.
 
-A list's entry is keyed by the model's digest and the phrases.
+The entry of a list is keyed by the model's digest and the phrases.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from ensembler.arrays import read_array
-from ensembler.caching import cache_folder, making, mark_used
+from ensembler.caching import cache_folder, lock_entry, mark_used
 from ensembler.files import BROKEN, atomic_write, sha256_json
 from predictors.interrogator.clip import Clip
 
 
 def phrase_vectors(clip: Clip, phrases: Sequence[str]) -> NDArray[np.float32]:
-    """Vectors of phrases, from the cache where they were made before.
+    """The vectors of phrases, from the cache if they were embedded before.
 
     Args:
-        clip: embeds those that were not.
-        phrases: at least one.
+        clip: the model that embeds them otherwise.
+        phrases: at least one phrase.
 
     Returns:
         (phrases, clip.dim) float32, of unit length.
@@ -34,8 +34,8 @@ def phrase_vectors(clip: Clip, phrases: Sequence[str]) -> NDArray[np.float32]:
     shape = (len(phrases), clip.dim)
     vectors = _read(entry, shape)
     if vectors is None:
-        # One process embeds; another on the next device waits for what it finds.
-        with making(entry):
+        # One process embeds; one on another device waits and reads the result.
+        with lock_entry(entry):
             vectors = _read(entry, shape)
             if vectors is None:
                 vectors = clip.texts(phrases)
@@ -48,7 +48,7 @@ def phrase_vectors(clip: Clip, phrases: Sequence[str]) -> NDArray[np.float32]:
 def _key(clip: Clip, phrases: Sequence[str]) -> str:
     return sha256_json(
         {
-            # Other versions or another kind of device may round otherwise.
+            # Other versions or another kind of device may round differently.
             "open_clip": open_clip.__version__,
             "torch": torch.__version__,
             "device": torch.device(clip.device).type,
@@ -59,7 +59,7 @@ def _key(clip: Clip, phrases: Sequence[str]) -> str:
 
 
 def _read(entry: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """What was kept, or None where there is nothing, or not that."""
+    """The vectors of an entry; None where it is missing or damaged."""
     try:
         vectors: NDArray[np.float32] = read_array(entry)
     except BROKEN:

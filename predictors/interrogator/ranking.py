@@ -1,4 +1,4 @@
-"""Which phrases of a vocabulary are nearest to an image."""
+"""Ranking of a vocabulary's phrases by their cosine with an image."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from predictors.interrogator.phrase_cache import phrase_vectors
 from predictors.interrogator.vocabulary import PhraseList
 
 
-class _Ranked(NamedTuple):
-    """A list of phrases and where they lie: (phrases, dim) float32 of unit length."""
+class _Embedded(NamedTuple):
+    """A list of phrases and their vectors, (phrases, dim) float32 of unit length."""
 
-    of: PhraseList
+    phrases: PhraseList
     vectors: torch.Tensor
 
 
 class PhraseRanking:
-    """Lists of phrases, ready to be ranked for images.
+    """Embedded lists of phrases, to be ranked for images.
 
-    By cosine: raw products would prefer phrases whose vectors happen to be long.
+    They are ranked by cosine: inner products would favour phrases with long vectors.
     """
 
     def __init__(self, clip: Clip, lists: Sequence[PhraseList]) -> None:
         """Embed the phrases, or find them in the cache.
 
         Args:
-            clip: of which space they shall be.
-            lists: with how many of each are wanted.
+            clip: the model that embeds them.
+            lists: the lists of phrases, with the number to take of each.
         """
         self._lists = [
-            _Ranked(one, torch.from_numpy(phrase_vectors(clip, one.phrases)).to(clip.device))
-            for one in lists
+            _Embedded(of, torch.from_numpy(phrase_vectors(clip, of.phrases)).to(clip.device))
+            for of in lists
         ]
 
     def best(self, images: torch.Tensor) -> list[list[str]]:
-        """Of each list the phrases of the largest cosine, the largest of all lists first.
+        """The phrases of each list with the largest cosines, in falling order over all lists.
 
         Args:
             images: (n, dim) float32 of unit length, on the lists' device.
@@ -46,20 +46,18 @@ class PhraseRanking:
         Returns:
             n lists of phrases, each phrase once.
         """
-        found: list[list[tuple[float, str]]] = [[] for _ in images]
+        ranked: list[list[tuple[float, str]]] = [[] for _ in images]
         # In half precision many phrases would tie.
         with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
             for of, vectors in self._lists:
-                cosines, places = (images @ vectors.T).topk(of.wanted)
-                for row, values, lines in zip(
-                    found, cosines.tolist(), places.tolist(), strict=True
-                ):
-                    phrases = (of.phrases[line] for line in lines)
+                cosines, lines = (images @ vectors.T).topk(of.wanted)
+                for row, values, best in zip(ranked, cosines.tolist(), lines.tolist(), strict=True):
+                    phrases = (of.phrases[line] for line in best)
                     row += zip(values, phrases, strict=True)
-        return [_in_order(row) for row in found]
+        return [_in_order(row) for row in ranked]
 
 
-def _in_order(found: list[tuple[float, str]]) -> list[str]:
-    """Phrases by falling cosine, equal ones by the alphabet; what two lists share stands once."""
-    ordered = sorted(found, key=lambda one: (-one[0], one[1]))
+def _in_order(ranked: list[tuple[float, str]]) -> list[str]:
+    """Phrases by falling cosine, ties in alphabetical order; one in two lists appears once."""
+    ordered = sorted(ranked, key=lambda pair: (-pair[0], pair[1]))
     return list(dict.fromkeys(phrase for _, phrase in ordered))

@@ -1,4 +1,4 @@
-"""Vocabulary files: lists of phrases, one on each line."""
+"""Vocabulary files: lists of phrases, one per line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ensembler.errors import PredictorError, unknown_name
 
 
 class PhraseList(NamedTuple):
-    """The phrases of a file.
+    """The phrases of a vocabulary file.
 
     Attributes:
-        name: the file's, without .txt.
-        phrases: unique, in the file's order.
-        wanted: how many of them follow a caption.
+        name: the file's name without .txt.
+        phrases: unique phrases, in the file's order.
+        wanted: number of phrases that follow a caption.
     """
 
     name: str
@@ -24,20 +24,20 @@ class PhraseList(NamedTuple):
 
 
 def read_vocabulary(path: Path, counts: Mapping[str, int]) -> tuple[PhraseList, ...]:
-    """The lists that a config names; others in the folder are left alone.
+    """Read the lists that a config names; other files in the folder are ignored.
 
-    Space around a phrase, empty lines and repeated phrases do not count.
+    Spaces around phrases, empty lines and repeated phrases are dropped.
 
     Args:
         path: a text file in UTF-8, or a folder of *.txt.
-        counts: a file's name without .txt → how many phrases.
+        counts: a file's name without .txt → number of phrases to take.
 
     Returns:
         A list for each name, in alphabetical order.
 
     Raises:
-        PredictorError: a name has no file, a file is no text, or has fewer phrases than are asked
-            for.
+        PredictorError: a name has no file, or a file is not UTF-8 text or has fewer phrases than
+            the config takes.
     """
     files = {file.stem: file for file in (path.glob("*.txt") if path.is_dir() else [path])}
     for name in counts:
@@ -54,6 +54,6 @@ def _read(path: Path, count: int) -> PhraseList:
     phrases = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if len(phrases) < count:
         raise PredictorError(
-            f"{path} has {len(phrases)} phrases, and the config asks for the best {count}"
+            f"{path} has {len(phrases)} phrases, but the config asks for the best {count}"
         )
     return PhraseList(path.stem, phrases, count)

@@ -1,1 +1,1 @@
-"""What several predictors are built from."""
+"""Building blocks that several predictors share."""

@@ -1,4 +1,4 @@
-"""A loaded module behind the contract of a predictor."""
+"""A loaded torch module as a predictor."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ class Embedder(Protocol):
     """A torch module from normalised pixels to vectors, in eval mode and without gradients.
 
     Attributes:
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
+        dim: vector dimension.
+        preprocess: the preprocessing that its images need.
     """
 
     dim: int
     preprocess: Preprocess
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, dim) vectors of (n, 3, height, width) pixels."""
+        """The vectors, (n, dim), of (n, 3, height, width) pixels."""
 
     def to(self, device: str) -> Any:  # noqa: ANN401 - the module itself
-        """Move it."""
+        """Move the module to a device."""
 
 
 class TowerPredictor:
-    """A loaded tower behind the contract of `Predictor`.
+    """A `Predictor` that wraps a loaded tower.
 
     Attributes:
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
+        dim: vector dimension.
+        preprocess: the preprocessing that its images need.
     """
 
     def __init__(self, tower: Embedder, device: str) -> None:
@@ -45,7 +45,7 @@ class TowerPredictor:
         self._device = device
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Vectors of a batch; see `Predictor.embed`."""
+        """Embed a batch; see `Predictor.embed`."""
         if not len(images):
             return np.empty((0, self.dim), np.float32)
         with torch.inference_mode():

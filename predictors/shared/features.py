@@ -1,4 +1,4 @@
-"""Features of a timm vision model: which of its activations a head is given."""
+"""Features of a timm vision model: the activations that the head is given."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import torch
 from ensembler.errors import PredictorError
 from predictors.shared.tower_config import Features
 
-FLOOR = 1e-6  # gem takes no root of less
+FLOOR = 1e-6  # gem raises smaller activations to this, because it takes roots
 
 
 def feature_width(model: torch.nn.Module, features: Features) -> int:
-    """Numbers in a model's features.
+    """The width of a model's features.
 
     Args:
-        model: of timm.
-        features: which.
+        model: a timm model.
+        features: the kind of features.
 
     Raises:
-        PredictorError: the class token of a model that has none.
+        PredictorError: the features use a class token, and the model has none.
     """
     if "cls" in features and not has_class_token(model):
         raise PredictorError(
-            f"features {features!r} need a class token, which {type(model).__name__} has not: use"
-            " 'pooled', 'mean' or 'gem'"
+            f"features {features!r} need a class token, which {type(model).__name__} does not have:"
+            " use 'pooled', 'mean' or 'gem'"
         )
     if features == "projected":
         return int(model.num_classes)
@@ -33,24 +33,24 @@ def feature_width(model: torch.nn.Module, features: Features) -> int:
 
 
 def has_class_token(model: torch.nn.Module) -> bool:
-    """Whether the first token stands for the whole image."""
+    """Whether a model has a class token."""
     return getattr(model, "cls_token", None) is not None
 
 
 def extract_features(
     model: torch.nn.Module, pixels: torch.Tensor, features: Features, gem_power: float
 ) -> torch.Tensor:
-    """What a model makes of images.
+    """Compute a model's features of images.
 
-    Tokens are as the model leaves them: normalised where its last norm stands before pooling, raw
-    where it stands after (EVA02's 224 and 448 models). The pooled map of a convolutional tower
+    Tokens are taken as the model leaves them: normalised where its last norm comes before pooling,
+    raw where it comes after (EVA02's 224 and 448 models). The pooled map of a convolutional tower
     goes through the norm of its head.
 
     Args:
-        model: of timm.
+        model: a timm model.
         pixels: (n, 3, height, width).
-        features: which.
-        gem_power: the p of gem.
+        features: the kind of features.
+        gem_power: the exponent p of gem.
 
     Returns:
         (n, width).
@@ -72,11 +72,11 @@ def extract_features(
 
 
 def gem(patches: torch.Tensor, power: float) -> torch.Tensor:
-    """Generalised mean over patches (Radenović et al. 2018): the mean for 1, the largest for ∞.
+    """The generalised mean over patches (Radenović et al. 2018): mean at p = 1, maximum at p = ∞.
 
     Args:
-        patches: (n, places, width); what is not positive counts as FLOOR.
-        power: p.
+        patches: (n, places, width); values below FLOOR count as FLOOR.
+        power: the exponent p.
 
     Returns:
         (n, width).
@@ -87,12 +87,12 @@ def gem(patches: torch.Tensor, power: float) -> torch.Tensor:
 def _of_map(
     model: torch.nn.Module, activations: torch.Tensor, features: Features, gem_power: float
 ) -> torch.Tensor:
-    """Pooled places of a map, normalised by the head where its norm stands after pooling."""
+    """Pool a convolutional map, and apply the head's norm where it comes after pooling."""
     channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
     places = activations.flatten(1, 2) if channels_last else activations.flatten(2).transpose(1, 2)
     pooled = gem(places, gem_power) if features == "gem" else places.mean(1)
     norm = getattr(getattr(model, "head", None), "norm", None)
     if norm is None:
         return pooled
-    # ConvNeXt's norm wants a map of one place.
+    # ConvNeXt's norm takes a map, here of one place.
     return norm(pooled[:, :, None, None]).flatten(1)

@@ -1,4 +1,4 @@
-"""Image-to-text models of transformers behind the captioner's contract."""
+"""Image-to-text models of transformers as captioners."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead
 from predictors.shared.wording import Wording
 
-TOKENS: Final = ("input_ids", "attention_mask")  # of a prompt: what `generate` is given
-IGNORED: Final = ("token_type_ids",)  # made by some tokenizers, taken by no generating model
+TOKENS: Final = ("input_ids", "attention_mask")  # of a prompt, passed to `generate`
+IGNORED: Final = ("token_type_ids",)  # made by some tokenizers, accepted by no generating model
 COLOUR: Final = (40, 120, 200)  # of the image that shows what a processor does to channels
-ALIKE: Final = 1e-4  # between normalised pixels; float32 orders its operations in two ways
+ALIKE: Final = 1e-4  # tolerance of normalised pixels; the order of float32 operations differs
 
 
 class Prompt(NamedTuple):
-    """What a model is told beside the image.
+    """A prompt as a model needs it.
 
     Attributes:
-        tokens: arguments of `generate`, each of shape (1, length); none where it is told nothing.
-        echo: how many tokens come back before the first that the model chose itself.
+        tokens: arguments of `generate`, each of shape (1, length); empty without a prompt.
+        echo: number of tokens in the output before the first that the model generated.
     """
 
     tokens: dict[str, Any]
@@ -38,12 +38,12 @@ class Prompt(NamedTuple):
 
 
 class Speaker(NamedTuple):
-    """A model and its processor.
+    """An image-to-text model and its processor.
 
     Attributes:
-        model: of transformers, from images to texts.
-        processor: its own, of images and tokens.
-        folder: they are from, for messages.
+        model: a transformers model from images to texts.
+        processor: the model's processor of images and tokens.
+        folder: the folder that they are from, for messages.
     """
 
     model: Any
@@ -52,25 +52,25 @@ class Speaker(NamedTuple):
 
 
 class ImageToText:
-    """A loaded image-to-text model with its text head: a `Captioner`.
+    """A `Captioner` of a loaded image-to-text model and a text head.
 
     Attributes:
-        dim: of the sentence encoder.
-        preprocess: what the folder's image processor does, as data.
+        dim: vector dimension of the sentence encoder.
+        preprocess: the steps of the folder's image processor, as data.
         encoder_record: the sentence encoder.
     """
 
     def __init__(self, speaker: Speaker, wording: Wording, prompt: str, *, head: TextHead) -> None:
-        """Find out how the model wants to be prompted.
+        """Prepare the prompt, measuring what the model echoes of it.
 
         Args:
-            speaker: on its device, in eval mode.
+            speaker: model and processor, on their device, in eval mode.
             wording: how texts are searched for.
-            prompt: a question, or how captions begin; "" tells the model nothing.
-            head: what frames the texts and turns them into vectors.
+            prompt: a question, or the beginning of captions; "" for no prompt.
+            head: frames the texts and turns them into vectors.
 
         Raises:
-            PredictorError: the processor does more than a `Preprocess` can say.
+            PredictorError: the processor does more than a `Preprocess` can express.
         """
         self._model, processor, folder = speaker
         self.dim = head.dim
@@ -81,32 +81,32 @@ class ImageToText:
         self._prompt = self._prepared(_tokens(processor, self.preprocess, prompt, folder), folder)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, dim) float32: of each image the mean of its texts' unit vectors."""
+        """For each image, the mean of its texts' unit vectors: (n, dim) float32."""
         return self.describe(images).embeddings
 
     def describe(self, images: NDArray[np.uint8]) -> Described:
-        """The texts that are encoded, prefix and suffix included, and their vectors.
+        """The encoded texts, prefix and suffix included, and their vectors.
 
-        Where half precision overflowed the search went astray: the vector is NaN.
+        A vector is NaN where half precision overflowed and so the search went wrong.
         """
-        texts, astray = self._search(images)
+        texts, overflowed = self._search(images)
         described = self._head.describe(texts)
-        described.embeddings[astray] = np.nan
+        described.embeddings[overflowed] = np.nan
         return described
 
     def hypotheses(self, images: NDArray[np.uint8]) -> list[list[str]]:
-        """What the model says of each image, the likeliest first; prompt and frame left out.
+        """The model's texts for each image, likeliest first, without prompt, prefix and suffix.
 
         Args:
-            images: (n, height, width, 3) uint8 RGB, as `preprocess` says; n may be 0.
+            images: (n, height, width, 3) uint8 RGB, resized as `preprocess` says; n may be 0.
 
         Returns:
-            n lists of as many texts as the config asks for.
+            n lists, each of as many texts as the config asks for.
         """
         return self._search(images)[0]
 
     def _search(self, images: NDArray[np.uint8]) -> tuple[list[list[str]], NDArray[np.bool_]]:
-        """The hypotheses, and (n,) of which images some token's score was NaN."""
+        """The hypotheses, and for each image whether some token's score was NaN, (n,)."""
         if len(images) == 0:
             return [], np.zeros(0, dtype=bool)
         each, watch = self._wording.hypotheses, NanWatch(len(images))
@@ -134,15 +134,15 @@ class ImageToText:
             return self._model.generate(pixel_values=pixels, do_sample=False, **prompt, **search)
 
     def _prepared(self, tokens: dict[str, Any], folder: Path) -> Prompt:
-        """The prompt as the model must have it, and its echo.
+        """The prompt in the form that the model needs, and its echo.
 
-        Whether the prompt comes back, whole or in part, differs from model to model. So it is
-        measured: of one new token, all that stands before it.
+        Whether the output repeats the prompt, in whole or in part, differs between models. So the
+        echo is measured: one token is generated, and all tokens before it are the echo.
         """
         place = getattr(self._model.config, "image_token_id", None)
         if tokens and place is not None and place not in tokens["input_ids"]:
             raise PredictorError(
-                f"{folder}: nothing in the prompt's tokens stands for the image, so the model would"
+                f"{folder}: the prompt has no token for the image, so the model would"
                 " answer without seeing it; write the image's token into the prompt, or for BLIP-2"
                 " the model's num_query_tokens into processor_config.json"
             )
@@ -151,8 +151,8 @@ class ImageToText:
             image, tokens, num_beams=1, num_return_sequences=1, max_new_tokens=1
         ).shape[1]
         prompt = Prompt(tokens, length - 1)
-        # A model that continues a prompt must not be handed the prompt's end mark. BLIP cuts it
-        # off itself; one that reads the prompt with an encoder wants it: neither echoes all of it.
+        # A model that continues a prompt must not be given the prompt's end token. BLIP removes it
+        # itself, and a model that encodes the prompt needs it: neither echoes the whole prompt.
         ends = {self._tokenizer.eos_token_id, self._tokenizer.sep_token_id}
         written = tokens["input_ids"][0].tolist() if tokens else []
         if written and len(written) == prompt.echo and written[-1] in ends:
@@ -162,12 +162,12 @@ class ImageToText:
 
 
 def load_speaker(folder: Path, *, device: str, dtype: torch.dtype = torch.float32) -> Speaker:
-    """Load a folder, ready to predict.
+    """Load an image-to-text model and its processor for inference.
 
     Args:
-        folder: model and processor, as `save_pretrained` writes them.
-        device: as torch names it.
-        dtype: of the model's weights.
+        folder: a folder of model and processor, as `save_pretrained` writes them.
+        device: a torch device name.
+        dtype: type of the model's weights.
 
     Raises:
         PredictorError: transformers has no image-to-text class for the folder, or weights are
@@ -178,11 +178,11 @@ def load_speaker(folder: Path, *, device: str, dtype: torch.dtype = torch.float3
 
 
 def _tokens(processor: Any, preprocess: Preprocess, prompt: str, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - untyped library
-    """A prompt's tokens; some processors write the image's place holders into them.
+    """A prompt's tokens; some processors add placeholders for the image.
 
     Raises:
-        PredictorError: the processor refuses the prompt, prepares an image otherwise than
-            `preprocess`, or its model wants to be told more than a prompt.
+        PredictorError: the processor refuses the prompt, does not prepare an image as `preprocess`
+            does, or its model needs inputs beside image and prompt.
     """
     image = _plain_image(preprocess)
     text = {"text": prompt} if prompt else {}
@@ -197,17 +197,17 @@ def _tokens(processor: Any, preprocess: Preprocess, prompt: str, folder: Path) -
     if not same or not torch.allclose(theirs, ours, rtol=0, atol=ALIKE):
         raise PredictorError(
             f"{folder}: its {type(processor.image_processor).__name__} does more than resize, crop"
-            " and normalise an image; models that want this are not served"
+            " and normalise an image; such models are not supported"
         )
     unknown = sorted(inputs.keys() - {*TOKENS, *IGNORED})
     if unknown:
         raise PredictorError(
-            f"{folder}: its model wants {first_few(unknown)} beside one image and a prompt; models"
-            " of this kind are not served"
+            f"{folder}: its model needs {first_few(unknown)} beside one image and a prompt; such"
+            " models are not supported"
         )
     return {name: inputs[name] for name in TOKENS if name in inputs}
 
 
 def _plain_image(preprocess: Preprocess) -> NDArray[np.uint8]:
-    """(1, height, width, 3) uint8 of one colour, which no resize and no crop changes."""
+    """An image of one colour, (1, height, width, 3) uint8, which resizing and cropping keep."""
     return np.full((1, preprocess.height, preprocess.width, 3), COLOUR, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""A tower with a head on it: what embeds, and what is trained."""
+"""A tower with a head: the module that embeds and that is trained."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from predictors.shared.heads import HeadConfig, make_head
 
 
 class HeadedConfig(Protocol):
-    """What a config says of the head."""
+    """The part of a config that describes the head."""
 
     @property
     def head(self) -> HeadConfig:
-        """Its layers."""
+        """The head's layers."""
 
     @property
     def normalise_output(self) -> bool:
-        """Whether vectors are of unit length."""
+        """Whether vectors are scaled to unit length."""
 
 
 class Headed(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Images → features → head → vectors, of unit length where the config says so.
 
-    Its `state_dict` is our checkpoint's layout: `tower.*` and, unless there is no head, `head.*`.
-    Who derives from it says what the features are.
+    Its `state_dict` is the layout of our checkpoints: `tower.*` and, if there is a head, `head.*`.
+    Subclasses define the features.
 
     Attributes:
-        config: of tower and head.
-        tower: from pixels to what features are made of.
-        head: from features to vectors.
-        dim: numbers in a vector.
-        preprocess: how it wants its images.
+        config: the config of tower and head.
+        tower: the module from pixels to activations.
+        head: the module from features to vectors.
+        dim: vector dimension.
+        preprocess: the preprocessing that its images need.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Headed(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         """Put a new head on a tower.
 
         Args:
-            config: of both.
-            tower: as it is built.
-            width: of the features.
-            preprocess: how the tower wants its images.
+            config: the config of tower and head.
+            tower: the tower.
+            width: width of the features.
+            preprocess: the preprocessing that the tower's images need.
         """
         super().__init__()
         self.config = config
@@ -55,7 +55,7 @@ class Headed(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.preprocess = preprocess
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the head is given.
+        """Compute the features that the head is given.
 
         Args:
             pixels: (n, 3, height, width) float, with mean and std of `preprocess`.
@@ -66,12 +66,12 @@ class Headed(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         raise NotImplementedError
 
     def vectors(self, features: torch.Tensor) -> torch.Tensor:
-        """(n, dim) vectors of (n, width) features."""
+        """The vectors, (n, dim), of (n, width) features."""
         vectors = self.head(features)
         if not self.config.normalise_output:
             return vectors
         return torch.nn.functional.normalize(vectors, dim=-1)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, dim) vectors of (n, 3, height, width) normalised pixels."""
+        """The vectors, (n, dim), of (n, 3, height, width) normalised pixels."""
         return self.vectors(self.features(pixels))

@@ -1,4 +1,4 @@
-"""Heads: what turns a tower's features into the vector that a predictor is trained for."""
+"""Heads: the layers that turn a tower's features into the vector."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class HeadConfig(Frozen):
         description="none: the features are the vector; linear: without a bias; wide: one hidden"
         " layer with BatchNorm and ReLU; mlp: hidden layers with GELU"
     )
-    dim: int | None = Field(default=None, ge=1, description="numbers in a vector")
+    dim: int | None = Field(default=None, ge=1, description="vector dimension")
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(), description="widths between features and vector"
     )
@@ -37,9 +37,9 @@ class HeadConfig(Frozen):
     @model_validator(mode="after")
     def _whole(self) -> HeadConfig:
         if self.kind == "none" and self.dim is not None:
-            raise ValueError("a head of kind 'none' leaves the features as they are: take out dim")
+            raise ValueError("a head of kind 'none' leaves the features as they are: remove dim")
         if self.kind != "none" and self.dim is None:
-            raise ValueError(f"a head of kind {self.kind!r} needs dim, the numbers in a vector")
+            raise ValueError(f"a head of kind {self.kind!r} needs dim, the vector dimension")
         layers = len(self.hidden)
         if layers != {"none": 0, "linear": 0, "wide": 1}.get(self.kind, max(layers, 1)):
             raise ValueError(
@@ -50,13 +50,13 @@ class HeadConfig(Frozen):
 
 
 def make_head(config: HeadConfig, width: int) -> torch.nn.Module:
-    """A head, newly initialised; a checkpoint's tensors go into it as `head.*`.
+    """Build a head, newly initialised; its tensors are named `head.*` in a checkpoint.
 
-    A linear head starts as Xavier's uniform, the others as torch's own layers do.
+    A linear head starts from Xavier's uniform distribution, the others as torch's layers do.
 
     Args:
-        config: its layers.
-        width: of the features.
+        config: the head's layers.
+        width: width of the features.
 
     Returns:
         A module from (n, width) to (n, dim or width).

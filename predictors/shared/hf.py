@@ -1,4 +1,4 @@
-"""Models and processors from local transformers folders: no network, no foreign code, strict."""
+"""Strict loading of models and processors from local transformers folders, without network."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ensembler.errors import PredictorError, first_few
 from ensembler.files import BROKEN
 from ensembler.images.preprocess import Preprocess
 from ensembler.store.encoder import quiet_loading
-from predictors.shared.weights import State, what_is_wrong
+from predictors.shared.weights import StateDict, what_is_wrong
 
-# Pillow's numbers, which the folders hold.
+# Pillow's codes of interpolations, as the folders hold them.
 INTERPOLATIONS: Final = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 LOCAL: Final = {"local_files_only": True, "trust_remote_code": False}
 
 
 def model_type(folder: Path) -> str:
-    """What kind of model a folder holds, as transformers calls it, such as "blip".
+    """The kind of model in a folder, as transformers calls it, such as "blip".
 
     Raises:
-        PredictorError: it is no transformers folder, or of a kind this version does not know.
+        PredictorError: it is not a transformers folder, or this version does not know its kind.
     """
     return str(load_config(folder).model_type)
 
 
 def load_config(folder: Path) -> Any:  # noqa: ANN401 - untyped library
-    """A folder's config, as the class of its kind of model.
+    """Load a folder's config, as the class of its kind of model.
 
     Raises:
-        PredictorError: it is no transformers folder, or of a kind this version does not know.
+        PredictorError: it is not a transformers folder, or this version does not know its kind.
     """
     return _load(AutoConfig, folder)
 
@@ -48,17 +48,17 @@ def load_model(
     device: str,
     dtype: torch.dtype = torch.float32,
 ) -> Any:  # noqa: ANN401 - untyped library
-    """A model ready for inference, every one of its weights taken from the folder.
+    """Load a model for inference, every one of its weights from the folder.
 
     Args:
         auto: the class to load with, such as `transformers.AutoModelForImageTextToText`.
-        folder: as `save_pretrained` writes it.
-        device: as torch names it.
-        dtype: of its weights, whatever the file has them in.
+        folder: a folder as `save_pretrained` writes it.
+        device: a torch device name.
+        dtype: type of the loaded weights, whatever their type in the file.
 
     Raises:
-        PredictorError: the folder cannot be read, is of another architecture, its weights lack
-            keys or have some that the model does not know (they are named), or are not finite.
+        PredictorError: the folder cannot be read or is of another architecture, or its weights are
+            missing, unexpected (both are named) or not finite.
     """
     model, info = _load(auto, folder, output_loading_info=True)
     for fault in ("missing", "unexpected"):
@@ -66,7 +66,7 @@ def load_model(
         if keys:
             raise PredictorError(
                 f"{folder}: {len(keys)} {fault} weights for {type(model).__name__}:"
-                f" {first_few(keys)}; its config.json and its weights are not of one model"
+                f" {first_few(keys)}; its config.json and its weights are of different models"
             )
     broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     if broken:
@@ -77,14 +77,14 @@ def load_model(
     return model.to(device, dtype).eval().requires_grad_(requires_grad=False)
 
 
-def save_folder(folder: Path, model: Any, weights: State, tokens: Any) -> None:  # noqa: ANN401 - untyped library
-    """Write what `load_model` and who loads the processor or tokenizer read.
+def save_folder(folder: Path, model: Any, weights: StateDict, tokens: Any) -> None:  # noqa: ANN401 - untyped library
+    """Write a model and its processor or tokenizer to a folder, for `load_model` and its like.
 
     Args:
-        folder: to make.
-        model: of transformers.
-        weights: the model's, named as its own; those that it shares under one of their names.
-        tokens: its processor or tokenizer.
+        folder: the folder to make.
+        model: a transformers model.
+        weights: the weights by the model's names; a shared weight has one of its names.
+        tokens: the model's processor or tokenizer.
     """
     with quiet_loading():
         model.save_pretrained(folder, state_dict=weights)
@@ -92,10 +92,10 @@ def save_folder(folder: Path, model: Any, weights: State, tokens: Any) -> None: 
 
 
 def load_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
-    """Image processor and tokenizer of a folder.
+    """Load the processor of a folder: image processor and tokenizer.
 
     Raises:
-        PredictorError: the folder has none, or wants code of its own to run.
+        PredictorError: the folder lacks one of them, or its processor needs code of its own.
     """
     processor = _load(AutoProcessor, folder)
     for part in ("image_processor", "tokenizer"):
@@ -107,7 +107,7 @@ def load_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
 
 
 def load_image_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
-    """A folder's image processor alone, where no text comes in or out.
+    """Load a folder's image processor alone, for a model without texts.
 
     Raises:
         PredictorError: the folder has none.
@@ -116,27 +116,27 @@ def load_image_processor(folder: Path) -> Any:  # noqa: ANN401 - untyped library
 
 
 def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - untyped library
-    """The tokenizer of a folder.
+    """Load the tokenizer of a folder.
 
-    A folder without one is no error to transformers, which makes up an empty one: compare its
+    For a folder without one, transformers makes an empty one instead of an error: compare its
     length with the model's vocabulary.
 
     Raises:
-        PredictorError: the folder cannot be read, or wants code of its own to run.
+        PredictorError: the folder cannot be read, or its tokenizer needs code of its own.
     """
     return _load(AutoTokenizer, folder)
 
 
 def preprocess_of(image_processor: Any, folder: Path) -> Preprocess:  # noqa: ANN401 - untyped
-    """How a folder's image processor prepares an image, as data.
+    """The steps of a folder's image processor, as data.
 
     Args:
-        image_processor: of transformers.
-        folder: where it is from, for messages.
+        image_processor: a transformers image processor.
+        folder: the folder that it is from, for messages.
 
     Raises:
-        PredictorError: images would come out in several sizes, or by steps that a `Preprocess`
-            cannot say.
+        PredictorError: images would have several sizes, or a step cannot be expressed as a
+            `Preprocess`.
     """
     settings = image_processor.to_dict()
     interpolation = INTERPOLATIONS.get(settings.get("resample"))
@@ -145,7 +145,7 @@ def preprocess_of(image_processor: Any, folder: Path) -> Preprocess:  # noqa: AN
             f"{folder}: the image processor's resample is {settings.get('resample')}; known:"
             f" {', '.join(f'{number} ({name})' for number, name in INTERPOLATIONS.items())}"
         )
-    # A processor scales 0..255 by a factor of its own; our mean and std are of 0..1.
+    # A processor scales 0..255 by a factor of its own; our mean and std refer to 0..1.
     unit = 255 * settings["rescale_factor"] if settings.get("do_rescale") else 255.0
     normalised = settings.get("do_normalize")
     mean = settings["image_mean"] if normalised else (0.0, 0.0, 0.0)
@@ -161,7 +161,7 @@ def preprocess_of(image_processor: Any, folder: Path) -> Preprocess:  # noqa: AN
 
 
 def _geometry(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Size and way to it: the shorter side and a centre crop, or both sides at once."""
+    """The size and the kind of resizing: shorter side with centre crop, or both sides."""
     size = {key: value for key, value in settings["size"].items() if value}
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
     height, width = (crop or size).get("height"), (crop or size).get("width")
@@ -182,16 +182,16 @@ def _geometry(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _share(part: int, whole: int) -> float:
-    """`part / whole`, such that part divided by it, rounded down, is the whole again."""
+    """`part / whole`, rounded such that `floor(part / share)` is the whole again."""
     share = part / whole
     return share if math.floor(part / share) == whole else math.nextafter(share, 0.0)
 
 
 def _load(auto: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - untyped library
-    """`auto.from_pretrained`, whatever is wrong with the folder told in one sentence."""
+    """`auto.from_pretrained`, with any fault of the folder as a PredictorError."""
     if not (folder / "config.json").is_file():
         raise PredictorError(
-            f"{folder} is no transformers folder: it has no config.json; write one with"
+            f"{folder} is not a transformers folder: it has no config.json; write one with"
             " save_pretrained, of the model and of its processor"
         )
     try:

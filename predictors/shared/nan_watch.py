@@ -1,4 +1,4 @@
-"""Which images' texts were searched for with scores that are no numbers."""
+"""Detection of NaN scores during a search for texts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from transformers import LogitsProcessor
 
 
 class NanWatch(LogitsProcessor):
-    """Changes no score, and remembers for which images one was NaN, as half precision makes them.
+    """A logits processor that changes no score, and records for which images one was NaN.
+
+    Half precision makes NaN where it overflows.
 
     Attributes:
-        seen: (images,) bool.
+        seen: (images,) bool, whether a NaN was seen.
     """
 
     def __init__(self, images: int) -> None:
-        """Begin with none seen.
+        """Start without any NaN seen.
 
         Args:
-            images: in the batch; each has as many rows of scores as there are beams.
+            images: number of images in the batch; each has one row of scores per beam.
         """
         self.seen = np.zeros(images, dtype=bool)
 
     def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """The scores, (images × beams, vocabulary), as they are."""
+        """Return the scores, (images × beams, vocabulary), unchanged."""
         of_beams = scores.isnan().any(dim=1).reshape(len(self.seen), -1)
         self.seen |= of_beams.any(dim=1).cpu().numpy()
         return scores

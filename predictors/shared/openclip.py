@@ -1,4 +1,4 @@
-"""How open_clip's models want their images, from what open_clip records of them."""
+"""The preprocessing of open_clip's models, from open_clip's own records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ensembler.errors import PredictorError
 from ensembler.faults import faults_of
 from ensembler.images.preprocess import Preprocess
 
-# What open_clip does where it records nothing else.
+# open_clip's defaults, where a model's record has no value.
 USUAL: Final[Mapping[str, Any]] = {
     "mean": open_clip.OPENAI_DATASET_MEAN,
     "std": open_clip.OPENAI_DATASET_STD,
@@ -25,28 +25,28 @@ RESIZE: Final = {"shortest": "crop", "squash": "squash"}  # open_clip's word →
 def openclip_preprocess(
     size: int | Sequence[int], recorded: Mapping[str, Any], where: str
 ) -> Preprocess:
-    """How a model wants its images.
+    """The preprocessing of an open_clip model.
 
     Args:
         size: the side of an image, or height and width.
-        recorded: open_clip's preprocessing config; keys that are missing or None are as usual, and
-            keys that say nothing of images are not looked at.
-        where: it is from, for messages.
+        recorded: open_clip's preprocessing config; keys that are missing or None take the defaults,
+            and keys that do not concern images are ignored.
+        where: the source of the config, for messages.
 
     Raises:
-        PredictorError: it records what `Preprocess` has no word for, such as images on a border.
+        PredictorError: the config cannot be expressed as a `Preprocess`, such as padded images.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    said = dict(USUAL) | {key: value for key, value in recorded.items() if value is not None}
+    settings = dict(USUAL) | {key: value for key, value in recorded.items() if value is not None}
     try:
         return Preprocess.model_validate(
             {
                 "height": height,
                 "width": width,
-                "resize": RESIZE.get(said["resize_mode"], said["resize_mode"]),
-                "interpolation": said["interpolation"],
-                "mean": said["mean"],
-                "std": said["std"],
+                "resize": RESIZE.get(settings["resize_mode"], settings["resize_mode"]),
+                "interpolation": settings["interpolation"],
+                "mean": settings["mean"],
+                "std": settings["std"],
             },
             strict=False,
         )

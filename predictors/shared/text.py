@@ -1,4 +1,4 @@
-"""From what a captioner says of images to vectors: the last step of every captioner."""
+"""Embedding of captions, the last step of every captioner."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ensembler.predicting.contract import Described, Role
 from ensembler.store.encoder import TextEncoder, load_encoder
 
 ENCODER: Final = Role("a sentence encoder's folder; the packaged MiniLM without", required=False)
-BETWEEN: Final = " | "  # hypotheses of one image, where they are shown as one text
+BETWEEN: Final = " | "  # joins the hypotheses of one image into one text to show
 
 
 class TextHead(NamedTuple):
-    """A sentence encoder and the words that frame every text before it is encoded.
+    """A sentence encoder and the prefix and suffix of every text that it encodes.
 
     Attributes:
-        encoder: on the CPU.
-        dim: numbers in one of its vectors.
-        prefix: what every text begins with, as it stands: a space in between is part of it.
-        suffix: what every text ends with.
+        encoder: the sentence encoder, on the CPU.
+        dim: vector dimension.
+        prefix: put before every text as it is: a space in between is part of it.
+        suffix: put after every text as it is.
     """
 
     encoder: TextEncoder
@@ -33,13 +33,13 @@ class TextHead(NamedTuple):
     suffix: str = ""
 
     def describe(self, hypotheses: Sequence[Sequence[str]]) -> Described:
-        """What is said of a batch, framed, and its vectors.
+        """Embed the texts of a batch, with prefix and suffix.
 
         Args:
-            hypotheses: the texts of each image, at least one; an empty text is a text.
+            hypotheses: the texts of each image, at least one each; a text may be empty.
 
         Returns:
-            (n, dim) float32 vectors, and the framed texts they were made from.
+            Vectors, (n, dim) float32, and the texts with prefix and suffix that they are made from.
         """
         framed = [[f"{self.prefix}{text}{self.suffix}" for text in texts] for texts in hypotheses]
         embeddings = embed_texts(self.encoder, framed) if framed else np.zeros((0, self.dim))
@@ -48,15 +48,15 @@ class TextHead(NamedTuple):
 
 
 def load_text_head(folder: Path | None, *, prefix: str = "", suffix: str = "") -> TextHead:
-    """Load the encoder of a captioner.
+    """Load the sentence encoder of a captioner.
 
     Args:
-        folder: what the role `encoder` names; None takes the MiniLM that a package brings along.
-        prefix: of every text.
-        suffix: of every text.
+        folder: the folder that the role `encoder` names; None for the packaged MiniLM.
+        prefix: prefix of every text.
+        suffix: suffix of every text.
 
     Raises:
-        PredictorError: the folder is no sentence encoder's, or the libraries are not installed.
+        PredictorError: the folder does not hold a sentence encoder, or libraries are missing.
     """
     try:
         encoder = load_encoder(folder)
@@ -68,14 +68,14 @@ def load_text_head(folder: Path | None, *, prefix: str = "", suffix: str = "") -
 def embed_texts(encoder: TextEncoder, texts: Sequence[Sequence[str]]) -> NDArray[np.float32]:
     """The mean of the unit vectors of each image's texts.
 
-    Hypotheses that agree give a vector near unit length, those that differ a shorter one: its
-    length is the captioner's confidence, and whether it counts is for the blend's norm to say.
+    Hypotheses that agree give a vector near unit length, others a shorter one: its length is the
+    captioner's confidence, and the blend's norm decides whether it counts.
 
-    The encoder computes in float32, whatever the captioner does: so were the targets made.
+    The encoder computes in float32, whatever the captioner does, as it did for the targets.
 
     Args:
         encoder: a sentence encoder.
-        texts: of each of n images, n at least 1, one text or more; numbers may differ.
+        texts: for each of n ≥ 1 images, one or more texts; their number may differ.
 
     Returns:
         (n, d) float32.

@@ -1,4 +1,4 @@
-"""A vision tower and its head, as data."""
+"""The config of a vision tower and its head."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 from predictors.shared.heads import HEAD, UNIT, HeadConfig
 
 Features = Literal["projected", "pooled", "cls", "mean", "cls+mean", "gem"]
@@ -23,9 +23,9 @@ FEATURES: Final = (
 
 
 class TowerConfig(Frozen):
-    """Any timm vision model, the features taken from it, and the head on them.
+    """A timm vision model, the features taken from it, and the head on them.
 
-    What is None is the model's own, as timm records it for the pretrained tag.
+    A field that is None takes the model's own value, as timm records it for the pretrained tag.
     """
 
     model: str = Field(description=MODEL)

@@ -1,8 +1,8 @@
-"""Vision models by timm's names: built at the size that is wanted, never with a network.
+"""Vision models by timm's names, built for any image size and without a network.
 
-A name says the architecture and the pretrained tag. The tag decides the preprocessing, the width
-of the projection and, for OpenAI's CLIP, the activation; so where an architecture has several tags
-one must be said.
+A name consists of the architecture and the pretrained tag. The tag decides the preprocessing, the
+width of the projection and, for OpenAI's CLIP, the activation; so it must be given where an
+architecture has several tags.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
 from ensembler.errors import PredictorError, first_few, unknown_name
 from ensembler.images.preprocess import Preprocess
 from predictors.shared.tower_config import Resize, TowerConfig
-from predictors.shared.weights import State
+from predictors.shared.weights import StateDict
 
 
 def build_vision(config: TowerConfig, *, drop_path: float = 0.0) -> torch.nn.Module:
-    """A timm model, newly initialised, at the config's size.
+    """Build a timm model, newly initialised, at the config's image size.
 
     Args:
-        config: model, features (all but "projected" leave out the classifier), image_size, stride
-            and keep_gelu count.
-        drop_path: how likely training skips the highest block; how likely the lower ones, timm
-            decides.
+        config: its model, features (all but "projected" leave out the classifier), image_size,
+            stride and keep_gelu are used.
+        drop_path: probability that training skips the highest block; timm scales it down for the
+            lower blocks.
 
     Raises:
-        PredictorError: nobody knows the name, it is ambiguous, or the model cannot take the size,
+        PredictorError: the name is unknown or ambiguous, or the model cannot take the image size,
             the stride or a drop_path.
     """
     check_model_name(config.model, keep_gelu=config.keep_gelu)
@@ -47,7 +47,7 @@ def build_vision(config: TowerConfig, *, drop_path: float = 0.0) -> torch.nn.Mod
         if not drop_path:
             raise
         raise PredictorError(
-            f"model {config.model!r} has no paths to drop: take out drop_path"
+            f"model {config.model!r} has no paths to drop: remove drop_path"
         ) from error
     if config.stride is not None:
         _spread(model, config)
@@ -57,14 +57,14 @@ def build_vision(config: TowerConfig, *, drop_path: float = 0.0) -> torch.nn.Mod
 
 
 def check_model_name(name: str, *, keep_gelu: bool = False) -> None:
-    """Refuse a name that is unknown, ambiguous, or stands for another activation than it says.
+    """Refuse a name that is unknown, ambiguous, or has another activation than its weights.
 
     Args:
         name: architecture, or architecture.tag.
-        keep_gelu: the weights do use GELU, though their tag's were published with QuickGELU.
+        keep_gelu: the weights use GELU, though those of their tag were published with QuickGELU.
 
     Raises:
-        PredictorError: with the right spellings.
+        PredictorError: the name is refused; the message has the right spellings.
     """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
@@ -74,7 +74,7 @@ def check_model_name(name: str, *, keep_gelu: bool = False) -> None:
     tagged = get_arch_pretrained_cfgs(architecture)
     if not tag and len(tagged) > 1:
         raise PredictorError(
-            f"model {name!r} has several pretrained tags, whose preprocessing differs: say which,"
+            f"model {name!r} has several pretrained tags, whose preprocessing differs: name one of"
             f" {first_few(tagged, 20)}"
         )
     if tag and name not in tagged:
@@ -84,27 +84,27 @@ def check_model_name(name: str, *, keep_gelu: bool = False) -> None:
         quick = name.replace("_clip_", "_clip_quickgelu_")
         raise PredictorError(
             f"model {name!r} computes GELU, but its weights were published with QuickGELU and would"
-            f" give other vectors: name {quick!r}, or say keep_gelu = true if yours were fine-tuned"
+            f" give other vectors: name {quick!r}, or set keep_gelu = true if yours were fine-tuned"
             " with GELU"
         )
 
 
 def vision_preprocess(model: torch.nn.Module, config: TowerConfig) -> Preprocess:
-    """How a model wants its images: as timm records it, where the config says nothing else.
+    """The preprocessing of a model: the config's, or timm's record where the config has none.
 
     Args:
-        model: as `build_vision` gives it.
-        config: it was built from.
+        model: a model from `build_vision`.
+        config: the config that it was built from.
 
     Raises:
-        PredictorError: timm records a crop that `Preprocess` has no word for.
+        PredictorError: timm records a crop that cannot be expressed as a `Preprocess`.
     """
     recorded = resolve_model_data_config(model)
     modes: dict[str, Resize] = {"center": "crop", "squash": "squash"}
     resize = config.resize or modes.get(recorded["crop_mode"])
     if resize is None:
         raise PredictorError(
-            f"model {config.model!r} was made for images on a border, which is not offered: say"
+            f"model {config.model!r} was made for padded images, which are not supported: set"
             " resize = 'crop' or 'squash'"
         )
     height, width = (config.image_size,) * 2 if config.image_size else recorded["input_size"][1:]
@@ -119,43 +119,43 @@ def vision_preprocess(model: torch.nn.Module, config: TowerConfig) -> Preprocess
     )
 
 
-def own_state(
+def convert_state(
     model: torch.nn.Module, config: TowerConfig, state: Mapping[str, torch.Tensor], path: Path
-) -> State:
-    """Weights of timm or open_clip under a model's own names, position embeddings at its size.
+) -> StateDict:
+    """Convert weights of timm or open_clip to a model's own names and image size.
 
-    Of an open_clip file the text tower is left aside; of any file the classifier, where the
+    The text tower of an open_clip file is left out, and so is the classifier of any file where the
     features do not use it.
 
     Args:
-        model: as `build_vision` gives it.
-        config: it was built from.
-        state: as read from the file.
+        model: a model from `build_vision`.
+        config: the config that it was built from.
+        state: the weights as read from the file.
         path: the file, for messages.
 
     Raises:
-        PredictorError: they are of another architecture.
+        PredictorError: the weights are of another architecture.
     """
-    own = model.state_dict()
-    if own.keys() == state.keys() and all(own[key].shape == state[key].shape for key in own):
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if shapes == {name: tensor.shape for name, tensor in state.items()}:
         return dict(state)  # timm would take a Swin without classifier for an old one and rename it
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
-        found: State = dict(state) if convert is None else convert(dict(state), model)
+        converted: StateDict = dict(state) if convert is None else convert(dict(state), model)
     except (LookupError, ValueError, RuntimeError, AttributeError, TypeError, AssertionError) as e:
         raise PredictorError(
             f"{path} cannot be converted for timm's {config.model!r}: {e}; it is of another model"
         ) from e
     if config.features == "projected":
-        return found
+        return converted
     classifier = model.pretrained_cfg["classifier"]
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    left_aside = tuple(f"{name}." for name in names)
-    return {key: value for key, value in found.items() if not key.startswith(left_aside)}
+    unused = tuple(f"{name}." for name in names)
+    return {key: value for key, value in converted.items() if not key.startswith(unused)}
 
 
 def _resize(model: torch.nn.Module, config: TowerConfig) -> None:
-    """Build for another image size; convolutional towers take any."""
+    """Set another image size; convolutional towers take any."""
     size = config.image_size
     if hasattr(model, "set_input_size"):
         try:
@@ -172,11 +172,11 @@ def _resize(model: torch.nn.Module, config: TowerConfig) -> None:
 
 
 def _spread(model: torch.nn.Module, config: TowerConfig) -> None:
-    """Widen the steps of the patch kernel, so that a larger image falls on the same grid."""
+    """Set the stride of the patch kernel, so that a larger image falls on the same grid."""
     patches = getattr(model, "patch_embed", None)
     kernel, step, size = getattr(patches, "patch_size", None), config.stride, config.image_size
     if patches is None or kernel is None or step is None or not hasattr(patches, "proj"):
-        raise PredictorError(f"model {config.model!r} has no patch kernel: take out stride")
+        raise PredictorError(f"model {config.model!r} has no patch kernel: remove stride")
     side = patches.grid_size[0]
     smallest = (side - 1) * step + kernel[0]
     if size is None or not smallest <= size < smallest + step:

@@ -1,4 +1,4 @@
-"""Weights from local files: read without executing anything, checked, and loaded by name."""
+"""Weights of local files: reading without executing anything, checking, loading by name."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from safetensors.torch import load_file
 from ensembler.errors import PredictorError, first_few
 from ensembler.files import BROKEN
 
-# Where training scripts put the weights in a larger file; averaged ones first, as timm takes them.
+# Keys under which training scripts store the weights; averaged ones first, as in timm.
 WITHIN = ("state_dict_ema", "model_ema", "state_dict", "model")
 WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DDP put before every name
-ASKED_FOR = re.compile(r"\bGLOBAL (\S+)")  # in torch's refusal of a pickle: what it would run
+ASKED_FOR = re.compile(r"\bGLOBAL (\S+)")  # in torch's refusal of a pickle: the code it would run
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 
-def load_state(path: Path) -> State:
-    """Tensors by name from a .safetensors file, or from a .pt, .pth or .bin one.
+def load_weights(path: Path) -> StateDict:
+    """Read tensors by name from a .safetensors, .pt, .pth or .bin file.
 
-    Of a training script's file only the weights are taken, without what wrappers put before every
-    name.
+    From a training script's file only the weights are taken, without the prefixes of wrappers.
 
     Args:
         path: a local file.
 
     Raises:
-        PredictorError: it cannot be read, would have to execute something, holds no tensors, or a
-            tensor holds NaN or infinity.
+        PredictorError: the file cannot be read, would have to execute something, holds no tensors,
+            or a tensor holds NaN or infinity.
     """
     _refuse_torchscript(path)
     try:
@@ -62,19 +61,19 @@ def load_state(path: Path) -> State:
         if all(key.startswith(wrapper) for key in content):
             content = {key.removeprefix(wrapper): value for key, value in content.items()}
     check_finite(content, path)
-    state: State = content
+    state: StateDict = content
     return state
 
 
 def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights that are no numbers.
+    """Refuse weights that hold NaN or infinity.
 
     Args:
         state: tensors by name.
-        path: the file or folder they are from, for the message.
+        path: the file or folder that they are from, for the message.
 
     Raises:
-        PredictorError: with the names of those that hold NaN or infinity.
+        PredictorError: some do; the message names them.
     """
     spoilt = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if spoilt:
@@ -85,21 +84,21 @@ def check_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Fill a module with weights; every one has its place and every place its weight.
+    """Load weights into a module; names and shapes must be exactly the module's.
 
     Args:
         module: changed in place.
         state: tensors by name, of any float type.
-        path: the file they are from, for messages.
+        path: the file that they are from, for messages.
 
     Raises:
-        PredictorError: weights are missing, unexpected or of another shape, by name.
+        PredictorError: weights are missing, unexpected or of another shape; the message names them.
     """
-    own = module.state_dict()
-    check_names(own, state, path)
+    expected = module.state_dict()
+    check_names(expected, state, path)
     others = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in own.items()
+        for name, tensor in expected.items()
         if state[name].shape != tensor.shape
     ]
     if others:
@@ -110,45 +109,45 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, torch.Tensor], pa
     module.load_state_dict(state)
 
 
-def check_names(wanted: Iterable[str], found: Iterable[str], path: Path) -> None:
+def check_names(expected: Iterable[str], actual: Iterable[str], path: Path) -> None:
     """Refuse a checkpoint whose names are not exactly a model's.
 
     Args:
-        wanted: the model's.
-        found: the checkpoint's.
-        path: the file it is, for the message.
+        expected: the names of the model's weights.
+        actual: the names of the checkpoint's weights.
+        path: the checkpoint, for the message.
 
     Raises:
-        PredictorError: with the names that are missing and those that are unexpected.
+        PredictorError: names are missing or unexpected; the message has them.
     """
-    wanted, found = set(wanted), set(found)
+    expected, actual = set(expected), set(actual)
     faults = [
         f"{len(names)} weights are {what} ({first_few(sorted(names), 3)})"
-        for what, names in (("missing", wanted - found), ("unexpected", found - wanted))
+        for what, names in (("missing", expected - actual), ("unexpected", actual - expected))
         if names
     ]
     if faults:
         raise PredictorError(
             f"{path} does not fit the model: {' and '.join(faults)}; it is of another model, or the"
-            " config says another head"
+            " config has another head"
         )
 
 
 def what_is_wrong(error: BaseException) -> str:
-    """What a library says of a file that it cannot read, in one line without a full stop.
+    """A library's complaint about a file that it cannot read, in one line without a full stop.
 
-    Of a pickle only what it asks for: torch's own words advise to load it unsafely.
+    For a pickle it is only the code that would run: torch's message advises to load it unsafely.
     """
     if isinstance(error, pickle.UnpicklingError):
         asked = ASKED_FOR.search(str(error))
-        return f"it would run {asked[1]}" if asked else "it is no pickle of tensors"
+        return f"it would run {asked[1]}" if asked else "it is not a pickle of tensors"
     if isinstance(error, KeyError):  # whose text is a bare key
         return f"KeyError {error}"
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _refuse_torchscript(path: Path) -> None:
-    """OpenAI's own CLIP files are programs, which torch says of no file without a warning."""
+    """Refuse a program, such as OpenAI's own CLIP files, before torch warns about it."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""How a captioner's texts are searched for, as data; no model library is imported here."""
+"""The config of a captioner's search for texts; no model library is imported here."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from ensembler.store.model import Frozen
+from ensembler.frozen import Frozen
 
 NEEDS: Final = ("sentence_transformers", "torch", "transformers")  # of transformers' captioners
 INSTALL: Final = "oof-ensembler[captioners]"
 
 
 class Wording(Frozen):
-    """How texts are searched for, framed and averaged."""
+    """The search for texts, their prefix and suffix, and their averaging."""
 
     beams: int = Field(default=3, ge=1, description="searched at once")
     hypotheses: int = Field(

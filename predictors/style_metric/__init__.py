@@ -1,1 +1,1 @@
-"""What an image shows and how it is drawn: CLIP's patches and the Gram features of a ConvNeXt."""
+"""Content and style of an image: CLIP's patches and the Gram features of a ConvNeXt."""

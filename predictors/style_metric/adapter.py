@@ -1,8 +1,9 @@
 """The adapter `style_metric`: CLIP's pooled patches beside a ConvNeXt's style features.
 
-After qcqced123's style extractor (248th place): ViT-L/14 and ConvNeXt-Base give 1024 + 1920 = 2944
-features, which an MLP turns into the vector. The 1920 are the widths of the ConvNeXt's four stages,
-one number for each channel; that it is the mean of the channel's Gram row is our reading.
+It follows qcqced123's style extractor (248th place): ViT-L/14 and ConvNeXt-Base give 1024 + 1920 =
+2944 features, which an MLP turns into the vector. The 1920 are the widths of the ConvNeXt's four
+stages, one number per channel; that this is the mean of the channel's Gram row is our
+interpretation.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.style_metric.config import StyleMetricConfig
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ class StyleMetric:
         """Load both towers and the head.
 
         Args:
-            config: of this adapter.
+            config: this adapter's config.
             files: `weights` and `style`.
-            device: as torch names it.
+            device: a torch device name.
 
         Raises:
-            PredictorError: a name is no model of timm's, or a file does not hold exactly its
+            PredictorError: timm does not know a model's name, or a file does not hold exactly its
                 weights.
         """
         from predictors.shared.embedding import TowerPredictor

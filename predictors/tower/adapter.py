@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ensembler.frozen import Frozen
 from ensembler.predicting.contract import Role
-from ensembler.store.model import Frozen
 from predictors.shared.tower_config import TowerConfig
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class VisionTower:
-    """Any timm vision tower, its features and a head on them."""
+    """A timm vision tower, its features and a head on them."""
 
     Config: ClassVar[type[Frozen]] = TowerConfig
     roles: ClassVar[Mapping[str, Role]] = {

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from ensembler.training.contract import FoldJob, Trained
 from predictors.shared.tower import Tower, begin_with
 from predictors.shared.training.loop import train_fold
+from predictors.shared.training.start import start_training
 
 
 def train(job: FoldJob) -> Trained:
@@ -15,7 +14,7 @@ def train(job: FoldJob) -> Trained:
     It begins with our checkpoint, of tower and head; or with one of timm or open_clip, to which a
     new head is added; or else with new weights.
     """
-    torch.manual_seed(job.recipe.seed)
+    start_training(job)
     tower = Tower(job.config)
     if "weights" in job.weights:
         begin_with(tower, job.weights["weights"])

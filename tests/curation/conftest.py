@@ -39,6 +39,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     model = Drawn()
     encoder = TextEncoder(EncoderRecord(name="drawn", sha256="0" * 64), model)
     monkeypatch.setattr(embedding, "load_encoder", lambda _: encoder)
+    monkeypatch.setattr(embedding, "encoder_record", lambda _: encoder.record)
     return model
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
@@ -112,8 +113,8 @@ def test_json_is_one_object_with_every_reason(
         "failures": str(shards / "failures.csv"),
     }
     assert err == (
-        "Warning: pairs without an image that can be read: 1;"
-        f" {shards / 'failures.csv'} says why.\n"
+        "Warning: pairs without a readable image: 1;"
+        f" {shards / 'failures.csv'} gives the reasons.\n"
     )
 
 
@@ -137,7 +138,7 @@ def test_banned_words_come_from_a_file(ensembler: Run, fifth: Path, tmp_path: Pa
     )
     assert code == 2
     assert "none of the 2 pairs" in err
-    assert "(banned word: 2); ask for less" in err
+    assert "(banned word: 2); relax the rules" in err
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_banned_words_come_from_a_file(ensembler: Run, fifth: Path, tmp_path: Pa
         ("import", ("--image-column", "imag"), "no column named 'imag'; did you mean 'image'?"),
         ("filter", (), "no rule was given"),
         ("filter", ("--language", "english"), "no language named 'english'"),
-        ("filter", ("--blank",), "without the folder of the images"),
+        ("filter", ("--blank",), "need the folder of the images"),
         ("filter", ("--banned", "none.txt"), "cannot be read as a list of words"),
         ("resize", ("--size", "8", "--images", "none"), "there is no folder of images"),
         ("resize", ("--size", "0", "--images", "."), "is not in the range x>=1"),
@@ -179,3 +180,32 @@ def test_a_misspelt_prompt_column_is_told_with_the_nearest_one(
     )
     assert code == 2
     assert "no column named 'prompt'; did you mean 'promt'?" in err
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize(
+    ("told", "options"),
+    [
+        (1, ("filter", "--images", "beach", "--out", "kept.tsv")),
+        (1, ("resize", "--images", "beach", "--size", 8, "--shard-rows", 1, "--out", "shards")),
+        (2, ("embed", "--shard-rows", 1, "--out", "targets")),
+    ],
+)
+def test_a_command_that_a_scheduler_ends_exits_130_and_goes_on(
+    told: int,
+    options: tuple[object, ...],
+    ensembler: Run,
+    folder: Path,
+    fifth: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sigterm_at: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    command = ("data", options[0], fifth, *options[1:])
+    with sigterm_at(told):
+        code, out, err = ensembler(*command)
+    assert (code, out) == (130, "")
+    assert err.strip() == "Interrupted. The same command goes on where this one stopped."
+    code, out, _ = ensembler(*command, "--json")
+    assert code in {0, 4}  # 4: an image is missing
+    assert json.loads(out)["resumed"] > 0

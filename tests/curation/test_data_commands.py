@@ -50,6 +50,8 @@ def test_prompts_become_targets_that_the_other_commands_take(
     code, said, err = ensembler("data", "embed", twins, "--out", out, "--json")
     assert (code, err) == (0, "")
     assert json.loads(said)["resumed"] == 6
+    again = ensembler("data", "embed", twins, "--out", out)
+    assert again[1].splitlines()[1:] == ["  nothing to do: an earlier run had finished"]
     deduped = tmp_path / "deduped.csv"
     code, said, err = ensembler("data", "dedupe", twins, "--vectors", out, "--out", deduped)
     assert (code, err) == (0, "")
@@ -144,8 +146,8 @@ def test_above_the_exact_limit_the_measured_recall_is_printed(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--by", "image"), "give its vectors by image id with --vectors"),
-        (("--vectors", "v.npy", "--encoder", "e"), "leave one out"),
+        (("--by", "image"), "give them, by image id, with --vectors"),
+        (("--vectors", "v.npy", "--encoder", "e"), "drop one of the two"),
         (("--threshold", "1"), "is not in the range 0<x<1"),
         (("--vectors", "none.npy"), "there is no file"),
     ],

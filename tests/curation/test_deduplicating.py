@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -33,7 +33,6 @@ def naive_leaders(vectors: Vectors, threshold: float) -> list[int]:
     return leader
 
 
-@settings(deadline=None)
 @given(SMALL, st.sampled_from([0.43, 0.71, 0.93]), st.sampled_from([1, 3, 64]))
 def test_whoever_goes_is_near_one_that_stays_before_it_and_no_two_that_stay_are_near(
     rows: list[tuple[int, int, int]], threshold: float, block: int

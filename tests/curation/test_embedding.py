@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ensembler.curation import embedding
 from ensembler.curation.embedding import embed
 from ensembler.curation.embedding_vectors import vectors_of
-from ensembler.errors import InputError
+from ensembler.errors import InputError, StoreError
 from ensembler.store.encoder import TextEncoder
 from ensembler.store.model import EncoderRecord
 
@@ -82,6 +82,35 @@ def test_a_run_that_was_stopped_goes_on_to_the_bytes_of_one_that_was_not(
     assert drawn.encoded == []
 
 
+@pytest.mark.usefixtures("drawn")
+def test_a_finished_folder_is_gone_through_without_an_encoder(
+    prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(prompts, tmp_path / "out", shard_rows=4)
+    whole = contents(tmp_path / "out")
+
+    def never(_: object) -> TextEncoder:
+        raise AssertionError("the encoder was loaded")
+
+    monkeypatch.setattr(embedding, "load_encoder", never)
+    (tmp_path / "out" / "complete.json").unlink()
+    assert embed(prompts, tmp_path / "out", shard_rows=4).resumed == 10
+    assert contents(tmp_path / "out") == whole
+
+
+@pytest.mark.usefixtures("drawn")
+def test_an_encoder_that_cannot_be_loaded_leaves_no_folder(
+    prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> TextEncoder:
+        raise StoreError("cannot be loaded")
+
+    monkeypatch.setattr(embedding, "load_encoder", broken)
+    with pytest.raises(StoreError):
+        embed(prompts, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_shard_that_is_gone_or_cut_short_is_made_again(
     drawn: Drawn, prompts: Path, tmp_path: Path
 ) -> None:
@@ -94,15 +123,16 @@ def test_a_shard_that_is_gone_or_cut_short_is_made_again(
     assert len(drawn.encoded) > 0
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_folder_of_other_prompts_encoder_or_shards_is_refused_with_both(
-    drawn: Drawn, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(prompts, tmp_path / "out", shard_rows=4)
     with pytest.raises(InputError, match="rows to a shard 4 there, 5 here"):
         embed(prompts, tmp_path / "out", shard_rows=5)
-    other = TextEncoder(EncoderRecord(name="other", sha256="1" * 64), drawn)
+    other = EncoderRecord(name="other", sha256="1" * 64)
     with monkeypatch.context() as patch:
-        patch.setattr(embedding, "load_encoder", lambda _: other)
+        patch.setattr(embedding, "encoder_record", lambda _: other)
         with pytest.raises(InputError, match=f"encoder {'0' * 64} there, {'1' * 64} here"):
             embed(prompts, tmp_path / "out", shard_rows=4)
     prompts.write_text(prompts.read_text().replace("prompt 9", "prompt 8"))
@@ -114,7 +144,7 @@ def test_a_folder_of_other_prompts_encoder_or_shards_is_refused_with_both(
 def test_a_folder_of_the_users_own_is_left_alone(prompts: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match="holds other files; name a folder that is empty"):
+    with pytest.raises(InputError, match="holds other files; name an empty or a new folder"):
         embed(prompts, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
@@ -132,7 +162,7 @@ def test_vectors_come_in_the_order_of_the_ids_from_a_folder_or_a_file(
         with vectors_of(source, np.array(["009", "002"]), tmp_path) as unit:
             np.testing.assert_allclose(unit, everyone[[9, 2]], atol=1e-7)
         with (
-            pytest.raises(InputError, match=r"no vectors of 1 images: 010; embed them too"),
+            pytest.raises(InputError, match=r"no vectors for 1 images: 010; embed them too"),
             vectors_of(source, np.array(["009", "010"]), tmp_path),
         ):
             pass
@@ -152,7 +182,9 @@ def test_embeddings_that_are_not_finished_or_not_whole_are_refused(
         pass
     (tmp_path / "out" / "complete.json").unlink()
     with (
-        pytest.raises(InputError, match="one that is not finished; run `ensembler data embed`"),
+        pytest.raises(
+            InputError, match="is not a finished folder of embeddings; run `ensembler data embed`"
+        ),
         vectors_of(tmp_path / "out", ids, tmp_path),
     ):
         pass

@@ -149,10 +149,10 @@ def test_other_rules_or_pairs_do_not_go_on_with_what_was_begun(
     with pytest.raises(KeyboardInterrupt):
         run(pairs)
     digests = "[0-9a-f]{64} there, [0-9a-f]{64} here"
-    with pytest.raises(InputError, match=f"begun with other arguments: rules {digests}"):
+    with pytest.raises(InputError, match=f"started with other arguments: rules {digests}"):
         run(pairs, Rules(min_words=2))
     pairs.write_text(pairs.read_text().replace("sunset", "noon"))
-    with pytest.raises(InputError, match=f"begun with other arguments: pairs {digests}"):
+    with pytest.raises(InputError, match=f"started with other arguments: pairs {digests}"):
         run(pairs)
 
 
@@ -171,8 +171,8 @@ def test_a_table_of_which_nothing_is_left_is_not_written(pairs: Path) -> None:
     ("rules", "sentence"),
     [
         (Rules(), "no rule was given"),
-        (Rules(blank=True), "rules of images were given without the folder"),
-        (Rules(max_aspect=2.0), "rules of images were given without the folder"),
+        (Rules(blank=True), "rules for images need the folder"),
+        (Rules(max_aspect=2.0), "rules for images need the folder"),
         (Rules(max_aspect=float("nan")), "max_aspect = nan is below 1"),
         (Rules(max_aspect=0.5), "max_aspect = 0.5 is below 1"),
         (Rules(min_words=3, max_words=2), "at least 3 words and at most 2"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
@@ -35,7 +35,6 @@ def naive_components(vectors: Vectors, threshold: float) -> list[int]:
     return group
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=1, max_size=30),
     st.sampled_from([0.71, 0.93, 0.97]),

@@ -148,14 +148,24 @@ def test_columns_of_other_names_are_named_by_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("", "is no whole JSON .*at its start"),
+        ("", "is not a complete JSON file .*at its start"),
         ("[1, 2]", "has no list 'images'"),
         ('{"images": []}', "has no list 'images', or an empty one; captions are of the form"),
         ('{"images": [{"id": 1, "file_name": "a"}]}', "has no list 'annotations'"),
-        ('{"images": [{"id": 1}]}', "entry 1 of its images has no 'file_name'"),
-        ('{"images": [{"id": 1, "file_name": 2}]}', "entry 1 of its images has no 'file_name'"),
-        (json.dumps(COCO)[:-40], "is no whole JSON .*after entry 2 of its images"),
-        (json.dumps(COCO).replace('"image_id": 397133', '"image_id": 9'), "is of image_id 9"),
+        ('{"images": [{"id": 1}]}', r"entry 1 of its images \(id 1\) has no 'file_name'"),
+        (
+            '{"images": [{"id": 1, "file_name": 2}]}',
+            r"entry 1 of its images \(id 1\) has no 'file_name'",
+        ),
+        (json.dumps(COCO)[:-40], "is not a complete JSON file .*after entry 2 of its images"),
+        (
+            json.dumps(COCO).replace('"image_id": 397133', '"image_id": 9'),
+            r"entry 2 of its annotations \(id 49\) is of image_id 9",
+        ),
+        (
+            json.dumps(COCO).replace('"image_id": 397133, "id": 49', '"image_id": 9'),
+            "entry 2 of its annotations is of image_id 9",
+        ),
     ],
 )
 def test_what_is_not_cocos_form_is_refused_with_the_place_and_leaves_no_table(
@@ -172,12 +182,12 @@ def test_what_is_not_cocos_form_is_refused_with_the_place_and_leaves_no_table(
     ("name", "content", "sentence"),
     [
         ("none.csv", None, "there is no file or folder"),
-        ("pairs.txt", "a b", "its name does not say what it is; say it with --format, one of coco"),
+        ("pairs.txt", "a b", "its name does not show its format; set --format to one of coco"),
         ("p.csv", "imgId,seed\na,1\n", "no column 'prompt'.*name one with --prompt-column"),
         ("p.csv", "prompt\na\n", "no column 'image'.*name one with --image-column"),
         ("p.csv", "id,prompt\n", "has no pairs .no rows.; nothing was written"),
         ("p.csv", "id,prompt\na,\nb, \n", "has no pairs .no prompt: 2.; nothing was written"),
-        ("p.csv", "id,prompt,fold\na,b,one\n", "cannot be read as a table"),
+        ("p.csv", "id,prompt,fold\na,b,one\n", "row 1 has 'one' in its column 'fold'"),
     ],
 )
 def test_a_source_without_pairs_is_refused_and_leaves_no_table(
@@ -194,14 +204,14 @@ def test_a_format_that_does_not_fit_says_what_it_would_have(tmp_path: Path) -> N
     (tmp_path / "p.csv").write_text("image_nam,prompt,part_id\na,b,1\n")
     with pytest.raises(InputError, match="'image_name'; did you mean 'image_nam'"):
         import_pairs(tmp_path / "p.csv", tmp_path / "o.tsv", format=Format.DIFFUSIONDB)
-    with pytest.raises(InputError, match="is no folder of images"):
+    with pytest.raises(InputError, match="is not a folder of images"):
         import_pairs(tmp_path / "p.csv", tmp_path / "o.tsv", format=Format.FOLDER)
     with pytest.raises(InputError, match="whose columns have fixed names"):
         import_pairs(
             *(tmp_path / "p.csv", tmp_path / "o.tsv"), format=Format.COCO, named=Named(image="a")
         )
     (tmp_path / "q.csv").write_text("")
-    with pytest.raises(InputError, match=r"should hold one table .*; it has p\.csv, q\.csv"):
+    with pytest.raises(InputError, match=r"it has p\.csv, q\.csv: give .*/p\.csv itself, or"):
         import_pairs(tmp_path, tmp_path / "o.tsv")
     assert guess_format(tmp_path) == Format.FOLDER
 

@@ -183,7 +183,7 @@ def test_a_full_disk_keeps_whole_shards_and_says_what_to_do(
 
     with monkeypatch.context() as patch:
         patch.setattr(resizing, "write_shard", filling)
-        with pytest.raises(InputError, match=r"No space left on device.; what is whole is kept"):
+        with pytest.raises(InputError, match=r"No space left on device.; finished parts are kept"):
             run(pairs)
     assert run(pairs).resumed == 1
 
@@ -191,7 +191,7 @@ def test_a_full_disk_keeps_whole_shards_and_says_what_to_do(
 def test_two_runs_never_work_in_one_folder(pairs: Path) -> None:
     out = pairs.parent / "out"
     out.mkdir()
-    with locked(out), pytest.raises(InputError, match="another run is at work in"):
+    with locked(out), pytest.raises(InputError, match="another run is using"):
         run(pairs)
     assert run(pairs).written == 8
 
@@ -207,7 +207,7 @@ def test_a_shard_that_lost_a_file_is_made_again(pairs: Path, lost: str) -> None:
 
 def test_other_pairs_or_another_form_do_not_go_on_with_what_was_begun(pairs: Path) -> None:
     run(pairs)
-    with pytest.raises(InputError, match="begun with other arguments: quality 95 there, 90 here"):
+    with pytest.raises(InputError, match="started with other arguments: quality 95 there, 90 here"):
         run(pairs, Form(sizes=(8, 12), quality=90))
     with pytest.raises(InputError, match="other arguments: pairs to a shard 4 there, 5 here"):
         run(pairs, shard_rows=5)
@@ -220,7 +220,7 @@ def test_other_pairs_or_another_form_do_not_go_on_with_what_was_begun(pairs: Pat
 def test_a_folder_of_other_files_is_left_alone(pairs: Path) -> None:
     (pairs.parent / "out").mkdir()
     (pairs.parent / "out" / "thesis.txt").touch()
-    with pytest.raises(InputError, match="holds other files; name a folder that is empty"):
+    with pytest.raises(InputError, match="holds other files; name an empty or a new folder"):
         run(pairs)
     (pairs.parent / "out" / "recipe.json").write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json cannot be read"):

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Described, Role
-from ensembler.store.model import Frozen
 from predictors.shared.text import ENCODER, load_text_head
 
 
@@ -32,7 +32,7 @@ class EfficientNetLite:
     def __init__(self, config: LiteConfig, files: Mapping[str, Path], device: str) -> None:
         from efficientnet_lite_pytorch import EfficientNet
 
-        from predictors.shared.weights import load_state, load_strictly
+        from predictors.shared.weights import load_strictly, load_weights
 
         name = f"efficientnet-{config.model}"
         side = EfficientNet.get_image_size(name)
@@ -42,7 +42,7 @@ class EfficientNetLite:
             height=side, width=side, crop_pct=side / (side + 32), mean=mean, std=std
         )
         self.model = EfficientNet.from_name(name).eval().requires_grad_(requires_grad=False)
-        load_strictly(self.model, load_state(files["weights"]), files["weights"])
+        load_strictly(self.model, load_weights(files["weights"]), files["weights"])
         self.model.to(device)
 
     @classmethod

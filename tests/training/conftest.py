@@ -18,8 +18,8 @@ from PIL import Image
 
 from ensembler.dumping.dump import dump
 from ensembler.metrics import paired_cosine, unit_rows
-from ensembler.predicting.skeleton import toml_value
 from ensembler.store.model import EncoderRecord
+from ensembler.toml import toml_value
 from ensembler.training.run import TrainReport, train
 from predictors.shared.training.learner import Learner
 

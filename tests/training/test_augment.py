@@ -13,7 +13,7 @@ from PIL import Image
 from ensembler.images.preprocess import Preprocess
 from ensembler.images.resize import resized
 from ensembler.training.recipe import Augment
-from predictors.shared.training.augment import augmented, random_box
+from predictors.shared.training.augment import augment_image, random_box
 
 WANTED = Preprocess(height=16, width=16)
 
@@ -26,12 +26,12 @@ def image() -> Image.Image:
 
 def test_without_augmentation_an_image_is_as_for_a_prediction(image: Image.Image) -> None:
     wide = image.resize((40, 20))
-    assert (augmented(wide, WANTED, None, 3) == resized(wide, WANTED)).all()
+    assert (augment_image(wide, WANTED, None, 3) == resized(wide, WANTED)).all()
 
 
 def test_equal_seeds_give_equal_pixels_and_others_do_not(image: Image.Image) -> None:
     augment = Augment(scale=(0.3, 1.0), colour=0.3, flip=True)
-    first, again, other = (augmented(image, WANTED, augment, seed) for seed in (1, 1, 2))
+    first, again, other = (augment_image(image, WANTED, augment, seed) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
@@ -72,7 +72,7 @@ def test_a_cut_that_never_fits_becomes_the_middle() -> None:
 def test_half_of_the_images_are_mirrored(image: Image.Image) -> None:
     augment = Augment(scale=(1.0, 1.0), flip=True)
     pixels = np.asarray(image)
-    seen = [augmented(image, WANTED, augment, seed) for seed in range(100)]
+    seen = [augment_image(image, WANTED, augment, seed) for seed in range(100)]
     mirrored = [(one == pixels[:, ::-1]).all() for one in seen]
     straight = [(one == pixels).all() for one in seen]
     assert all(a != b for a, b in zip(mirrored, straight, strict=True))
@@ -82,7 +82,7 @@ def test_half_of_the_images_are_mirrored(image: Image.Image) -> None:
 def test_colours_change_by_no_more_than_the_recipe_says() -> None:
     grey = Image.new("RGB", (16, 16), (100, 100, 100))  # contrast and saturation leave it alone
     augment = Augment(scale=(1.0, 1.0), colour=0.1)
-    seen = {int(augmented(grey, WANTED, augment, seed)[0, 0, 0]) for seed in range(200)}
+    seen = {int(augment_image(grey, WANTED, augment, seed)[0, 0, 0]) for seed in range(200)}
     assert min(seen) >= 89
     assert max(seen) <= 110
     assert max(seen) - min(seen) > 15

@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 
-from predictors.shared.training.batch_norms import remembering_nothing, seeing_all
+from predictors.shared.training.batch_norms import sync_batch_norms, without_tracking
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -23,7 +23,7 @@ def test_norms_that_see_all_gpus_keep_what_the_tower_makes_of_an_image(name: str
     with torch.no_grad():
         before = tower(IMAGES)
         state = tower.state_dict()
-        converted = seeing_all(tower, processes(2, "cuda"))
+        converted = sync_batch_norms(tower, processes(2, "cuda"))
         assert any(isinstance(one, torch.nn.SyncBatchNorm) for one in converted.modules())
         assert torch.equal(converted(IMAGES), before)
     assert converted.state_dict().keys() == state.keys()
@@ -32,7 +32,7 @@ def test_norms_that_see_all_gpus_keep_what_the_tower_makes_of_an_image(name: str
 @pytest.mark.parametrize("alone", [processes(1, "cuda"), processes(2, "cpu")])
 def test_norms_of_one_gpu_and_of_cpus_stay_as_they_are(alone: SimpleNamespace) -> None:
     tower = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
-    assert seeing_all(tower, alone) is tower
+    assert sync_batch_norms(tower, alone) is tower
     assert type(tower[0]) is torch.nn.BatchNorm2d
 
 
@@ -40,7 +40,7 @@ def test_norms_of_one_gpu_and_of_cpus_stay_as_they_are(alone: SimpleNamespace) -
 def test_norms_remember_nothing_of_a_batch_not_even_that_it_was_no_number(name: str) -> None:
     tower = timm.create_model(name).train()
     before = {key: one.clone() for key, one in tower.state_dict().items()}
-    with remembering_nothing(tower), torch.no_grad():
+    with without_tracking(tower), torch.no_grad():
         normalised = tower(IMAGES)
         tower(IMAGES * torch.nan)
     for key, one in tower.state_dict().items():

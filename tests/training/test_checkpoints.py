@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from predictors.shared.training.checkpoints import checkpoint_files, write_checkpoint
-from predictors.shared.training.state import Tensors
-from tests.disk_changes import before_each_change
+from predictors.shared.weights import StateDict
+from tests.disk_changes import before_each_change, in_a_child
 
 
 class TwoFiles(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -21,14 +21,14 @@ class TwoFiles(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     files: ClassVar[dict[str, str]] = {"mapper": "mapper.txt", "language": "language"}
 
-    def write(self, weights: Tensors, folder: Path) -> None:
+    def write(self, weights: StateDict, folder: Path) -> None:
         """Write a number twice."""
         (folder / "language").mkdir()
         for name in ("mapper.txt", "language/model.txt"):
             (folder / name).write_text(str(float(weights["number"])))
 
 
-def numbered(number: float) -> Tensors:
+def numbered(number: float) -> StateDict:
     return {"number": torch.tensor(number)}
 
 
@@ -63,23 +63,23 @@ def test_killed_at_any_change_it_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     for change in count():
         write_checkpoint(TwoFiles(), numbered(1.0), path)
-        child = os.fork()
-        if not child:
-            left = iter(range(change))
+        left = iter(range(change))
 
-            def die() -> None:
-                if next(left, None) is None:  # noqa: B023 - the child ends with this turn
-                    os.kill(os.getpid(), signal.SIGKILL)
+        def die() -> None:
+            if next(left, None) is None:  # noqa: B023 - the child ends with this turn
+                os.kill(os.getpid(), signal.SIGKILL)
 
+        def write() -> None:
             before_each_change(tmp_path, die)
             write_checkpoint(TwoFiles(), numbered(2.0), path)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
+
+        code = in_a_child(write)
+        assert code in (0, -signal.SIGKILL)
         whole = {name: one for name, one in contents(tmp_path).items() if name.startswith("best/")}
         assert whole in ({}, of(1.0), of(2.0))
         write_checkpoint(TwoFiles(), numbered(3.0), path)
         assert contents(tmp_path) == of(3.0)
-        if not os.WIFSIGNALED(status):
+        if code == 0:
             break
     assert change > 8
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 
-from ensembler.training.data import Examples
+from ensembler.training.data import Examples, TrainingData
 from predictors.shared.training.draws import draw, epoch_order
 
 IMAGES = [("a0", "a1", "a2"), ("b0",), ("c0", "c1", "c2")]
 
 
-def examples(*keys: str) -> Examples:
-    by_key = dict(zip("abc", IMAGES, strict=True))
-    return Examples(rows=np.arange(len(keys)), keys=keys, images=[by_key[key] for key in keys])
+def examples(*prompts: str) -> Examples:
+    images = [dict(zip("abc", IMAGES, strict=True))[prompt] for prompt in prompts]
+    data = TrainingData(
+        prompts=pa.array(prompts),
+        images=pa.array([name for names in images for name in names]),
+        starts=np.cumsum([0, *map(len, images)]),
+        folds=np.zeros(len(prompts), np.int64),
+    )
+    return data.held_out(0)
 
 
 def test_a_draw_depends_on_nothing_but_seed_epoch_and_prompt() -> None:

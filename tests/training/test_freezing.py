@@ -11,7 +11,7 @@ import torch
 from ensembler.training.recipe import Recipe
 from predictors.shared.tower import Tower
 from predictors.shared.tower_config import TowerConfig
-from predictors.shared.training.freezing import divide, frozen_modules, let_learn
+from predictors.shared.training.freezing import choose_trainable, frozen_modules, set_trainable
 from predictors.shared.training.layers import layers_of
 
 States = list[dict[str, torch.Tensor]]
@@ -71,8 +71,8 @@ def test_what_comes_without_a_gradient_never_learns() -> None:
     model: Any = Tower(TowerConfig.model_validate({"model": "test_vit.r160_in1k", "head": HEAD}))
     model.tower.blocks[4].requires_grad_(False)
     keys = {"epochs": 1, "batch": 2, "optimiser": FAST, "config": {}, "freeze": 0.5}
-    learns = divide(model, Recipe.model_validate(keys, strict=False), lambda: None)
-    let_learn(model, learns, head_only=False)
+    learns = choose_trainable(model, Recipe.model_validate(keys, strict=False), lambda: None)
+    set_trainable(model, learns, head_only=False)
     still = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     stem, blocks = layers_of(model)
     assert still == stem.union(*blocks[:3], blocks[4])

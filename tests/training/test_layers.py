@@ -12,7 +12,7 @@ from ensembler.errors import InputError
 from ensembler.training.recipe import Recipe
 from predictors.shared.tower import Tower
 from predictors.shared.tower_config import TowerConfig
-from predictors.shared.training.layers import layers_of, shares
+from predictors.shared.training.layers import layers_of, share_out_layers
 
 WITHOUT_WEIGHTS = torch.device("meta")
 TOWERS = {
@@ -76,14 +76,14 @@ def test_a_model_may_tell_its_own_layers() -> None:
 def test_shares_end_at_the_nearest_block() -> None:
     model = tower("vit_large_patch14_clip_336.openai")
     stem, blocks = layers_of(model)
-    frozen, adapted = shares(model, recipe(freeze=0.4, lora={"share": 0.4}))
+    frozen, adapted = share_out_layers(model, recipe(freeze=0.4, lora={"share": 0.4}))
     assert frozen == stem.union(*blocks[:10])  # of 24, .4 is 9.6
     assert adapted == frozenset().union(*blocks[10:19])  # .8 is 19.2
 
 
 def test_low_rank_updates_of_the_lowest_block_leave_the_stem_frozen() -> None:
     model = tower("vit_large_patch14_clip_336.openai")
-    frozen, adapted = shares(model, recipe(lora={"share": 0.5}))
+    frozen, adapted = share_out_layers(model, recipe(lora={"share": 0.5}))
     assert frozen == layers_of(model).stem
     assert "tower.blocks.0.norm1.weight" in adapted
 
@@ -91,14 +91,18 @@ def test_low_rank_updates_of_the_lowest_block_leave_the_stem_frozen() -> None:
 @pytest.mark.parametrize("keys", [{}, {"freeze": 1.0}, {"freeze": 0.01}, {"reinitialise": 24}])
 def test_nothing_is_shared_out_without_need(keys: dict[str, object]) -> None:
     model = tower("vit_large_patch14_clip_336.openai")
-    assert shares(model, recipe(**keys)) == (frozenset(), frozenset())
+    assert share_out_layers(model, recipe(**keys)) == (frozenset(), frozenset())
 
 
 def test_new_blocks_that_would_never_be_trained_are_refused() -> None:
-    with pytest.raises(InputError, match="of the tower's 24 only the highest 12 are trained"):
-        shares(tower("vit_large_patch14_clip_336.openai"), recipe(freeze=0.5, reinitialise=13))
+    with pytest.raises(
+        InputError, match="of the tower's 24 blocks only the highest 12 are trained"
+    ):
+        share_out_layers(
+            tower("vit_large_patch14_clip_336.openai"), recipe(freeze=0.5, reinitialise=13)
+        )
 
 
 def test_a_tower_without_blocks_is_refused() -> None:
-    with pytest.raises(InputError, match="this predictor's has none"):
-        shares(SimpleNamespace(tower=torch.nn.Linear(2, 2)), recipe(freeze=0.5))
+    with pytest.raises(InputError, match="this predictor's tower has none"):
+        share_out_layers(SimpleNamespace(tower=torch.nn.Linear(2, 2)), recipe(freeze=0.5))

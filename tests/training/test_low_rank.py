@@ -16,9 +16,9 @@ from ensembler.errors import InputError
 from ensembler.training.recipe import Lora, Recipe
 from predictors.shared.tower import Tower
 from predictors.shared.tower_config import TowerConfig
-from predictors.shared.training.freezing import divide, let_learn
+from predictors.shared.training.freezing import choose_trainable, set_trainable
 from predictors.shared.training.layers import layers_of
-from predictors.shared.training.low_rank import add_updates, merged
+from predictors.shared.training.low_rank import add_updates, merge_updates
 from predictors.shared.training.optimisers import make_optimiser
 from predictors.tower.adapter import VisionTower
 
@@ -55,8 +55,8 @@ def test_only_the_middle_blocks_have_updates_and_nothing_else_of_theirs_learns()
     model = build()
     whole = {"epochs": 1, "batch": 2, "config": {}} | KEYS
     recipe = Recipe.model_validate(whole, strict=False)
-    names = divide(model, recipe, partial(look, model))
-    let_learn(model, names, head_only=False)
+    names = choose_trainable(model, recipe, partial(look, model))
+    set_trainable(model, names, head_only=False)
     learns = {name for name, weight in model.named_parameters() if weight.requires_grad}
     blocks = {number: {n for n in learns if f"blocks.{number}." in n} for number in range(6)}
     assert not blocks[0] | blocks[1]
@@ -123,7 +123,7 @@ def test_merged_weights_give_the_same_vectors(name: str) -> None:
     after = look(model)
     assert (after - before).abs().max() > 1e-2
     plain = Tower(model.config)
-    plain.load_state_dict(merged(model))
+    plain.load_state_dict(merge_updates(model))
     torch.testing.assert_close(look(plain), after, rtol=1e-4, atol=1e-5)
 
 
@@ -139,5 +139,5 @@ def test_a_layer_whose_weights_are_read_past_it_gets_no_update() -> None:
 def test_blocks_without_linear_layers_are_refused() -> None:
     model = build("test_efficientnet.r160_in1k")
     blocks = layers_of(model).blocks
-    with pytest.raises(InputError, match="have none: take it out"):
+    with pytest.raises(InputError, match="have none: remove it"):
         add_updates(model, blocks[1], Lora(share=0.1), partial(look, model))

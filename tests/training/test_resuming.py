@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from ensembler.errors import InputError
 from ensembler.files import locked
 from ensembler.store.encoder import TextEncoder
 from ensembler.store.model import EncoderRecord
-from predictors.shared.training import checkpoints, loop, targets
-from predictors.shared.training.state import packed, put_together, take_apart
-from tests.disk_changes import before_each_change
+from predictors.shared.tower import Tower
+from predictors.shared.tower_config import TowerConfig
+from predictors.shared.training import checkpoints, learner, loop, targets
+from predictors.shared.training.state import pack_tensors, restore_optimiser, split_optimiser_state
+from tests.disk_changes import before_each_change, in_a_child
 
 RECIPE: dict[str, Any] = {
     "epochs": 3,
@@ -156,9 +160,9 @@ def test_what_an_optimiser_remembers_comes_back_laid_out_as_it_was(
     for optimiser in optimisers:
         (weight.square().sum() + scalar).backward()
         optimiser.step()
-        tensors, numbers = take_apart(optimiser)
+        tensors, numbers = split_optimiser_state(optimiser)
         again = type(optimiser)(optimiser.param_groups)
-        put_together(again, load(packed(tensors)), numbers)
+        restore_optimiser(again, load(pack_tensors(tensors)), numbers)
         ours, theirs = again.state[weight], optimiser.state[weight]
         assert ours.keys() == theirs.keys()
         for name, one in theirs.items():
@@ -170,16 +174,15 @@ def test_what_an_optimiser_remembers_comes_back_laid_out_as_it_was(
 def test_killed_before_any_change_of_the_disk_it_goes_on_bit_for_bit(
     train_here: Callable[..., Any], check_equal: Callable[[], None], tmp_path: Path
 ) -> None:
+    def run(change: int) -> None:
+        before_each_change(tmp_path / "out", dying_after(change))
+        train_here(options={"save_steps": 1}, **RECIPE)
+
     for change in count(2, 5):  # each run gets further and dies elsewhere
-        child = os.fork()
-        if not child:
-            before_each_change(tmp_path / "out", dying_after(change))
-            train_here(options={"save_steps": 1}, **RECIPE)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
+        code = in_a_child(partial(run, change))
+        if code == 0:
             break
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert code == -signal.SIGKILL
     assert change > 15
     check_equal()
 
@@ -198,7 +201,7 @@ def test_a_full_disk_leaves_the_older_state_and_the_run_goes_on_from_it(
 
     before = {path.name for path in (tmp_path / "out/fold0").glob("state*")}
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_state", lambda *_: full(0))
+        patch.setattr(loop, "save_training_state", lambda *_: full(0))
         with pytest.raises(InputError, match=r"No space left on device; what was saved before is"):
             train_here(options={"save_steps": 1}, **RECIPE)
     assert {path.name for path in (tmp_path / "out/fold0").glob("state*")} == before
@@ -220,11 +223,74 @@ def test_a_full_disk_leaves_the_older_checkpoint_whole(
     files = {name: tmp_path / "out/fold0" / name for name in MADE if name.endswith(".safetensors")}
     before = {name: path.read_bytes() for name, path in files.items()}
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "packed", full)
+        patch.setattr(checkpoints, "pack_tensors", full)
         with pytest.raises(InputError, match=r"No space left on device; what was saved before is"):
             train_here(**RECIPE)
     assert {name: path.read_bytes() for name, path in files.items()} == before
     check_equal()
+
+
+@pytest.mark.parametrize(
+    ("step", "keys", "learned"),
+    [
+        (2, RECIPE, {"head"}),  # the end of the warm-up
+        (
+            4,
+            RECIPE | {"freeze": 0.5},
+            {"head", "tower.norm", *(f"tower.blocks.{n}" for n in (3, 4, 5))},
+        ),
+        (2, {"freeze": 1.0}, {"head"}),
+    ],
+    ids=["warm-up", "half", "head alone"],
+)
+def test_a_state_goes_without_the_weights_that_stay_frozen(
+    train_here: Callable[..., Any],
+    tmp_path: Path,
+    step: int,
+    keys: dict[str, Any],
+    learned: set[str],
+) -> None:
+    with pytest.raises(Died):
+        train_here(
+            options={"progress": dies_at(step + 1, 6), "save_steps": 1}, **{"epochs": 3} | keys
+        )
+    (state,) = (tmp_path / "out/fold0").glob(f"state-{step}.safetensors")
+    names = load(state.read_bytes()).keys()
+    for whose in ("model", "average") if "ema" in keys else ("model",):
+        held = {name.removeprefix(f"{whose}.") for name in names if name.startswith(f"{whose}.")}
+        assert {name for name in held if not name.startswith(tuple(learned))} == set()
+        assert {one for one in learned if any(name.startswith(one) for name in held)} == learned
+
+
+def test_a_state_with_all_weights_as_they_once_were_written_is_gone_on_from(
+    train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = train_here(out="whole", freeze=0.5, **RECIPE)
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, "unchanging_names", lambda _: frozenset())
+        with pytest.raises(Died):
+            train_here(options={"progress": dies_at(4)}, freeze=0.5, **RECIPE)
+    record = tmp_path / "out/fold0/state.json"
+    document = json.loads(record.read_bytes())
+    del document["position"]["frozen"]
+    record.write_text(json.dumps(document))
+    assert train_here(freeze=0.5, **RECIPE).folds == whole.folds
+
+
+def test_frozen_weights_that_are_others_than_the_states_are_refused_with_both_digests(
+    train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Died):
+        train_here(options={"progress": dies_at(4)}, freeze=0.5, **RECIPE)
+
+    def built_otherwise(config: TowerConfig) -> Tower:
+        tower = Tower(config)
+        tower.tower.pos_embed.data += 1.0
+        return tower
+
+    monkeypatch.setattr("predictors.tower.train.Tower", built_otherwise)
+    with pytest.raises(InputError, match=r"digest is [0-9a-f]{64} there, and [0-9a-f]{64} here"):
+        train_here(freeze=0.5, **RECIPE)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +331,7 @@ def test_a_damaged_record_of_the_state_is_refused(
 
 def test_another_recipe_is_refused_with_both_digests(train_here: Callable[..., Any]) -> None:
     digests = [train_here(**RECIPE).folds[0].digests["recipe"]]
-    with pytest.raises(InputError, match="begun with the recipe of digest") as refused:
+    with pytest.raises(InputError, match="started with the recipe of digest") as refused:
         train_here(**RECIPE | {"ema": 0.25})
     digests.append(train_here(out="other", **RECIPE | {"ema": 0.25}).folds[0].digests["recipe"])
     assert all(digest in str(refused.value) for digest in digests)
@@ -275,7 +341,7 @@ def test_another_recipe_is_refused_with_both_digests(train_here: Callable[..., A
 def test_a_fold_without_a_state_may_be_begun_anew_with_another_recipe(
     train_here: Callable[..., Any], fold: int
 ) -> None:
-    with pytest.raises(InputError, match="say a smaller batch"):
+    with pytest.raises(InputError, match="set a smaller batch"):
         train_here(batch=11)
     again = train_here(fold=fold, batch=5).folds[0]
     assert again.recipe["batch"] == 5
@@ -284,7 +350,7 @@ def test_a_fold_without_a_state_may_be_begun_anew_with_another_recipe(
 def test_a_fold_with_a_state_is_refused_another_recipe(train_here: Callable[..., Any]) -> None:
     with pytest.raises(Died):
         train_here(options={"progress": dies_at(4)}, **RECIPE)
-    with pytest.raises(InputError, match="begun with the recipe of digest"):
+    with pytest.raises(InputError, match="started with the recipe of digest"):
         train_here(**RECIPE | {"ema": 0.25})
 
 
@@ -301,7 +367,7 @@ def test_other_data_are_refused_with_both_digests(
     digest = train_here(**RECIPE).folds[0].digests["data"]
     less = tmp_path / "less.tsv"
     less.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
-    with pytest.raises(InputError, match=f"begun with the data of digest {digest}, and this is"):
+    with pytest.raises(InputError, match=f"started with the data of digest {digest}, but this"):
         train_here(fold=1, options={"data": [less]}, **RECIPE)
 
 
@@ -330,7 +396,9 @@ def test_targets_of_other_data_are_told_from_those_of_another_encoder(
     shutil.rmtree(tmp_path / "out/fold0")
     less = tmp_path / "less.tsv"
     less.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
-    with pytest.raises(InputError, match=f"targets of the data of digest {digest}, and") as refused:
+    with pytest.raises(
+        InputError, match=f"targets of the data with digest {digest}, but"
+    ) as refused:
         train_here(options={"data": [less]}, **RECIPE)
     other = train_here(out="other", options={"data": [less]}, **RECIPE).folds[0]
     assert other.digests["data"] in str(refused.value)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from predictors.shared.training import texts
 from predictors.shared.training.losses import PADDING
-from predictors.shared.training.texts import Frame, tokenised
+from predictors.shared.training.texts import Frame, tokenise_prompts
 
 WORDS = st.text("abc", max_size=9)
 
@@ -21,7 +21,7 @@ def letters(prompts: Sequence[str]) -> list[list[int]]:
     return [[ord(letter) for letter in prompt] for prompt in prompts]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     prompts=st.lists(WORDS, min_size=1, max_size=7),
     start=st.lists(st.integers(1, 9), max_size=2),
@@ -33,7 +33,7 @@ def test_every_row_is_its_prompt_in_a_frame(
     frame = Frame(tuple(start), end=7, places=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(texts, "CHUNK", chunk)
-        found = tokenised(pa.array(prompts, pa.string()), letters, frame, lambda *_: None)
+        found = tokenise_prompts(pa.array(prompts, pa.string()), letters, frame, lambda *_: None)
     rows = np.arange(len(prompts))[::-1]
     padded = found.padded(rows)
     assert padded.shape[1] == max((padded != PADDING).sum(axis=1))
@@ -43,12 +43,12 @@ def test_every_row_is_its_prompt_in_a_frame(
         assert [token for token in line if token != PADDING] == [*start, *own[:room], 7]
         assert found.cut[row] == (len(own) > room)
     asked = sum(min(len(prompt), room) + 1 for prompt in prompts)
-    assert found.asked(rows) == asked
+    assert found.predicted(rows) == asked
 
 
 def test_progress_is_told_of_every_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "CHUNK", 2)
     told: list[tuple[int, int]] = []
     prompts = pa.array(["a", "b", "c"], pa.string())
-    tokenised(prompts, letters, Frame((), 0, 5), lambda *one: told.append(one))
+    tokenise_prompts(prompts, letters, Frame((), 0, 5), lambda *one: told.append(one))
     assert told == [(2, 3), (3, 3)]

@@ -1,4 +1,4 @@
-"""What is done to an image before it is learned from: cut, brought to size, coloured, mirrored."""
+"""Augmentation of training images: cropped, resized, coloured, mirrored."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ensembler.images.preprocess import Preprocess
 from ensembler.images.resize import resized
 from ensembler.training.recipe import Augment
 
-TRIES = 10  # cuts drawn before the middle of the image is taken
+TRIES = 10  # crops drawn before the middle of the image is taken
 Box = tuple[int, int, int, int]
 
 
-def augmented(
+def augment_image(
     image: Image.Image, preprocess: Preprocess, augment: Augment | None, seed: int
 ) -> NDArray[np.uint8]:
-    """An image at a model's size, as it is learned from.
+    """Augment an image and resize it for a model.
 
     Args:
         image: RGB.
-        preprocess: gives the size and the interpolation; without augmentation, everything.
-        augment: what is done; None for nothing.
-        seed: of the draws; equal seeds give equal pixels.
+        preprocess: size and interpolation; without augmentation, all steps.
+        augment: the augmentation; None for none.
+        seed: seed of the draws; equal seeds give equal pixels.
 
     Returns:
         (height, width, 3) uint8.
@@ -47,16 +47,16 @@ def augmented(
 
 
 def random_box(width: int, height: int, augment: Augment, rng: np.random.Generator) -> Box:
-    """A cut of an image: its share of the area uniform, its ratio of sides uniform in logarithm.
+    """Draw a crop: its share of the area uniform, the logarithm of its ratio of sides uniform.
 
-    The random resized crop of Szegedy et al. 2015, as torchvision draws it. Where no cut of TRIES
-    fits into the image, the largest in its middle that keeps to the ratios.
+    The random resized crop of Szegedy et al. 2015, as torchvision draws it. Where none of TRIES
+    crops fits into the image, the largest one in its middle that keeps to the ratios.
 
     Args:
-        width: of the image.
-        height: of the image.
-        augment: whose scale and ratio count.
-        rng: draws.
+        width: width of the image.
+        height: height of the image.
+        augment: its scale and ratio count.
+        rng: random generator.
 
     Returns:
         left, top, right, bottom, in pixels.

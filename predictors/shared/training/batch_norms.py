@@ -1,4 +1,4 @@
-"""Batch norms of a training: whose batch they see, and what they remember of it."""
+"""Batch norms in training: synchronised over processes, or with fixed running statistics."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from timm.layers import convert_sync_batchnorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def seeing_all(model: torch.nn.Module, accelerator: Accelerator) -> torch.nn.Module:
-    """Let batch norms see the images of all processes, where these are on several GPUs.
+def sync_batch_norms(model: torch.nn.Module, accelerator: Accelerator) -> torch.nn.Module:
+    """Synchronise batch norms over all processes, where these use several GPUs.
 
-    The conversion is timm's: torch's would drop the activations that timm's norms hold.
+    The conversion is timm's: torch's drops the activations inside timm's norms.
 
     Args:
         model: changed in place, unless it is a norm itself.
         accelerator: the processes that share the work.
 
     Returns:
-        The model, with the same parameters and buffers by the same names.
+        The model, its parameters and buffers under the same names.
     """
     if accelerator.device.type != "cuda" or accelerator.num_processes == 1:
         return model
@@ -30,10 +30,10 @@ def seeing_all(model: torch.nn.Module, accelerator: Accelerator) -> torch.nn.Mod
 
 
 @contextmanager
-def remembering_nothing(model: torch.nn.Module) -> Iterator[None]:
-    """Leave the running statistics of a model's batch norms as they are.
+def without_tracking(model: torch.nn.Module) -> Iterator[None]:
+    """Keep the running statistics of a model's batch norms unchanged in a block.
 
-    A momentum of 0 would not: it takes in 0 times what is seen, and that is NaN where that is.
+    A momentum of 0 is not enough: 0 times the statistics of a batch is NaN where these are.
     """
     norms = [
         module

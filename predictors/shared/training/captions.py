@@ -1,7 +1,8 @@
-"""What captioners are trained towards: the prompts themselves, token by token.
+"""The training task of captioners: to predict the prompts, token by token.
 
-A row's costs are summed, gathered like vectors, and divided by the tokens of the whole batch: the
-loss is the mean over tokens, however processes and parts share the batch.
+The negative log-likelihood of a row is summed over its tokens, gathered like vectors, and divided
+by the tokens of the whole batch: the loss is the mean over tokens, however processes and parts
+share the batch.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from ensembler.training.contract import FoldJob
 from ensembler.training.recipe import Loss
 from predictors.shared.pixels import to_tensor
 from predictors.shared.text import TextHead, load_text_head
-from predictors.shared.training.intake import Intake, Loaded
+from predictors.shared.training.inputs import InputReader, Loaded
 from predictors.shared.training.learner import Trainee
 from predictors.shared.training.losses import loss_of
-from predictors.shared.training.state import Tensors
 from predictors.shared.training.targets import Targets
 from predictors.shared.training.tasks import VECTOR_LOSSES, Gather, Judged, check_served
-from predictors.shared.training.texts import Frame, Texts, tokenised
+from predictors.shared.training.texts import Frame, Texts, tokenise_prompts
+from predictors.shared.weights import StateDict
 
 
 class Pairs(NamedTuple):
-    """Images and prompts in a space that a captioner has for both.
+    """Vectors of images and prompts in a captioner's common space.
 
     Attributes:
         images: (n, dim).
         texts: (n, dim), of unit length.
-        scale: (n,) of their cosines, as the model has learned it; all the same.
+        scale: (n,) the learned scale of their cosines; all entries are equal.
     """
 
     images: torch.Tensor
@@ -44,12 +45,12 @@ class Pairs(NamedTuple):
     scale: torch.Tensor
 
 
-class Said(NamedTuple):
-    """What a captioner makes of images and their prompts' tokens.
+class CaptionOutput(NamedTuple):
+    """A captioner's output for images and their prompts' tokens.
 
     Attributes:
-        nll: (n,) float32, what each prompt costs, summed over its tokens.
-        pairs: of a captioner with a text tower.
+        nll: (n,) float32, negative log-likelihood of each prompt, summed over its tokens.
+        pairs: vectors of images and prompts; None without a text tower.
     """
 
     nll: torch.Tensor
@@ -57,82 +58,82 @@ class Said(NamedTuple):
 
 
 class CaptionTrainee(Trainee, Protocol):
-    """A torch module that learns to say what is in an image.
+    """A torch module that learns to caption images.
 
     Attributes:
-        serves: the losses that it can be trained by, by name.
-        frame: around the tokens of a text.
-        files: what `write` writes: role of the adapter → its name in the folder.
+        serves: names of the losses that it can be trained by.
+        frame: the tokens around a text's own.
+        files: the files that `write` writes: role of the adapter → name in the folder.
     """
 
     serves: tuple[str, ...]
     frame: Frame
     files: Mapping[str, str]
 
-    def __call__(self, pixels: torch.Tensor, tokens: torch.Tensor) -> Said:
-        """What it makes of images and their prompts.
+    def __call__(self, pixels: torch.Tensor, tokens: torch.Tensor) -> CaptionOutput:
+        """Compute the likelihood of the prompts of images.
 
         Args:
             pixels: (n, 3, height, width), normalised.
-            tokens: (n, length) int64, framed, with PADDING behind.
+            tokens: (n, length) int64, framed, then PADDING.
         """
 
     def tokenise(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """The tokens of texts, without their frame."""
 
     def captioner(self, head: TextHead) -> Captioner:
-        """What describes images with the weights as they are."""
+        """A captioner with the current weights."""
 
-    def write(self, weights: Tensors, folder: Path) -> None:
-        """Write weights, named as in its `state_dict`, for the adapter to load."""
+    def write(self, weights: StateDict, folder: Path) -> None:
+        """Write weights, named as in its `state_dict`, in files that the adapter loads."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextAim:
-    """Prompts of a step.
+    """The targets of a captioner's step: prompts.
 
     Attributes:
         tokens: (n, length) of each part, this process's.
-        asked: tokens that the model is asked for, of all parts and processes.
-        terms: the losses' weights.
+        predicted: tokens that the model predicts, of all parts and processes.
+        terms: weights of the losses.
     """
 
     tokens: Sequence[NDArray[np.int64]]
-    asked: int
+    predicted: int
     terms: Loss
 
     @property
     def parts(self) -> int:
-        """Parts that follow each other."""
+        """Number of parts of the batch."""
         return len(self.tokens)
 
     def inputs(self, part: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """The tokens."""
+        """The tokens of a part."""
         return (torch.from_numpy(self.tokens[part]).to(device),)
 
-    def loss(self, output: Said, part: int, gathered: Gather) -> torch.Tensor:
-        """See `Aim.loss`; a part's negatives are those of the part."""
+    def loss(self, output: CaptionOutput, part: int, gathered: Gather) -> torch.Tensor:
+        """See `Aim.loss`; a part's negatives come from the part alone."""
         del part
         total = torch.zeros((), device=output.nll.device)
-        # What has no weight is left out: a gradient of zero would still let its parameters decay.
+        # Losses without weight are left out: weight decay would act even on zero gradients.
         if self.terms.tokens:
-            total = total + self.terms.tokens * gathered(output.nll).sum() / self.asked
+            total = total + self.terms.tokens * gathered(output.nll).sum() / self.predicted
         if output.pairs is not None and not {*VECTOR_LOSSES}.isdisjoint(self.terms.weighed):
-            images, texts, scale = (gathered(one.float()) for one in output.pairs)
+            images, texts, scale = (gathered(tensor.float()) for tensor in output.pairs)
             total = total + loss_of(images, texts, self.terms, scale.mean()) / self.parts
         return total
 
 
 @dataclass(frozen=True, slots=True)
 class TextTask:
-    """Images are described in the words of their prompts.
+    """The task of captioners: to write the prompts of images.
 
     Attributes:
-        targets: of all prompts, which what it says is judged by.
-        texts: all prompts.
-        terms: the losses' weights.
-        head: what turns texts into vectors.
-        cut: prompts of which only the beginning is learned.
+        targets: vectors of all prompts, for the validation of captions.
+        texts: tokens of all prompts.
+        terms: weights of the losses.
+        head: turns captions into vectors.
+        cut: number of prompts that are cut at their end.
     """
 
     targets: Targets
@@ -145,7 +146,7 @@ class TextTask:
         """See `Task.aim`."""
         return TextAim(
             [self.texts.padded(part[own]) for part in rows],
-            self.texts.asked(rows.ravel()),
+            self.texts.predicted(rows.ravel()),
             self.terms,
         )
 
@@ -156,30 +157,32 @@ class TextTask:
     def judged(
         self, model: torch.nn.Module, loaded: Loaded, rows: NDArray[np.int64], device: torch.device
     ) -> Judged:
-        """The vectors of what is said of images, and what their prompts would have cost."""
+        """The vectors of captions, and the negative log-likelihood of the prompts."""
         pixels = to_tensor(loaded, model.preprocess, device)
-        said: Said = model(pixels, torch.from_numpy(self.texts.padded(rows)).to(device))
+        output: CaptionOutput = model(pixels, torch.from_numpy(self.texts.padded(rows)).to(device))
         vectors = model.captioner(self.head).embed(loaded)
-        return Judged(vectors, float(said.nll.double().sum()), self.texts.asked(rows))
+        return Judged(vectors, float(output.nll.double().sum()), self.texts.predicted(rows))
 
 
-def text_task(model: CaptionTrainee, targets: Targets, job: FoldJob, intake: Intake) -> TextTask:
-    """The task of a captioner.
+def text_task(
+    model: CaptionTrainee, targets: Targets, job: FoldJob, reader: InputReader
+) -> TextTask:
+    """Make the task of a captioner.
 
     Args:
-        model: it.
-        targets: of all prompts.
-        job: whose recipe says the losses, and whose config frames what is said.
-        intake: not asked: a captioner is shown images.
+        model: the captioner.
+        targets: vectors of all prompts.
+        job: its recipe gives the losses, its config prefix and suffix of the captions.
+        reader: not used: a captioner always sees pixels.
 
     Raises:
-        InputError: the recipe weighs a loss that the captioner has nothing for.
+        InputError: the recipe weighs a loss that the captioner does not serve.
         PredictorError: the sentence encoder cannot be loaded.
     """
-    del intake
+    del reader
     check_served(job.recipe.loss, model.serves)
     head = load_text_head(job.encoder, prefix=job.config.prefix, suffix=job.config.suffix)
-    model.captioner(head)  # a config that it cannot be asked with is told before an epoch is over
+    model.captioner(head)  # refuses an unusable config now, not after the first epoch
     progress = partial(job.progress, "tokenising prompts")
-    texts = tokenised(job.data.prompts, model.tokenise, model.frame, progress)
+    texts = tokenise_prompts(job.data.prompts, model.tokenise, model.frame, progress)
     return TextTask(targets, texts, job.recipe.loss, head, int(texts.cut.sum()))

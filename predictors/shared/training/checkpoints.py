@@ -1,4 +1,4 @@
-"""Checkpoints of a fold: one file, or a folder of those that an adapter loads a model from."""
+"""Checkpoints of a fold: one file, or a folder of the files that an adapter loads."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from ensembler.files import atomic_folder, atomic_write
-from predictors.shared.training.state import Tensors, packed
+from predictors.shared.training.state import pack_tensors
+from predictors.shared.weights import StateDict
 
 
 @runtime_checkable
 class InFiles(Protocol):
-    """A model whose checkpoint is more than one file of all its weights.
+    """A model whose checkpoint is a folder of files.
 
     Attributes:
-        files: what `write` writes: role of the adapter → its name in the folder.
+        files: the files that `write` writes: role of the adapter → name in the folder.
     """
 
     files: Mapping[str, str]
 
-    def write(self, weights: Tensors, folder: Path) -> None:
-        """Write weights, named as in its `state_dict`, for the adapter to load."""
+    def write(self, weights: StateDict, folder: Path) -> None:
+        """Write weights, named as in its `state_dict`, in files that the adapter loads."""
 
 
-def write_checkpoint(model: torch.nn.Module, weights: Tensors, path: Path) -> None:
-    """Write a checkpoint in the place of the one before, which stays if there is no room.
+def write_checkpoint(model: torch.nn.Module, weights: StateDict, path: Path) -> None:
+    """Replace a checkpoint; the previous one stays if the disk is full.
 
     Args:
-        model: that the weights are of.
+        model: the model of the weights.
         weights: named as in its `state_dict`.
-        path: of the file; of a folder, its name is the file's without suffix.
+        path: path of the file; a folder has the same path without the suffix.
 
     Raises:
         OSError: it cannot be written.
@@ -42,15 +43,15 @@ def write_checkpoint(model: torch.nn.Module, weights: Tensors, path: Path) -> No
         _replace_folder(path.with_suffix(""), model, weights)
     else:
         with atomic_write(path) as file:
-            file.write(packed(weights))
+            file.write(pack_tensors(weights))
 
 
 def checkpoint_files(model: torch.nn.Module, path: Path) -> dict[str, str]:
-    """What `write_checkpoint` has written, by role: paths below the folder of all folds.
+    """The files that `write_checkpoint` writes, by role: paths below the folder of all folds.
 
     Args:
-        model: that was written.
-        path: as it was given.
+        model: the model.
+        path: the path given to `write_checkpoint`.
     """
     place = Path(path.parent.name)
     if isinstance(model, InFiles):
@@ -60,11 +61,11 @@ def checkpoint_files(model: torch.nn.Module, path: Path) -> dict[str, str]:
     return {role: name.as_posix() for role, name in named.items()}
 
 
-def _replace_folder(path: Path, model: InFiles, weights: Tensors) -> None:
-    """A kill between the two renames leaves no folder: the epoch, done again, writes it again."""
+def _replace_folder(path: Path, model: InFiles, weights: StateDict) -> None:
+    """Replace a folder; after a kill between the renames, the repeated epoch writes it again."""
     fresh, old = (path.with_name(f".{path.name}.{what}") for what in ("fresh", "old"))
-    for left in (fresh, old):
-        shutil.rmtree(left, ignore_errors=True)
+    for remains in (fresh, old):
+        shutil.rmtree(remains, ignore_errors=True)
     with atomic_folder(fresh) as folder:
         model.write(weights, folder)
     if path.exists():

@@ -1,7 +1,6 @@
-"""What each step learns from: drawn anew every epoch, and the same again for the same seed.
+"""Draws of the prompts and images of each step: new in every epoch, equal for equal seeds.
 
-Nothing here remembers anything, so there is nothing to save: a draw is a function of seed, epoch
-and prompt.
+A draw is a function of seed, epoch and prompt: there is no state to save.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ class Draw:
     """One image of a prompt.
 
     Attributes:
-        row: of the prompt, among all of them.
+        row: row of the prompt among all prompts of the data.
         image: its path, relative to the images' folder.
-        seed: of what is done to it.
+        seed: seed of its augmentation.
     """
 
     row: int
@@ -31,22 +30,22 @@ class Draw:
 
 
 def draw(examples: Examples, number: int, *, seed: int, epoch: int) -> Draw:
-    """The image of a prompt in an epoch: each of its images is as likely.
+    """Draw the image of a prompt in an epoch; its images are equally likely.
 
     Args:
         examples: the prompts.
-        number: which of them.
+        number: index of one of them.
         seed: of the recipe.
         epoch: from 0.
     """
-    text = f"{seed} {epoch} {examples.keys[number]}".encode()
+    text = f"{seed} {epoch} {examples.prompt(number)}".encode()
     drawn = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
-    images = examples.images[number]
+    images = examples.images(number)
     return Draw(int(examples.rows[number]), images[drawn % len(images)], drawn)
 
 
 def epoch_order(count: int, batch: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Which prompts each step of an epoch takes; those that fill no batch are left for another.
+    """The prompts of each step of an epoch; those that do not fill a batch are left out of it.
 
     Args:
         count: prompts in all, at least `batch`.

@@ -1,4 +1,4 @@
-"""The features of all images by a tower that stays as it is: a file that every fold learns from."""
+"""Features of all images from a frozen tower: one file that the heads of all folds learn from."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from accelerate import Accelerator
 from ensembler.arrays import map_array
 from ensembler.files import atomic_write, sha256_json
 from ensembler.images.identity import file_identities
+from ensembler.predicting.batches import autocast
 from ensembler.training.contract import FoldJob
 from predictors.shared.headed import Headed
 from predictors.shared.pixels import to_tensor
 from predictors.shared.training.draws import Draw
-from predictors.shared.training.intake import FeatureIntake, Intake, PixelIntake
-from predictors.shared.training.learner import autocast
+from predictors.shared.training.inputs import FeatureReader, InputReader, PixelReader
 from predictors.shared.training.loading import load_batches
 from predictors.shared.training.schedule import Phase, is_head_only
 
 STAGE: Final = "computing features"
 
 
-def choose_intake(
+def choose_reader(
     model: Any,  # noqa: ANN401 - a Trainee
     job: FoldJob,
     phases: tuple[Phase, ...],
     accelerator: Accelerator,
-) -> Intake:
-    """Features where the tower is frozen throughout and nothing is done to images, else pixels.
+) -> InputReader:
+    """Read features where the tower is frozen throughout and images are not augmented, else pixels.
 
     Args:
-        model: with the weights to begin with; moved to its device where features are made.
-        job: how, on what, and where to.
-        phases: of its recipe.
+        model: a `Trainee` with its initial weights; moved to its device if features are made.
+        job: the fold's job.
+        phases: phases of its recipe.
         accelerator: the processes that share the work.
 
     Raises:
@@ -46,18 +46,18 @@ def choose_intake(
     recipe = job.recipe
     frozen = is_head_only(phases) and recipe.augment is None and not recipe.reinitialise
     if not (frozen and isinstance(model, Headed)):
-        return PixelIntake(folder=job.images, preprocess=model.preprocess, workers=job.workers)
+        return PixelReader(folder=job.images, preprocess=model.preprocess, workers=job.workers)
     images = sorted(set(job.data.images.to_pylist()))
     path = job.shared / f"features-{_key(job, images)}.npy"
-    if not path.exists():  # of several processes none finds it before all have taken part
+    if not path.exists():  # no process sees it before all have taken part
         _make(path, images, model, job, accelerator)
         accelerator.wait_for_everyone()
     table = map_array(path)
-    return FeatureIntake(table=table, rows={image: row for row, image in enumerate(images)})
+    return FeatureReader(table=table, rows={image: row for row, image in enumerate(images)})
 
 
 def _key(job: FoldJob, images: list[str]) -> str:
-    """Of all that decides the features: recipe, data, weights to begin with, images' files."""
+    """A digest of all that decides the features: recipe, data, initial weights, image files."""
     identities = file_identities([job.images / image for image in images])
     return sha256_json([dict(job.digests), images, identities])[:16]
 
@@ -69,14 +69,14 @@ def _make(
     job: FoldJob,
     accelerator: Accelerator,
 ) -> None:
-    """Every process asks the tower about its part of each batch; the first one writes."""
+    """Compute and write the features: each process its part of a batch; the first one writes."""
     device, recipe = accelerator.device, job.recipe
     model.to(device).eval()
-    own = recipe.batch // (recipe.accumulate * accelerator.num_processes)
-    step, place = own * accelerator.num_processes, own * accelerator.process_index
-    # The last batch is filled up with the last image, for all processes must have as many.
+    share = recipe.batch // (recipe.accumulate * accelerator.num_processes)
+    step, place = share * accelerator.num_processes, share * accelerator.process_index
+    # The last batch is padded with the last image: all processes must have equally many.
     parts = [
-        [Draw(-1, images[min(row, len(images) - 1)], 0) for row in range(start, start + own)]
+        [Draw(-1, images[min(row, len(images) - 1)], 0) for row in range(start, start + share)]
         for start in range(place, len(images) + place, step)
     ]
     loaded = load_batches(parts, job.images, model.preprocess, None, workers=job.workers)
@@ -86,12 +86,12 @@ def _make(
             with autocast(recipe.precision, device):
                 features = model.features(to_tensor(pixels, model.preprocess, device))
             rows = accelerator.gather(features.float().contiguous()).cpu().numpy()
-            left = len(images) - number * step
+            remaining = len(images) - number * step
             if file is not None:
                 if not number:
                     _write_header(file, len(images), rows.shape[1])
-                file.write(rows[:left].astype("<f4").tobytes())
-            job.progress(STAGE, len(images) - max(left - step, 0), len(images))
+                file.write(rows[:remaining].astype("<f4").tobytes())
+            job.progress(STAGE, len(images) - max(remaining - step, 0), len(images))
 
 
 def _write_header(file: BinaryIO, rows: int, width: int) -> None:

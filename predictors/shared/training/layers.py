@@ -1,4 +1,4 @@
-"""A tower's layers from the pixels up, and how a recipe shares them out."""
+"""Layers of a tower, lowest first, and which of them a recipe freezes, adapts or trains."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from timm.models import group_parameters
 from ensembler.errors import InputError
 from ensembler.training.recipe import Recipe
 
-WITH_THE_BLOCK_BEFORE: Final = (99999,)  # timm's mark of what has no number
+WITH_THE_BLOCK_BEFORE: Final = (99999,)  # timm's mark of layers without a number
 
 Names = frozenset[str]
 
 
 class Layers(NamedTuple):
-    """Parameters by their names in the whole model.
+    """Names of a tower's parameters in the whole model, by layer.
 
     Attributes:
-        stem: of what comes before the blocks, as the embeddings of patches and positions.
-        blocks: of each block, the lowest first. What of a tower is in neither stands above them.
+        stem: those before the blocks, such as the embeddings of patches and positions.
+        blocks: those of each block, lowest first. All others stand above the blocks.
     """
 
     stem: Names
@@ -30,30 +30,30 @@ class Layers(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Which of a model's parameters stay as they are when more than its head is trained.
+    """Names of the parameters that are not trained after the warm-up.
 
     Attributes:
-        frozen: with nothing added.
-        adapted: with low-rank updates of their linear layers.
+        frozen: those left as they are.
+        adapted: those whose linear layers get low-rank updates.
     """
 
     frozen: Names
     adapted: Names
 
 
-def shares(model: Any, recipe: Recipe) -> Shares:  # noqa: ANN401 - a Trainee
-    """Share out a tower's blocks from below: the frozen, those with low-rank updates, the trained.
+def share_out_layers(model: Any, recipe: Recipe) -> Shares:  # noqa: ANN401 - a Trainee
+    """Divide a tower's blocks, lowest first, into frozen, adapted and trained ones.
 
-    Shares end at the nearest block. The stem is frozen unless the lowest block is trained; what
-    stands above the blocks is trained. freeze = 1 freezes all of a tower: its phases train the
-    head alone, and nothing is counted here.
+    Shares are rounded to whole blocks. The stem is frozen unless the lowest block is trained;
+    layers above the blocks are trained. freeze = 1 freezes the whole tower: its phases train the
+    head alone, and both results are empty.
 
     Args:
-        model: as it was built, nothing added to it yet.
-        recipe: whose freeze, lora and reinitialise count.
+        model: a `Trainee` without low-rank updates.
+        recipe: its freeze, lora and reinitialise count.
 
     Raises:
-        InputError: the tower has no blocks, or fewer are trained than are to begin anew.
+        InputError: the tower has no blocks, or fewer are trained than are reinitialised.
     """
     if recipe.freeze == 1.0 or not (recipe.freeze or recipe.lora or recipe.reinitialise):
         return Shares(frozenset(), frozenset())
@@ -63,15 +63,15 @@ def shares(model: Any, recipe: Recipe) -> Shares:  # noqa: ANN401 - a Trainee
     high = low if recipe.lora is None else _nearest((recipe.freeze + recipe.lora.share) * count)
     if recipe.reinitialise > count - high:
         raise InputError(
-            f"reinitialise = {recipe.reinitialise} blocks are to begin anew, and of the tower's"
-            f" {count} only the highest {count - high} are trained"
+            f"reinitialise = {recipe.reinitialise}, but of the tower's {count} blocks only the"
+            f" highest {count - high} are trained; set reinitialise = {count - high} at most"
         )
     stem = layers.stem if high else frozenset()
     return Shares(stem.union(*layers.blocks[:low]), frozenset().union(*layers.blocks[low:high]))
 
 
 def layers_of(model: Any) -> Layers:  # noqa: ANN401 - a Trainee
-    """A model's layers: those it tells, else those that timm groups its tower's parameters into.
+    """The layers of a model: those it lists, else the groups that timm makes of its tower.
 
     Args:
         model: with `stem` and `blocks`, sequences of modules, or with a timm model as `tower`.
@@ -85,30 +85,30 @@ def layers_of(model: Any) -> Layers:  # noqa: ANN401 - a Trainee
         )
     if not hasattr(model.tower, "group_matcher"):
         raise InputError(
-            "freeze, lora and reinitialise count a tower's blocks, and this predictor's has none:"
-            " take them out"
+            "freeze, lora and reinitialise count a tower's blocks, and this predictor's tower has"
+            " none: remove them"
         )
     return _grouped(model.tower)
 
 
 def _grouped(tower: Any) -> Layers:  # noqa: ANN401 - of timm
-    """The groups that timm gives rates of their own, but that a last norm stands above its block.
+    """The groups to which timm gives learning rates; but the last norm is not in a block.
 
-    Its matcher has a pattern of the stem, and one or several of blocks, whose numbers it orders by.
+    timm's matcher has a pattern for the stem, and one or several, with numbers, for the blocks.
     """
     matcher = tower.group_matcher(coarse=False)
     patterns = matcher["blocks"]
     if isinstance(patterns, str):
         patterns = [(patterns, None)]
-    patterns = [(one, order) for one, order in patterns if order != WITH_THE_BLOCK_BEFORE]
-    groups = group_parameters(tower, {"blocks": patterns}).values()  # and one of all the others
+    patterns = [(pattern, order) for pattern, order in patterns if order != WITH_THE_BLOCK_BEFORE]
+    groups = group_parameters(tower, {"blocks": patterns}).values()  # and one group of all others
     names = (name for name, _ in tower.named_parameters())
     return Layers(
         _below_tower(name for name in names if re.match(matcher["stem"], name)),
         tuple(
             _below_tower(group)
             for group in groups
-            if any(re.match(one, group[0]) for one, _ in patterns)
+            if any(re.match(pattern, group[0]) for pattern, _ in patterns)
         ),
     )
 
@@ -118,7 +118,7 @@ def _below_tower(names: Iterable[str]) -> Names:
 
 
 def _names_of(model: torch.nn.Module, modules: Iterable[torch.nn.Module]) -> Names:
-    """The parameters of some of a model's modules."""
+    """The names of the parameters of some modules of a model."""
     wanted = {id(weight) for module in modules for weight in module.parameters()}
     return frozenset(name for name, weight in model.named_parameters() if id(weight) in wanted)
 

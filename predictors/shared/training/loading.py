@@ -1,4 +1,4 @@
-"""Images on their way to a step: decoded and augmented ahead, by threads."""
+"""Loading of a step's images: decoded and augmented ahead, by threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ensembler.images.preprocess import Preprocess
 from ensembler.training.recipe import Augment
 from predictors.shared.training.draws import Draw
 
-PREFETCH: Final = 3  # batches on their way while another is learned from
+PREFETCH: Final = 3  # batches that are loaded ahead of the current one
 
 Pixels = NDArray[np.uint8]
 
@@ -29,32 +29,32 @@ def load_batches(
     *,
     workers: int,
 ) -> Generator[Pixels, None, None]:
-    """The images of one batch after another.
+    """Load the images of one batch after another.
 
     Args:
-        batches: what each consists of.
-        folder: that the images' paths are relative to.
-        preprocess: what they are brought to.
-        augment: what is done to them.
-        workers: threads.
+        batches: the draws of each.
+        folder: the folder that the images' paths are relative to.
+        preprocess: size and interpolation.
+        augment: augmentation; None for none.
+        workers: decoding threads.
 
     Yields:
-        (batch, height, width, 3) uint8. Closing the iterator ends its threads.
+        (batch, height, width, 3) uint8. Closing the iterator stops the threads.
 
     Raises:
         InputError: an image cannot be read; the message names it.
     """
     check_pillow()
-    from predictors.shared.training.augment import augmented
+    from predictors.shared.training.augment import augment_image
 
-    def load(one: Draw) -> Pixels:
-        return augmented(decode(folder / one.image), preprocess, augment, one.seed)
+    def load(draw: Draw) -> Pixels:
+        return augment_image(decode(folder / draw.image), preprocess, augment, draw.seed)
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     pending: deque[list[Future[Pixels]]] = deque()
     try:
         for batch in batches:
-            pending.append([pool.submit(load, one) for one in batch])
+            pending.append([pool.submit(load, draw) for draw in batch])
             if len(pending) == PREFETCH:
                 yield np.stack([image.result() for image in pending.popleft()])
         while pending:

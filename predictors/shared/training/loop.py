@@ -1,4 +1,4 @@
-"""One fold, from its first step to its last; killed anywhere, it goes on as if it had not been."""
+"""Training of one fold: steps, epochs, checkpoints; after a kill it resumes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ensembler.training.contract import BEST, LAST, METRICS, FoldJob, Trained
 from ensembler.training.data import Examples
 from predictors.shared.training.checkpoints import checkpoint_files, write_checkpoint
 from predictors.shared.training.draws import Draw, draw, epoch_order
-from predictors.shared.training.frozen_features import choose_intake
-from predictors.shared.training.intake import Loaded
+from predictors.shared.training.frozen_features import choose_reader
+from predictors.shared.training.inputs import Loaded
 from predictors.shared.training.learner import Learner
 from predictors.shared.training.metric_log import MetricLog
-from predictors.shared.training.processes import join_processes
+from predictors.shared.training.processes import awaiting_first, join_processes
 from predictors.shared.training.schedule import Phase, phases
 from predictors.shared.training.state import (
     Position,
-    State,
-    load_state,
-    save_state,
+    TrainingState,
+    load_training_state,
+    save_training_state,
 )
 from predictors.shared.training.targets import make_targets, open_targets
 from predictors.shared.training.tasks import Task, TaskMaker, vector_task
-from predictors.shared.training.validation import drawn_to_judge, held_out_metrics
+from predictors.shared.training.validation import draw_validation, held_out_metrics
 
-# Float16's gradients are multiplied by 2**16 at first, and by half as much after each step that was
-# left out for them. Where they are no numbers even so far down, no scale makes them any.
+# Float16's gradients are multiplied by 2**16 at first, and by half as much after each skipped step.
+# Where they are not finite even at this scale, no scale helps.
 LOWEST_SCALE: Final = 2.0**-10
 
 Batch = list[Draw]
@@ -50,31 +50,32 @@ def train_fold(
     """Train a model; see `Trainable.train`.
 
     Args:
-        model: a `Trainee` with the weights to begin with; changed in place.
-        job: how, on what, and where to.
-        beside: what else its checkpoint is loaded from: role → path below the job's shared folder.
-        make_task: of the model, the prompts' targets, the job and how images are read; what the
-            model is trained towards.
+        model: a `Trainee` with its initial weights, the same whenever the fold is resumed: a state
+            leaves out those that stay frozen. Changed in place.
+        job: the fold's job.
+        beside: other files that its checkpoint is loaded from: role → path below the job's shared
+            folder.
+        make_task: makes the task from the model, the prompts' targets, the job and the reader.
 
     Raises:
-        InputError: as `Trainable.train` says.
+        InputError: see `Trainable.train`.
         PredictorError: the model's vectors are not of the targets' dimension.
     """
     accelerator = join_processes(job)
     try:
-        if accelerator.is_main_process:
-            make_targets(job)
-        accelerator.wait_for_everyone()
+        with awaiting_first():
+            if accelerator.is_main_process:
+                make_targets(job)
         return _Fold(model, job, accelerator, beside, make_task).run()
     except OSError as error:
         raise InputError(
             f"{job.out} cannot be written: {error.strerror or error}; what was saved before is"
-            " whole: make room, and the same command goes on from it"
+            " intact: free space, and the same command resumes from it"
         ) from error
 
 
 class _Fold:
-    """The state of a fold's training."""
+    """The training of one fold."""
 
     def __init__(
         self,
@@ -91,21 +92,21 @@ class _Fold:
         if len(self.learned) < self.recipe.batch:
             raise InputError(
                 f"fold {job.fold} leaves {len(self.learned)} prompts to learn from, fewer than a"
-                f" batch of {self.recipe.batch}; say a smaller batch"
+                f" batch of {self.recipe.batch}; set a smaller batch"
             )
         self.epoch_steps = len(self.learned) // self.recipe.batch
         self.phases = phases(self.recipe, self.epoch_steps)
-        self.intake = choose_intake(model, job, self.phases, accelerator)
-        self.task: Task = make_task(model, open_targets(job.shared), job, self.intake)
-        self.learner = Learner(model, self.recipe, accelerator, self.intake, self.task)
-        self.judged = drawn_to_judge(self.held_out, self.recipe.validate_images, self.recipe.seed)
+        self.reader = choose_reader(model, job, self.phases, accelerator)
+        self.task: Task = make_task(model, open_targets(job.shared), job, self.reader)
+        self.learner = Learner(model, self.recipe, accelerator, self.reader, self.task)
+        self.judged = draw_validation(self.held_out, self.recipe.validate_images, self.recipe.seed)
         self.step = 0
         self.scores: tuple[float, ...] = ()
 
     def run(self) -> Trained:
-        """All steps that are left."""
+        """Take all remaining steps."""
         self._restore()
-        self.accelerator.wait_for_everyone()  # the first one may be done with what is read here
+        self.accelerator.wait_for_everyone()  # the first one may remove states
         log_at = self.job.out / METRICS if self.accelerator.is_main_process else None
         with MetricLog(log_at, steps=self.step) as log:
             while self.step < self.phases[-1].last:
@@ -127,13 +128,13 @@ class _Fold:
         )
 
     def _epoch(self, log: MetricLog) -> None:
-        """The steps of an epoch that are left, its score, its checkpoints."""
+        """Take the remaining steps of an epoch, validate, and write its checkpoints."""
         epoch, begun = divmod(self.step, self.epoch_steps)
         steps = epoch_order(
             len(self.learned), self.recipe.batch, seed=self.recipe.seed, epoch=epoch
         )[begun:]
         draws = partial(self._draws, epoch)
-        loaded = self.intake.load(
+        loaded = self.reader.load(
             (self._own(draws(numbers)) for numbers in steps), self.recipe.augment
         )
         with closing(loaded):
@@ -145,7 +146,7 @@ class _Fold:
             self.learner.judged,
             self.task,
             self.judged,
-            self.intake,
+            self.reader,
             self.accelerator,
             batch=self.recipe.batch // (self.recipe.accumulate * self.accelerator.num_processes),
             precision=self.recipe.precision,
@@ -154,8 +155,8 @@ class _Fold:
         score = metrics["mean_cosine"]
         if not np.isfinite(score):
             raise InputError(
-                f"the vectors of what is held out are no numbers after epoch {epoch}; begin"
-                " anew in another --out with a lower learning rate, or --precision float32"
+                f"the vectors of held-out images are not finite after epoch {epoch}; train again in"
+                " another --out with a lower learning rate, or with --precision float32"
             )
         best = score > max(self.scores, default=-np.inf)
         self.scores += (score,)
@@ -166,12 +167,14 @@ class _Fold:
         self._save(log)
 
     def _learn(self, batch: Batch, images: Loaded, epoch: int, log: MetricLog) -> None:
-        """One step."""
+        """Take one step and log it."""
         phase = self._phase(self.step)
         if phase.first == self.step:
             self.learner.enter(phase)
         processes, here = self.accelerator.num_processes, self.accelerator.process_index
-        rows = np.array([one.row for one in batch]).reshape(self.recipe.accumulate, processes, -1)
+        rows = np.array([drawn.row for drawn in batch]).reshape(
+            self.recipe.accumulate, processes, -1
+        )
         before = self.learner.scale
         loss = self.learner.learn(self.step, images, self.task.aim(rows, here))
         rate, scale = phase.rate(self.step), self.learner.scale
@@ -182,10 +185,8 @@ class _Fold:
         metrics = {"lr": rate, "loss": loss}
         if before is not None and scale is not None:
             if scale < LOWEST_SCALE:
-                what = f"are no numbers in float16, not even times {before:g}"
-                raise self._stop(
-                    batch, epoch, "gradients", what, "--precision float32, or bfloat16,"
-                )
+                what = f"are not finite in float16, even with a scale of {before:g}"
+                raise self._stop(batch, epoch, "gradients", what, "--precision float32 or bfloat16")
             metrics |= {"scale": before, "skipped": scale < before}
         log.write(step=self.step + 1, epoch=epoch, **metrics)
         self.step += 1
@@ -195,20 +196,20 @@ class _Fold:
         )
 
     def _stop(self, batch: Batch, epoch: int, whose: str, what: str, remedy: str) -> InputError:
-        """The error of a batch that nothing can be learned from."""
+        """The error of a batch whose loss or gradients are not finite."""
         return InputError(
             f"the {whose} of step {self.step + 1}, epoch {epoch}, {what}; its images are"
-            f" {first_few((one.image for one in batch), len(batch))}. Look at them, or say {remedy}"
-            " and another --out; what was saved is whole"
+            f" {first_few((drawn.image for drawn in batch), len(batch))}. Look at them, or set"
+            f" {remedy} and another --out; what was saved is intact"
         )
 
     def _draws(self, epoch: int, numbers: NDArray[np.int64]) -> Batch:
-        """What a step learns from."""
+        """The draws of a step."""
         seed = self.recipe.seed
         return [draw(self.learned, int(number), seed=seed, epoch=epoch) for number in numbers]
 
     def _own(self, batch: Batch) -> Batch:
-        """This process's share of every part of a batch, part after part."""
+        """This process's draws of every part of a batch, part after part."""
         processes, here = self.accelerator.num_processes, self.accelerator.process_index
         shares = np.arange(len(batch)).reshape(self.recipe.accumulate, processes, -1)
         return [batch[number] for number in shares[:, here].ravel()]
@@ -217,16 +218,22 @@ class _Fold:
         return next(phase for phase in self.phases if step < phase.last)
 
     def _restore(self) -> None:
-        """Go on from the state that is there; a phase that begins with the next step is left to it.
+        """Resume from the saved state; the next step enters a phase that begins with it.
 
-        Steps that were done after that state are done again, with the same outcome.
+        Steps taken after that state are taken again, with the same result.
         """
-        saved = load_state(self.job.out)
+        saved = load_training_state(self.job.out)
         if saved is None:
             return
         position = saved.position
         self.step, self.scores = position.step, position.scores
         self.learner.enter(self._phase(self.step - 1))
+        if position.frozen not in (None, self.learner.frozen):
+            raise InputError(
+                f"{self.job.out} was started with other frozen weights: their digest is"
+                f" {position.frozen} there, and {self.learner.frozen} here; give the same weights"
+                " and packages again, or name another --out"
+            )
         self.learner.restore(saved.tensors, position.optimiser, position.scaler)
 
     def _save(self, log: MetricLog) -> None:
@@ -234,5 +241,11 @@ class _Fold:
             return
         log.flush()
         tensors, numbers, scaler = self.learner.state()
-        position = Position(step=self.step, scores=self.scores, optimiser=numbers, scaler=scaler)
-        save_state(self.job.out, State(position, tensors))
+        position = Position(
+            step=self.step,
+            scores=self.scores,
+            optimiser=numbers,
+            scaler=scaler,
+            frozen=self.learner.frozen,
+        )
+        save_training_state(self.job.out, TrainingState(position, tensors))

@@ -1,4 +1,4 @@
-"""Losses of vectors against their targets and of texts, in float32 whatever the precision."""
+"""Losses of vectors against their targets, and of texts; float32 in every precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ensembler.training.recipe import Loss
 
-PADDING: Final = -100  # stands behind shorter texts of a batch, where nothing is to be learned
-SCALE: Final = 20.0  # of cosines, where neither recipe nor model says another
+PADDING: Final = -100  # fills the shorter texts of a batch; adds nothing to the loss
+SCALE: Final = 20.0  # of cosines, where neither recipe nor model has another
 
 
 def loss_of(
@@ -28,14 +28,14 @@ def loss_of(
       loss of Henderson et al. 2017;
     - info_nce: half of that, and half of the same of the transposed matrix (Radford et al. 2021).
 
-    A vector of zero length has the cosine 0 with everything. A target that stands in the batch
-    twice counts as its own negative, as in the published losses.
+    A vector of zero length has the cosine 0 with everything. A target that occurs twice in the
+    batch counts as its own negative, as in the published losses.
 
     Args:
         vectors: (n, d).
         targets: (n, d), of unit length.
         loss: the weights and the scale.
-        learned_scale: the model's own, a scalar; it counts where the recipe says none.
+        learned_scale: the model's own, a scalar; used where the recipe sets none.
 
     Returns:
         A scalar float32.
@@ -46,20 +46,20 @@ def loss_of(
         return total
     scale = SCALE if learned_scale is None else learned_scale.float()
     scores = (scale if loss.scale is None else loss.scale) * units @ targets.T
-    own = torch.arange(len(scores), device=scores.device)
-    finds_target = cross_entropy(scores, own)
+    diagonal = torch.arange(len(scores), device=scores.device)
+    finds_target = cross_entropy(scores, diagonal)
     total = total + (loss.ranking + loss.info_nce / 2) * finds_target
     if loss.info_nce:
-        total = total + loss.info_nce / 2 * cross_entropy(scores.T, own)
+        total = total + loss.info_nce / 2 * cross_entropy(scores.T, diagonal)
     return total
 
 
 def token_nll(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """What texts cost: -log softmax(logits) at each token, summed over a row's tokens.
+    """The negative log-likelihood of texts: -log softmax(logits) at each token, summed per row.
 
     Args:
-        logits: (n, length, vocabulary), what the model says of each token before it sees it.
-        tokens: (n, length) int64; PADDING costs nothing.
+        logits: (n, length, vocabulary), predictions of each token from those before it.
+        tokens: (n, length) int64; PADDING adds nothing.
 
     Returns:
         (n,) float32, in nats.

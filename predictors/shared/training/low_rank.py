@@ -11,10 +11,10 @@ import torch
 from ensembler.errors import InputError
 from ensembler.training.recipe import Lora
 from predictors.shared.training.layers import Names
-from predictors.shared.training.state import Tensors
+from predictors.shared.weights import StateDict
 
-UPDATE: Final = ".lora_"  # in the names of what is added
-BASE: Final = ".base_layer."  # in the names of what it is added to
+UPDATE: Final = ".lora_"  # in the names of added parameters
+BASE: Final = ".base_layer."  # in the names of the layers that they are added to
 
 
 def add_updates(
@@ -23,19 +23,19 @@ def add_updates(
     lora: Lora,
     glance: Callable[[], object],
 ) -> None:
-    """Add an update, which is zero at first, to each linear layer of some of a tower's blocks.
+    """Add an update, zero at first, to each linear layer of the adapted blocks.
 
-    Layers whose weights are read past them, as the joined query, key and value of timm's EVA, get
-    none: it would be learned by nobody and change what is merged.
+    Layers that are never called, as the joined query, key and value of timm's EVA, whose weights
+    are read directly, get none: it would not be trained, and yet be merged.
 
     Args:
-        model: whose `tower` is changed in place.
-        adapted: the blocks' parameters.
+        model: a `Trainee`, whose `tower` is changed in place.
+        adapted: names of the blocks' parameters.
         lora: rank and scale.
         glance: sends an image through the model.
 
     Raises:
-        InputError: there are no linear layers.
+        InputError: the blocks have no linear layers.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -48,32 +48,32 @@ def add_updates(
     called = _called(linear, glance)
     if not called:
         raise InputError(
-            "lora updates linear layers, and the blocks that it falls to have none: take it out"
+            "lora updates linear layers, and the blocks that it would adapt have none: remove it"
         )
     pattern = "|".join(map(re.escape, called))
     settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=f"(?:{pattern})")
     inject_adapter_in_model(settings, model.tower)
 
 
-def merged(model: torch.nn.Module) -> Tensors:
-    """A model's state as if it had never had updates: each is added to the weight it is of."""
-    state: Tensors = model.state_dict()
+def merge_updates(model: torch.nn.Module) -> StateDict:
+    """The state of a model with its updates merged, each into its weight, under plain names."""
+    state: StateDict = model.state_dict()
     with torch.no_grad():
         for name, layer in model.named_modules():
             if hasattr(layer, "get_delta_weight"):
                 (only,) = layer.active_adapters
                 weight = f"{name}{BASE}weight"
                 state[weight] = state[weight] + layer.get_delta_weight(only)
-    return {plain(name): one for name, one in state.items() if UPDATE not in name}
+    return {plain(name): tensor for name, tensor in state.items() if UPDATE not in name}
 
 
 def plain(name: str) -> str:
-    """What a parameter was called before updates were added."""
+    """The name of a parameter before updates were added."""
     return name.replace(BASE, ".")
 
 
 def _called(modules: Mapping[str, torch.nn.Module], glance: Callable[[], object]) -> list[str]:
-    """The names of those that an image passes through as modules."""
+    """The names of the modules that are called when an image passes through the model."""
     called: set[torch.nn.Module] = set()
     hooks = [
         module.register_forward_hook(lambda module, *_: called.add(module))

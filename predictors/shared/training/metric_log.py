@@ -12,19 +12,18 @@ from ensembler.files import atomic_write
 
 
 class MetricLog:
-    """Appends to a file, which is told first how much of it still counts, and to an event file.
+    """A log of JSON lines and of TensorBoard events, both cut back to the resumed step.
 
-    Two runs' JSON lines compare byte for byte. TensorBoard reads the events beside them; what an
-    earlier run wrote of steps that are done again, it drops.
+    The JSON lines of two runs are equal byte for byte. TensorBoard drops the events that an earlier
+    run wrote of repeated steps.
     """
 
     def __init__(self, path: Path | None, *, steps: int) -> None:
-        """Open them.
+        """Open both files.
 
         Args:
-            path: the JSON lines' file, made where there is none; None in processes that do not
-                write.
-            steps: how many are done: lines of later ones, and a torn one, are dropped.
+            path: file of the JSON lines, made if missing; None in processes that do not write.
+            steps: number of steps done: lines of later steps, and a torn line, are dropped.
         """
         self._file: TextIO | None = None
         self._events: SummaryWriter | None = None
@@ -53,7 +52,7 @@ class MetricLog:
             self._events.add_scalar(name, value, step)
 
     def flush(self) -> None:
-        """Put all points on the disk: a state that is saved next has them all before it."""
+        """Write all events to the disk, before a state is saved."""
         if self._events is not None:
             self._events.flush()
 
@@ -63,7 +62,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _step(line: str) -> float:
-    """The step that a line is of; of a torn line, none that counts."""
+    """The step of a line; infinity for a torn line."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""Optimisers of a recipe, and which parameters they let decay."""
+"""Optimisers of a recipe, with weight decay on the parameters that should decay."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ensembler.training.recipe import Optimiser
 
 
 def make_optimiser(model: torch.nn.Module, recipe: Optimiser) -> torch.optim.Optimizer:
-    """An optimiser over what of a model is not frozen.
+    """Make the optimiser of a model's trainable parameters.
 
-    Biases, norms and whatever else has one dimension do not decay, nor what model and tower name
-    themselves, by `no_weight_decay`: position embeddings and class tokens.
+    Parameters of one dimension, as biases and norms, do not decay, nor those that model and tower
+    list in `no_weight_decay`: position embeddings and class tokens.
 
     Args:
-        model: with a `tower`.
-        recipe: its name and settings; the learning rate is set at every step.
+        model: a `Trainee`.
+        recipe: name and settings; the learning rate is set at every step.
 
     Returns:
         The optimiser; with sam_rho, pytorch-optimizer's SAM around it.

@@ -1,4 +1,4 @@
-"""How far each step goes, and what it may move."""
+"""The schedule: learning rate of each step, and whether the tower is frozen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ensembler.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Steps with one optimiser over one set of parameters.
+    """Consecutive steps with one optimiser over one set of parameters.
 
     Attributes:
         first: its first step, counted from 0 over the whole training.
         last: the first step after it.
-        lr: of its first step.
-        lr_end: of its last.
+        lr: learning rate of its first step.
+        lr_end: learning rate of its last step.
         head_only: whether the tower is frozen.
     """
 
@@ -33,22 +33,22 @@ class Phase:
 
 
 def phases(recipe: Recipe, epoch_steps: int) -> tuple[Phase, ...]:
-    """The warm-up, where there is one, and the rest, where there is one.
+    """The phases of a recipe: warm-up and main phase, either of which may be missing.
 
     Args:
-        recipe: whose epochs, warmup and optimiser count.
-        epoch_steps: steps of one epoch.
+        recipe: its epochs, warmup, freeze and optimiser count.
+        epoch_steps: steps per epoch.
     """
     warm = 0 if recipe.warmup is None else recipe.warmup.epochs * epoch_steps
-    found = []
+    parts = []
     if recipe.warmup is not None:
         rate = recipe.warmup.lr
-        found.append(Phase(first=0, last=warm, lr=rate, lr_end=rate, head_only=True))
+        parts.append(Phase(first=0, last=warm, lr=rate, lr_end=rate, head_only=True))
     if (end := recipe.epochs * epoch_steps) > warm:
         step = recipe.optimiser
         alone = recipe.freeze == 1.0
-        found.append(Phase(first=warm, last=end, lr=step.lr, lr_end=step.lr_end, head_only=alone))
-    return tuple(found)
+        parts.append(Phase(first=warm, last=end, lr=step.lr, lr_end=step.lr_end, head_only=alone))
+    return tuple(parts)
 
 
 def is_head_only(phases: tuple[Phase, ...]) -> bool:

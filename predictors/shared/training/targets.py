@@ -1,4 +1,4 @@
-"""What a prompt's vector should be: made once for all folds, kept on disk, mapped into memory."""
+"""Target vectors of the prompts: made once for all folds, kept on disk, mapped into memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CHUNK: Final = 4096  # prompts encoded between two reports of progress
 
 
 class Targets(NamedTuple):
-    """The prompts' vectors.
+    """The target vectors of all prompts.
 
     Attributes:
         vectors: (prompts, d) float32 of unit length, memory-mapped.
-        encoder: that made them.
+        encoder: the encoder that made them.
     """
 
     vectors: NDArray[np.float32]
@@ -36,12 +36,12 @@ class Targets(NamedTuple):
 
 
 def make_targets(job: FoldJob) -> None:
-    """Encode all prompts of a job's data, unless that is done.
+    """Encode all prompts of a job's data, unless the targets are there.
 
     Raises:
         StoreError: the encoder cannot be loaded.
-        InputError: the vectors that are there are another encoder's or of other prompts, or they
-            cannot be written.
+        InputError: existing targets are of another encoder or of other data, or they cannot be
+            written.
     """
     loaded = load_encoder(job.encoder)
     made_from = {"data": job.digests["data"], "encoder": loaded.record.model_dump(mode="json")}
@@ -69,26 +69,26 @@ def make_targets(job: FoldJob) -> None:
 
 
 def _check_made_from(shared: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse targets of other data, or by another encoder; each is told by its digest."""
+    """Refuse targets of other data or of another encoder, known by their digests."""
     if there["data"] != now["data"]:
         raise InputError(
-            f"{shared} has targets of the data of digest {there['data']}, and this is"
-            f" {now['data']}; give the same data, or name another --out"
+            f"{shared} has targets of the data with digest {there['data']}, but this data's"
+            f" is {now['data']}; give the same data, or name another --out"
         )
     if there["encoder"] != now["encoder"]:
         name, digest = there["encoder"]["name"], there["encoder"]["sha256"]
         raise InputError(
-            f"{shared} has targets of the encoder {name!r} ({digest}), and this is"
+            f"{shared} has targets of the encoder {name!r} ({digest}), but this is"
             f" {now['encoder']['name']!r} ({now['encoder']['sha256']}); give the same encoder, or"
             " name another --out"
         )
 
 
 def open_targets(folder: Path) -> Targets:
-    """What `make_targets` has made.
+    """Open the targets that `make_targets` made.
 
     Args:
-        folder: of all folds.
+        folder: the folder of all folds.
     """
     record = json.loads((folder / RECORD).read_bytes())
     vectors = map_array(folder / VECTORS)

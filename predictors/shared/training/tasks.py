@@ -1,8 +1,7 @@
-"""What a model is trained towards: vectors that texts have, or the texts themselves.
+"""The contract of training tasks, and the task of models from pixels to vectors.
 
-The loop knows images and rows; a task says what a step's images are compared with, what their loss
-is, and how good a model is. This one is of models from pixels to vectors; captioners have theirs in
-`predictors.shared.training.captions`.
+The loop handles images and rows; a task gives the targets of a step, its loss, and the outputs that
+are validated. The task of captioners is in `predictors.shared.training.captions`.
 """
 
 from __future__ import annotations
@@ -18,32 +17,34 @@ from numpy.typing import NDArray
 from ensembler.errors import InputError, PredictorError, first_few
 from ensembler.training.contract import FoldJob
 from ensembler.training.recipe import Loss
-from predictors.shared.training.intake import Intake, Loaded
+from predictors.shared.training.inputs import InputReader, Loaded
 from predictors.shared.training.losses import loss_of
 from predictors.shared.training.targets import Targets
 
 VECTOR_LOSSES = ("cosine", "ranking", "info_nce")
 
-Gather = Callable[[torch.Tensor], torch.Tensor]  # a row for each own image → for everybody's
+Gather = Callable[[torch.Tensor], torch.Tensor]  # rows of this process → rows of all
 
 
 class Aim(Protocol):
-    """What one step is compared with, in this process."""
+    """The targets of one step, in this process."""
 
     @property
     def parts(self) -> int:
-        """Parts that follow each other."""
+        """Number of parts of the batch."""
 
     def inputs(self, part: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """What the model is given of a part beside its images."""
+        """The inputs of a part that the model gets beside its images."""
 
     def loss(self, output: Any, part: int, gathered: Gather) -> torch.Tensor:  # noqa: ANN401 - the model's
-        """A part's share of the whole batch's loss, of all processes; the shares add up to it.
+        """A part's share of the loss of the whole batch, over all processes.
+
+        The shares of all parts add up to the loss.
 
         Args:
-            output: what the model made of this process's images.
-            part: which.
-            gathered: everybody's rows, of which only this process's carry a gradient.
+            output: output of the model for this process's images.
+            part: number of the part.
+            gathered: gathers the rows of all processes; only this process's carry a gradient.
 
         Returns:
             A scalar float32.
@@ -51,12 +52,12 @@ class Aim(Protocol):
 
 
 class Judged(NamedTuple):
-    """A model on some of what is held out.
+    """The outputs of a model for some held-out images.
 
     Attributes:
         vectors: (n, d) float32, of the targets' dimension.
-        nll: of the prompts, summed over rows and tokens; 0 of what says no texts.
-        tokens: that it was summed over.
+        nll: negative log-likelihood of the prompts, summed over tokens; 0 without captions.
+        tokens: number of tokens in that sum.
     """
 
     vectors: NDArray[np.float32]
@@ -65,7 +66,7 @@ class Judged(NamedTuple):
 
 
 class Task(Protocol):
-    """What a model is trained towards."""
+    """The training task of a model."""
 
     @property
     def targets(self) -> Targets:
@@ -73,14 +74,14 @@ class Task(Protocol):
 
     @property
     def cut(self) -> int:
-        """How many prompts are learned in their beginning only."""
+        """Number of prompts that are cut at their end."""
 
     def aim(self, rows: NDArray[np.int64], own: int) -> Aim:
-        """What a step is compared with.
+        """The targets of a step.
 
         Args:
-            rows: (parts, processes, n) of the prompts.
-            own: which of the processes this is.
+            rows: (parts, processes, n) rows of the prompts.
+            own: index of this process.
         """
 
     def blank_aim(self) -> Aim:
@@ -89,27 +90,27 @@ class Task(Protocol):
     def judged(
         self, model: torch.nn.Module, loaded: Loaded, rows: NDArray[np.int64], device: torch.device
     ) -> Judged:
-        """A model in eval mode on images of prompts.
+        """Run a model on held-out images, to be validated.
 
         Args:
-            model: a `Trainee`.
-            loaded: what the intake has read of the images.
-            rows: (n,) of the prompts.
-            device: that the model is on.
+            model: a `Trainee` in eval mode.
+            loaded: the images, from the reader.
+            rows: (n,) rows of their prompts.
+            device: device of the model.
         """
 
 
-# Of a model, the prompts' targets, the job, and how images are read.
-TaskMaker = Callable[[Any, Targets, FoldJob, Intake], Task]
+# Makes a task from a model, the prompts' targets, the job and the reader.
+TaskMaker = Callable[[Any, Targets, FoldJob, InputReader], Task]
 
 
 @dataclass(frozen=True, slots=True)
 class VectorAim:
-    """Targets of a step.
+    """The targets of a step: vectors.
 
     Attributes:
         targets: (parts, processes × n, d), of all processes, in their order.
-        terms: the losses' weights.
+        terms: weights of the losses.
     """
 
     targets: NDArray[np.float32]
@@ -117,39 +118,39 @@ class VectorAim:
 
     @property
     def parts(self) -> int:
-        """Parts that follow each other."""
+        """Number of parts of the batch."""
         return len(self.targets)
 
     def inputs(self, part: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """Nothing: pixels are all it sees."""
+        """No inputs beside pixels."""
         del part, device
         return ()
 
     def loss(self, output: torch.Tensor, part: int, gathered: Gather) -> torch.Tensor:
-        """See `Aim.loss`; a part's negatives are those of the part."""
+        """See `Aim.loss`; a part's negatives come from the part alone."""
         wanted = torch.from_numpy(self.targets[part]).to(output.device)
         return loss_of(gathered(output.float()), wanted, self.terms) / self.parts
 
 
 @dataclass(frozen=True, slots=True)
 class VectorTask:
-    """Vectors of images become those of their prompts.
+    """The task of models from pixels to vectors: to predict the vectors of the prompts.
 
     Attributes:
-        targets: of all prompts.
-        terms: the losses' weights.
-        intake: reads the images.
-        cut: no prompt is.
+        targets: vectors of all prompts.
+        terms: weights of the losses.
+        reader: reads the images.
+        cut: 0: no prompt is cut.
     """
 
     targets: Targets
     terms: Loss
-    intake: Intake
+    reader: InputReader
     cut: int = 0
 
     def aim(self, rows: NDArray[np.int64], own: int) -> VectorAim:
         """See `Task.aim`."""
-        del own  # everybody computes everybody's loss
+        del own  # every process computes the loss of all
         return VectorAim(self.targets.vectors[rows.reshape(len(rows), -1)], self.terms)
 
     def blank_aim(self) -> VectorAim:
@@ -161,19 +162,19 @@ class VectorTask:
     ) -> Judged:
         """The vectors of images."""
         del rows
-        module = self.intake.module(model)
-        vectors = module(self.intake.tensor(loaded, device))
+        module = self.reader.module(model)
+        vectors = module(self.reader.tensor(loaded, device))
         return Judged(vectors.float().cpu().numpy())
 
 
-def vector_task(model: Any, targets: Targets, job: FoldJob, intake: Intake) -> VectorTask:  # noqa: ANN401 - a Trainee
-    """The task of a model from pixels to vectors.
+def vector_task(model: Any, targets: Targets, job: FoldJob, reader: InputReader) -> VectorTask:  # noqa: ANN401 - a Trainee
+    """Make the task of a model from pixels to vectors.
 
     Args:
-        model: whose `dim` counts.
-        targets: of all prompts.
-        job: whose recipe says the losses.
-        intake: reads the images.
+        model: its `dim` must be that of the targets.
+        targets: vectors of all prompts.
+        job: its recipe gives the losses.
+        reader: reads the images.
 
     Raises:
         InputError: the recipe weighs a loss of texts.
@@ -183,24 +184,24 @@ def vector_task(model: Any, targets: Targets, job: FoldJob, intake: Intake) -> V
     if model.dim != targets.vectors.shape[1]:
         raise PredictorError(
             f"config: the vectors have {model.dim} numbers, and the targets"
-            f" {targets.vectors.shape[1]}; say so in head.dim"
+            f" {targets.vectors.shape[1]}; set head.dim = {targets.vectors.shape[1]}"
         )
-    return VectorTask(targets, job.recipe.loss, intake)
+    return VectorTask(targets, job.recipe.loss, reader)
 
 
 def check_served(terms: Loss, served: Iterable[str]) -> None:
     """Refuse a loss that a predictor cannot be trained by.
 
     Args:
-        terms: of the recipe.
-        served: the losses that it can, by name.
+        terms: losses of the recipe.
+        served: names of the losses that the predictor can be trained by.
 
     Raises:
-        InputError: with those that it can.
+        InputError: the recipe weighs another loss.
     """
-    others = [name for name in terms.weighed if name not in served]
-    if others:
+    refused = [name for name in terms.weighed if name not in served]
+    if refused:
         raise InputError(
-            f"this predictor cannot be trained by loss.{first_few(others)}; weigh"
+            f"this predictor cannot be trained by loss.{first_few(refused)}; weigh"
             f" {first_few(served)} in the recipe's loss"
         )

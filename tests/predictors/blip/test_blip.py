@@ -46,7 +46,7 @@ def images() -> NDArray[np.uint8]:
 def captions_by_hand(
     blip: Path, images: NDArray[np.uint8], count: int, prompt: str | None
 ) -> list[list[str]]:
-    """One image after the other through the library alone."""
+    """Captions by the library alone, image by image."""
     from PIL import Image
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
@@ -98,7 +98,7 @@ def test_prefix_and_suffix_frame_every_text_that_is_encoded(
     )
 
 
-def test_a_prompt_leads_the_caption_and_is_no_part_of_it(
+def test_a_prompt_leads_the_caption_and_is_not_part_of_it(
     blip: Path, images: NDArray[np.uint8]
 ) -> None:
     led = loaded(blip, prompt="a photo of").hypotheses(images)
@@ -176,7 +176,7 @@ def test_a_hostile_pickle_in_the_older_format_is_not_executed(older: Path, tmp_p
     assert not (tmp_path / "witness").exists()
 
 
-def test_a_folder_that_is_no_encoders_is_refused_in_its_role(blip: Path, tmp_path: Path) -> None:
+def test_a_folder_without_an_encoder_is_refused_by_its_role(blip: Path, tmp_path: Path) -> None:
     with pytest.raises(PredictorError, match=r"^encoder: .* is not a sentence-transformers folder"):
         Blip.load(BlipConfig(), {"model": blip, "encoder": tmp_path}, device="cpu")
 

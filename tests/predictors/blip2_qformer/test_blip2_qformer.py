@@ -47,7 +47,7 @@ def load(files: dict[str, Path], **config: object) -> Predictor:
 
 
 def save_checkpoint(folder: Path, path: Path, config: dict[str, Any]) -> Path:
-    """What training would write: other weights than the folder's, and a head."""
+    """Write a checkpoint as training does: other weights than the folder's, and a head."""
     torch.manual_seed(8)
     model = Blip2QFormerModel(Blip2QFormerConfig.model_validate(config, strict=False), folder)
     torch.nn.init.normal_(model.tower.query_tokens)
@@ -56,7 +56,7 @@ def save_checkpoint(folder: Path, path: Path, config: dict[str, Any]) -> Path:
 
 
 def answers_by_hand(folder: Path, images: NDArray[np.uint8]) -> torch.Tensor:
-    """(n, queries, width) of the whole model, its language model included."""
+    """The query vectors, (n, queries, width), of the whole model with its language model."""
     model = Blip2ForConditionalGeneration.from_pretrained(folder)
     preprocess = load({"model": folder}, **NO_HEAD).preprocess
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_a_checkpoint_needs_no_weights_in_the_folder(
 
 
 def test_a_head_without_a_checkpoint_is_refused(folder: Path) -> None:
-    with pytest.raises(PredictorError, match="head of kind 'wide' is asked for"):
+    with pytest.raises(PredictorError, match="the config has a head of kind 'wide'"):
         load({"model": folder}, **HEAD)
 
 
@@ -182,7 +182,7 @@ def test_a_broken_index_is_refused(folder: Path, tmp_path: Path, content: str) -
     for name in ("config.json", "preprocessor_config.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(PredictorError, match="is no index of weights"):
+    with pytest.raises(PredictorError, match="is not an index of weights"):
         load({"model": tmp_path}, **NO_HEAD)
 
 

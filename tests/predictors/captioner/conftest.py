@@ -24,7 +24,7 @@ VISION: dict[str, Any] = {**TINY, "image_size": SIDE, "patch_size": 8}
 
 
 def make_tokenizer(special: list[str], frame: str, **names: object) -> Any:  # noqa: ANN401 - untyped library
-    """A tokenizer of whole words; `frame` is what a text stands in, as in "<s> $A </s>"."""
+    """A tokenizer of whole words; `frame` is the template of a text, such as "<s> $A </s>"."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

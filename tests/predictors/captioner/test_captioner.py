@@ -69,7 +69,7 @@ def batch_of(pictures: NDArray[np.uint8], captioner: ImageToText) -> NDArray[np.
 def captions_by_hand(
     kind: str, folder: Path, pictures: NDArray[np.uint8], question: str | None
 ) -> list[list[str]]:
-    """One picture after the other through the library, as each model's documentation asks it."""
+    """Captions by the library alone, image by image, as each model's documentation prompts it."""
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -142,7 +142,7 @@ def changed(folder: Path, copy: Path, part: str, **settings: object) -> Path:
     return copy
 
 
-def test_a_processor_that_scales_otherwise_is_said_in_mean_and_std(
+def test_a_processor_with_another_scale_is_expressed_in_mean_and_std(
     saved: Saved, tmp_path: Path
 ) -> None:
     settings = {"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3}

@@ -30,8 +30,12 @@ Files = dict[str, Path]
 MODEL = "vit_mini_patch4_clip_16.laion"
 MAPPER: dict[str, Any] = {"prefix_tokens": 3, "feature_tokens": 2, "layers": 2, "heads": 2}
 CONFIG: dict[str, Any] = {
-    "tower": {"model": MODEL}, "mapper": MAPPER, "beams": 3, "min_tokens": 2, "max_tokens": 7,
-}  # fmt: skip
+    "tower": {"model": MODEL},
+    "mapper": MAPPER,
+    "beams": 3,
+    "min_tokens": 2,
+    "max_tokens": 7,
+}
 EMBEDDING = 12  # numbers in the tiny CLIP's
 
 
@@ -108,10 +112,15 @@ def test_texts_are_those_of_the_libraries_one_image_after_the_other(
         with torch.no_grad():
             prefix = mapper(clip.encode_image(pixels, normalize=normalise))
         tokens = language.generate(
-            inputs_embeds=prefix, attention_mask=torch.ones(1, 3, dtype=torch.long),
-            num_beams=3, num_return_sequences=2, min_new_tokens=2, max_new_tokens=7,
-            do_sample=False, pad_token_id=tokenizer.eos_token_id,
-        )  # fmt: skip
+            inputs_embeds=prefix,
+            attention_mask=torch.ones(1, 3, dtype=torch.long),
+            num_beams=3,
+            num_return_sequences=2,
+            min_new_tokens=2,
+            max_new_tokens=7,
+            do_sample=False,
+            pad_token_id=tokenizer.eos_token_id,
+        )
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
         expected.append(" | ".join(text.strip() for text in texts))
     captions = ours.describe(images).captions
@@ -171,11 +180,11 @@ def test_a_mapper_of_another_shape_is_refused(files: Files) -> None:
 
 
 def test_texts_longer_than_the_model_are_refused(files: Files) -> None:
-    with pytest.raises(PredictorError, match=r"max_tokens = 25, and .* has 24 places"):
+    with pytest.raises(PredictorError, match=r"max_tokens = 25, but .* is 24 tokens"):
         load(files, max_tokens=22)
 
 
-def test_a_tower_that_is_no_clip_is_refused() -> None:
+def test_a_tower_that_is_not_a_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="should match pattern"):
         ClipGpt2Config.model_validate({"tower": {"model": "convnext_mini.clip"}})
 

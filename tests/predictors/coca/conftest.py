@@ -12,11 +12,11 @@ from tests.tiny_models import make_coca, save_coca
 
 @pytest.fixture(scope="session")
 def coca_model() -> torch.nn.Module:
-    """open_clip's own, in eval mode."""
+    """A tiny CoCa model of open_clip, in eval mode."""
     return make_coca()
 
 
 @pytest.fixture(scope="session")
 def coca(coca_model: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """It and its config in files, by role."""
+    """The model and its config in files, by role."""
     return save_coca(tmp_path_factory.mktemp("coca"), coca_model)

@@ -19,7 +19,7 @@ Logits = Callable[[int, list[int]], np.ndarray]
 
 
 def logits_of(image: int, tokens: list[int]) -> np.ndarray:
-    """(VOCABULARY,) float64: any model's, of an image and what was said of it so far."""
+    """An arbitrary model's logits, (VOCABULARY,) float64, for an image and the text so far."""
     return np.random.default_rng([image, *tokens]).normal(size=VOCABULARY) * 2.0
 
 
@@ -37,7 +37,7 @@ def search(images: list[int], beams: int, shortest: int = 0) -> list[list[Hypoth
 
 
 def every_text(image: int, shortest: int) -> list[Hypothesis]:
-    """All texts, the best first: those that end, and those that are cut."""
+    """All texts, best first: those that end, and those that are cut."""
     found = []
     words = [token for token in range(VOCABULARY) if token != END]
     for length in range(1, LONGEST + 1):
@@ -100,18 +100,30 @@ def test_texts_and_scores_are_those_of_transformers_beam_search(beams: int, shor
 
     torch.manual_seed(6)
     config = GPT2Config(
-        vocab_size=12, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=0,
-        eos_token_id=0, initializer_range=0.7,
-    )  # fmt: skip
+        vocab_size=12,
+        n_positions=32,
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.7,
+    )
     model = GPT2LMHeadModel(config)
     model.train(mode=False)
     prefix = torch.randn(7, 3, 16)
     theirs = model.generate(
-        inputs_embeds=prefix, attention_mask=torch.ones(7, 3, dtype=torch.long),
-        num_beams=beams, num_return_sequences=beams, do_sample=False, pad_token_id=0,
-        min_new_tokens=shortest, max_new_tokens=9, return_dict_in_generate=True,
+        inputs_embeds=prefix,
+        attention_mask=torch.ones(7, 3, dtype=torch.long),
+        num_beams=beams,
+        num_return_sequences=beams,
+        do_sample=False,
+        pad_token_id=0,
+        min_new_tokens=shortest,
+        max_new_tokens=9,
+        return_dict_in_generate=True,
         output_scores=True,
-    )  # fmt: skip
+    )
     rows = prefix.repeat_interleave(beams, dim=0)
 
     def step(tokens: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class TestBeams(CaptionerConformance):
 
 
 class TestSampling(CaptionerConformance):
-    """Two texts of four that are drawn."""
+    """Top-k sampling: the best two of four texts."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -195,15 +195,15 @@ def test_a_model_of_another_kind_is_refused(coca: Files) -> None:
         load(coca, weights, model="ViT-B-32")
 
 
-def test_the_architecture_is_said_exactly_once(coca: Files) -> None:
-    with pytest.raises(PredictorError, match="neither does"):
+def test_the_architecture_must_be_given_exactly_once(coca: Files) -> None:
+    with pytest.raises(PredictorError, match="neither is given"):
         load(coca, {"weights": coca["weights"]})
-    with pytest.raises(PredictorError, match="both do"):
+    with pytest.raises(PredictorError, match="both are given"):
         load(coca, model="coca_ViT-B-32")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"model_cfg": 3}'])
-def test_a_file_that_is_no_config_is_refused(coca: Files, tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_config_is_refused(coca: Files, tmp_path: Path, content: str) -> None:
     (tmp_path / "odd.json").write_text(content)
     with pytest.raises(PredictorError, match=r"odd\.json"):
         load(coca, coca | {"architecture": tmp_path / "odd.json"})

@@ -1,4 +1,4 @@
-"""Drawing texts: by the model's probabilities, and by an image's pixels alone."""
+"""Sampling of texts: by the model's probabilities, and reproducible by an image's pixels."""
 
 from __future__ import annotations
 

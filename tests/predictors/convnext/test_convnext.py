@@ -27,9 +27,12 @@ pytestmark = pytest.mark.usefixtures("tiny_timm")
 def make_clip(projection: str) -> torch.nn.Module:
     torch.manual_seed(4)
     vision = {
-        "timm_model_name": "convnext_mini", "timm_model_pretrained": False, "timm_pool": "",
-        "timm_proj": projection, "image_size": SIZE,
-    }  # fmt: skip
+        "timm_model_name": "convnext_mini",
+        "timm_model_pretrained": False,
+        "timm_pool": "",
+        "timm_proj": projection,
+        "image_size": SIZE,
+    }
     text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
     return open_clip.model.CLIP(12, vision, text).eval()
 

@@ -27,12 +27,20 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     architecture = {
         "embed_dim": 12,
         "vision_cfg": {
-            "image_size": SIDE, "layers": 2, "width": 32, "head_width": 16, "patch_size": 4,
+            "image_size": SIDE,
+            "layers": 2,
+            "width": 32,
+            "head_width": 16,
+            "patch_size": 4,
         },
         "text_cfg": {
-            "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2,
+            "context_length": 12,
+            "vocab_size": 49408,
+            "width": 16,
+            "heads": 2,
+            "layers": 2,
         },
-    }  # fmt: skip
+    }
     (folder / f"{TINY}.json").write_text(json.dumps(architecture))
     open_clip.add_model_config(folder / f"{TINY}.json")
     torch.manual_seed(3)

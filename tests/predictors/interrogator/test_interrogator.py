@@ -23,7 +23,7 @@ from predictors.blip.adapter import Blip
 from predictors.blip.config import BlipConfig
 from predictors.interrogator import adapter
 from predictors.interrogator.adapter import Interrogator
-from predictors.interrogator.clip import described, load_clip
+from predictors.interrogator.clip import find_record, load_clip
 from predictors.interrogator.config import ClipConfig, InterrogatorConfig
 from predictors.interrogator.interrogation import Interrogation
 from predictors.shared.openclip import openclip_preprocess
@@ -70,7 +70,7 @@ def library(clip_file: Path) -> Any:  # noqa: ANN401 - of open_clip
 def products(
     clip_file: Path, pixels: torch.Tensor, phrases: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(images, phrases) cosines and raw products, in float64."""
+    """The cosines and inner products, (images, phrases), in float64."""
     model = library(clip_file)
     with torch.no_grad():
         seen = model.encode_image(pixels).double().numpy()
@@ -92,7 +92,7 @@ class TestInterrogator(CaptionerConformance):
 
 
 def pixels_of(images: NDArray[np.uint8]) -> torch.Tensor:
-    """What CLIP is shown of the 32-pixel images that the captioner asks for."""
+    """CLIP's pixels of the 32-pixel images that the captioner needs."""
     from PIL import Image
 
     small = [Image.fromarray(i).resize((24, 24), Image.Resampling.BICUBIC) for i in images]
@@ -152,7 +152,7 @@ def test_image_and_text_vectors_equal_the_librarys(
         seen = model.encode_image(pixels, normalize=True).numpy()
         texts = open_clip.get_tokenizer(TINY)(["a photo", "Hokusai"])
         said = model.encode_text(texts, normalize=True).numpy()
-    small = interrogator._as(images, clip.preprocess)
+    small = interrogator._resize(images, clip.preprocess)
     np.testing.assert_allclose(clip.images(small), seen, atol=1e-5)
     np.testing.assert_allclose(clip.texts(["a photo", "Hokusai"]), said, atol=1e-5)
 
@@ -204,7 +204,7 @@ def test_a_vector_is_nan_where_clip_overflowed(
 def test_the_ranking_stays_in_float32_under_autocast(
     interrogator: Interrogation, images: NDArray[np.uint8]
 ) -> None:
-    seen = interrogator._clip.images(interrogator._as(images, interrogator._clip.preprocess))
+    seen = interrogator._clip.images(interrogator._resize(images, interrogator._clip.preprocess))
     expected = interrogator._ranking.best(seen)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert interrogator._ranking.best(seen) == expected
@@ -252,7 +252,7 @@ def test_a_predictor_that_makes_no_texts_is_refused(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "load_predictor", lambda *_: object())
-    with pytest.raises(PredictorError, match="makes vectors, but no texts"):
+    with pytest.raises(PredictorError, match="makes vectors but no texts"):
         load(files)
 
 
@@ -276,7 +276,7 @@ def test_a_given_encoder_serves_the_captioner_too(
     [
         ({"model": "ViT-H14"}, "did you mean 'ViT-H-14'"),
         ({"model": "ViT-H-14", "tag": "laion2b"}, "no tag named 'laion2b'"),
-        ({"model": "ViT-H-14", "tag": None}, "say the tag of yours, laion2b_s32b_b79k"),
+        ({"model": "ViT-H-14", "tag": None}, "set the tag of yours, one of laion2b_s32b_b79k"),
         ({"model": "roberta-ViT-B-32", "tag": "laion2b_s12b_b32k"}, "hf_model_name"),
         ({"model": "coca_ViT-B-32", "tag": "laion2b_s13b_b90k"}, "multimodal_cfg"),
     ],
@@ -293,7 +293,7 @@ def test_a_clip_that_cannot_be_built_is_refused(
     [("ViT-H-14", "laion2b_s32b_b79k"), ("ViT-L-14", "laion2b_s32b_b82k"), ("ViT-L-14", "openai")],
 )
 def test_preprocessing_is_what_open_clip_records_for_the_tag(model: str, tag: str) -> None:
-    architecture, recorded = described(ClipConfig(model=model, tag=tag))
+    architecture, recorded = find_record(ClipConfig(model=model, tag=tag))
     ours = openclip_preprocess(architecture["vision_cfg"]["image_size"], recorded, model)
     assert (ours.height, ours.width, ours.resize) == (224, 224, "crop")
     theirs = open_clip.get_pretrained_cfg(model, tag)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.caching import making
+from ensembler.caching import lock_entry
 from ensembler.images.preprocess import Preprocess
 from predictors.interrogator.phrase_cache import phrase_vectors
 
@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def vectors(phrases: Sequence[str], **clip: str) -> tuple[NDArray[np.float32], list[str]]:
-    """What is returned, and what had to be embedded for it."""
+    """The returned vectors, and the phrases that were embedded for them."""
     counting: Any = Counting(**clip)
     found = phrase_vectors(counting, phrases)
     np.testing.assert_array_equal(found, Counting().texts(phrases))
@@ -46,7 +46,7 @@ def vectors(phrases: Sequence[str], **clip: str) -> tuple[NDArray[np.float32], l
 
 
 def entries(cache: Path) -> list[Path]:
-    """What it holds beside locks."""
+    """The entries of a cache folder, without locks."""
     return [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
@@ -96,7 +96,7 @@ def test_vectors_in_use_outlast_what_others_add_to_the_cache(cache: Path, used: 
     os.utime(entry, (1.0, 1.0))
     if used:
         vectors(["calm"])
-    with making(cache / "statistics"):
+    with lock_entry(cache / "statistics"):
         pass
     assert entry.exists() == used
 

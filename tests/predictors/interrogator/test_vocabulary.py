@@ -1,4 +1,4 @@
-"""Vocabulary files as people have them."""
+"""Reading of vocabulary files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_more_phrases_than_there_are_are_refused(vocabulary: Path) -> None:
         read_vocabulary(vocabulary, {"mediums": 5})
 
 
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_vocabulary_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "moods.txt").write_bytes(b"calm\n\xff\xfe wild\n")
     with pytest.raises(PredictorError, match=r"moods\.txt cannot be read as a text file in UTF-8"):
         read_vocabulary(tmp_path, {"moods": 1})

@@ -330,7 +330,9 @@ def test_a_reference_set_without_the_digests_of_its_images_is_to_be_made_again(
     from safetensors.numpy import save_file
 
     save_file({"features": np.ones((2, 3), np.float16)}, tmp_path / "old.safetensors")
-    with pytest.raises(PredictorError, match=r"no reference set of this version: .*image_sha256"):
+    with pytest.raises(
+        PredictorError, match=r"not a reference set of this version: .*image_sha256"
+    ):
         load_references(tmp_path / "old.safetensors")
 
 
@@ -376,7 +378,7 @@ def test_features_of_several_folds_models_are_refused(tower: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        ({"ids": np.array(["a"])}, "has 1 ids and other numbers of rows"),
+        ({"ids": np.array(["a"])}, "has 1 ids for another number of rows"),
         ({"fold": np.zeros(2, np.int64)}, r"features is float16\(6, .*beside 2 folds"),
         ({"targets": np.zeros((6, 2))}, r"targets is float64\(6, 2\)"),
         ({"features": np.zeros(6, np.float16)}, r"features is float16\(6,\)"),

@@ -39,25 +39,26 @@ def member(
     tmp_path_factory: pytest.TempPathFactory,
     noise: Callable[..., NDArray[np.uint8]],
 ) -> MemberRecord:
-    """What a dump stored of it."""
+    """The member that a dump stored."""
     folder = tmp_path_factory.mktemp("dump")
     (folder / "images").mkdir()
     for id_, image in zip(IDS, noise(len(IDS), 32), strict=True):
         Image.fromarray(image).save(folder / "images" / f"{id_}.png")
     (folder / "samples.csv").write_text("\n".join(["imgId", *IDS]) + "\n")
-    create_store(folder / "oof", folder / "samples.csv", folds=2)
+    create_store(folder / "oof", folder / "samples.csv")
     dump(
         folder / "oof",
         "blip",
         predictor=models / "blip.toml",
         images=folder / "images",
+        device="cpu",
         failures=folder / "failures.csv",
     )
     return Store.open(folder / "oof").member("blip").record
 
 
 def loading(models: Path, member: MemberRecord, encoder: EncoderRecord | None) -> Message:
-    """What a worker answers when it shall load the member's predictor."""
+    """A worker's answer when it is asked to load the member's predictor."""
     said: list[Message] = []
     setup = Setup(images=(), device="cpu", precision="float32", threads=1)
     Worker(setup, said.append).take(

@@ -35,7 +35,7 @@ def build(name: str, features: Features) -> torch.nn.Module:
 
 
 def patches_of(model: torch.nn.Module, pixels: torch.Tensor) -> NDArray[np.float64]:
-    """(n, places, width) float64: the tokens after the class token, or the map's places."""
+    """The patches, (n, places, width) float64: tokens after the class token, or places of a map."""
     found = model.forward_features(pixels).detach().double().numpy()
     if found.ndim == 3:
         return np.asarray(found[:, model.num_prefix_tokens :])

@@ -70,7 +70,7 @@ def test_no_head_leaves_features_as_they_are() -> None:
     ("config", "said"),
     [
         ({"kind": "linear"}, "needs dim"),
-        ({"kind": "none", "dim": 4}, "take out dim"),
+        ({"kind": "none", "dim": 4}, "remove dim"),
         ({"kind": "linear", "dim": 4, "hidden": (8,)}, "does not take 1 hidden widths"),
         ({"kind": "wide", "dim": 4}, "does not take 0 hidden widths"),
         ({"kind": "mlp", "dim": 4}, "does not take 0 hidden widths"),

@@ -1,4 +1,4 @@
-"""timm's models by name: which names are refused, which sizes, and what the recipes' towers are."""
+"""timm's models by name: refused names and sizes, and the towers of the recipes."""
 
 from __future__ import annotations
 
@@ -92,9 +92,13 @@ def test_the_recipes_towers_have_their_features_size_and_preprocessing(
 @pytest.mark.usefixtures("tiny_timm")
 def test_the_config_has_the_last_word_on_preprocessing() -> None:
     config = TowerConfig(
-        model="convnext_mini.clip", image_size=40, mean=HALF, std=HALF, resize="squash",
+        model="convnext_mini.clip",
+        image_size=40,
+        mean=HALF,
+        std=HALF,
+        resize="squash",
         crop_pct=0.9,
-    )  # fmt: skip
+    )
     wanted = vision_preprocess(build_vision(config), config)
     assert (wanted.height, wanted.width, wanted.crop_pct) == (40, 40, 0.9)
     assert (wanted.mean, wanted.std, wanted.resize) == (HALF, HALF, "squash")

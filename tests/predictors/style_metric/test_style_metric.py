@@ -72,7 +72,7 @@ def load(files: dict[str, Path], config: dict[str, Any]) -> Predictor:
 
 
 def gram_by_hand(feature_map: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each row of one image's Gram matrix, place by place."""
+    """The mean of each row of one image's Gram matrix, computed place by place."""
     channels, height, width = feature_map.shape
     gram = np.zeros((channels, channels))
     for row in range(height):

@@ -1,4 +1,4 @@
-"""Any tower of timm: what its own checkpoints hold, and its own preprocessing."""
+"""Any tower of timm, with timm's own checkpoints and preprocessing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestSwin(PredictorConformance):
 
 
 class TestTimmsFile(PredictorConformance):
-    """A bare tower from timm's own checkpoint, whose classifier is left aside."""
+    """A bare tower from timm's own checkpoint, whose classifier is left out."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -21,7 +21,7 @@ from predictors.clip_gpt2.train import PrefixTrainee
 from predictors.coca.config import CocaConfig
 from predictors.coca.model import load_coca
 from predictors.coca.train import CocaTrainee
-from predictors.shared.training.captions import CaptionTrainee, Pairs, Said, TextAim
+from predictors.shared.training.captions import CaptionOutput, CaptionTrainee, Pairs, TextAim
 from predictors.shared.training.losses import PADDING, token_nll
 from tests.training.captioners.conftest import Case
 
@@ -169,7 +169,7 @@ def test_parts_and_processes_share_one_mean_over_tokens() -> None:
     aim = TextAim([tokens, tokens], sum(lengths), terms)
     # Of two processes, this one has the first row of each part.
     shares = [
-        aim.loss(Said(own[:1]), part, partial(everybodys, own[1:]))
+        aim.loss(CaptionOutput(own[:1]), part, partial(everybodys, own[1:]))
         for part, own in enumerate(costs.reshape(2, 2))
     ]
     assert float(sum(shares)) == pytest.approx(0.5 * float(costs.sum()) / sum(lengths))
@@ -178,7 +178,7 @@ def test_parts_and_processes_share_one_mean_over_tokens() -> None:
 def test_a_scale_that_the_recipe_says_replaces_the_learned_one() -> None:
     torch.manual_seed(2)
     images, texts = (torch.nn.functional.normalize(torch.randn(3, 4), dim=1) for _ in range(2))
-    said = Said(torch.zeros(3), Pairs(images, texts, torch.full((3,), 9.0)))
+    said = CaptionOutput(torch.zeros(3), Pairs(images, texts, torch.full((3,), 9.0)))
     aim = {
         scale: TextAim([np.zeros((3, 1), np.int64)], 1, Loss(info_nce=1.0, scale=scale))
         for scale in (None, 9.0, 4.0)

@@ -185,9 +185,19 @@ def test_a_loss_of_texts_that_is_no_number_stops_with_its_images(
     [
         ("blip", {"loss": {"tokens": 1.0, "cosine": 1.0}}, InputError, "by loss.cosine; weigh tok"),
         ("clip_gpt2", {"loss": {"info_nce": 1.0}}, InputError, "by loss.info_nce; weigh tokens"),
-        ("blip", {"options": {"weights": None}}, InputError, "none is given: say --weights DIR"),
-        ("coca", {"options": {"weights": None}}, InputError, "none is given: say --weights FILE"),
-        ("clip_gpt2", {"options": {"weights": None}}, InputError, "say --weights tower=PATH"),
+        (
+            "blip",
+            {"options": {"weights": None}},
+            InputError,
+            "none is given: add --weights model=PATH",
+        ),
+        (
+            "coca",
+            {"options": {"weights": None}},
+            InputError,
+            "none is given: add --weights weights=PATH",
+        ),
+        ("clip_gpt2", {"options": {"weights": None}}, InputError, "add --weights tower=PATH"),
         ("clip_gpt2", {"options": {"weights": "x"}}, PredictorError, "as in tower=FILE"),
         (
             "coca",

@@ -19,9 +19,9 @@ from ensembler.metrics import unit_rows
 from ensembler.predicting.checkpoints import load_predictor
 from ensembler.predicting.contract import Predictor
 from ensembler.predicting.definition import load_definition
-from ensembler.predicting.skeleton import toml_value
 from ensembler.store.encoder import load_encoder
 from ensembler.store.model import EncoderRecord
+from ensembler.toml import toml_value
 from ensembler.training.recipe import Recipe, load_recipe
 from ensembler.training.run import TrainReport, train
 from tests.tiny_models import (

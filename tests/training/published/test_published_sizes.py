@@ -15,7 +15,7 @@ from ensembler.training.recipe import load_recipe
 from predictors.blip2_qformer.model import Blip2QFormerModel
 from predictors.shared.headed import Headed
 from predictors.shared.tower import Tower
-from predictors.shared.training.layers import layers_of, shares
+from predictors.shared.training.layers import layers_of, share_out_layers
 from predictors.shared.training.optimisers import make_optimiser
 from predictors.style_metric.model import StyleMetricModel
 from tests.training.published.shrinking import BESTFITTING, FIFTH, FIRST, KNJCODE, STYLE, TINY
@@ -129,7 +129,7 @@ def test_the_5th_place_lets_no_bias_norm_or_position_decay(name: str, build: Bui
 def test_the_1st_place_freezes_40_percent_adapts_40_and_trains_20(name: str, build: Build) -> None:
     model = build(name)
     blocks = layers_of(model).blocks
-    frozen, adapted = shares(model, load_recipe(name))
+    frozen, adapted = share_out_layers(model, load_recipe(name))
     lowest = [block <= frozen for block in blocks]
     middle = [block <= adapted for block in blocks]
     assert lowest == sorted(lowest, reverse=True)
@@ -142,5 +142,5 @@ def test_the_1st_place_freezes_40_percent_adapts_40_and_trains_20(name: str, bui
 
 def test_the_248th_place_freezes_and_begins_anew_on_24_blocks(build: Build) -> None:
     model = build(STYLE)
-    frozen, _ = shares(model, load_recipe(STYLE))
+    frozen, _ = share_out_layers(model, load_recipe(STYLE))
     assert [block <= frozen for block in layers_of(model).blocks] == [True] * 12 + [False] * 12

@@ -13,9 +13,9 @@ import torch
 
 from ensembler.images.decode import decode
 from ensembler.images.resize import resized
+from ensembler.predicting.batches import autocast
 from ensembler.training.recipe import load_recipe
 from predictors.shared.training.draws import epoch_order
-from predictors.shared.training.learner import autocast
 from predictors.shared.training.schedule import phases
 from tests.training.published.shrinking import (
     BATCH,

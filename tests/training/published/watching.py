@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from predictors.shared.training import losses, tasks
 from predictors.shared.training.learner import Learner
-from predictors.shared.training.low_rank import merged
+from predictors.shared.training.low_rank import merge_updates
 
 Weights = dict[str, torch.Tensor]
 Vectors = NDArray[np.float32]
@@ -74,13 +74,13 @@ def watch(patch: pytest.MonkeyPatch) -> Seen:
     def learned(learner: Learner, step: int, loaded: Any, aim: Any) -> float:  # noqa: ANN401 - passed on
         models[:] = [learner.model]
         if not seen.weights:
-            seen.weights.append(_copied(merged(learner.model)))
+            seen.weights.append(_copied(merge_updates(learner.model)))
         seen.images.append(np.array(loaded))
         handle = register_optimizer_step_pre_hook(stepped)
         loss = learn(learner, step, loaded, aim)
         handle.remove()
         models.clear()
-        seen.weights.append(_copied(merged(learner.model)))
+        seen.weights.append(_copied(merge_updates(learner.model)))
         return loss
 
     def stepped(optimiser: torch.optim.Optimizer, *_: object) -> None:

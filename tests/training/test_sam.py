@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ensembler.training.recipe import Optimiser
 from predictors.shared.training.optimisers import make_optimiser
-from predictors.shared.training.sharpness import step_uphill_and_back
+from predictors.shared.training.sam import sam_step
 
 RHO, RATE, MOMENTUM = 0.3, 0.05, 0.9
 NEXT_TO_NOTHING = 1e-9  # a way uphill that ends where it begins
@@ -82,7 +82,7 @@ def test_a_step_has_the_gradient_of_where_the_loss_is_about_to_be_highest(scaled
     x, total, squares = start, np.zeros_like(start), np.zeros_like(start)
     for step in range(4):
         model.backward(scaler)
-        assert step_uphill_and_back(sam, scaler, model, lambda: model.backward(scaler))
+        assert sam_step(sam, scaler, model, lambda: model.backward(scaler))
         scaler.update()
         sam.zero_grad()
         uphill = model.gradient_at(x)
@@ -101,7 +101,7 @@ def test_gradients_too_large_for_a_scaler_leave_the_step_out_and_halve_its_scale
     before = model.head.weight.detach().clone()
     model.backward(scaler)
     model.head.weight.grad[0, 0] = np.inf
-    assert step_uphill_and_back(sam, scaler, model, lambda: pytest.fail("looked uphill"))
+    assert sam_step(sam, scaler, model, lambda: pytest.fail("looked uphill"))
     scaler.update()
     assert torch.equal(model.head.weight, before)
     assert scaler.get_scale() == 512.0
@@ -118,7 +118,7 @@ def test_gradients_too_large_uphill_leave_the_step_out_and_halve_the_scale() -> 
         model.inputs = model.inputs * np.inf  # as activations that float16 cannot hold
         return model.backward(scaler)
 
-    assert step_uphill_and_back(sam, scaler, model, uphill)
+    assert sam_step(sam, scaler, model, uphill)
     scaler.update()
     for name, one in model.state_dict().items():
         assert torch.equal(one, before[name]), name  # the running statistics too
@@ -131,7 +131,7 @@ def test_gradients_that_are_no_numbers_without_a_scaler_are_told() -> None:
     model.backward()
     model.head.weight.grad[0, 0] = np.nan
     sam = optimiser_of(model)
-    assert not step_uphill_and_back(sam, NO_SCALER, model, lambda: pytest.fail("looked uphill"))
+    assert not sam_step(sam, NO_SCALER, model, lambda: pytest.fail("looked uphill"))
     assert torch.equal(model.head.weight, before)
 
 
@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_uphill_leaves_the_weights_where_they_were() ->
     sam = optimiser_of(model)
     before = model.head.weight.detach().clone()
     model.backward()
-    assert not step_uphill_and_back(sam, NO_SCALER, model, lambda: model.backward() * np.nan)
+    assert not sam_step(sam, NO_SCALER, model, lambda: model.backward() * np.nan)
     assert torch.equal(model.head.weight, before)
     assert sam.state[model.head.weight] == {}
 

@@ -11,7 +11,7 @@ import pytest
 from ensembler.errors import InputError, PredictorError
 from ensembler.predicting.registry import find_adapter
 from ensembler.training import run
-from ensembler.training.beginning import Given, files_to_begin_with
+from ensembler.training.initial_weights import Given, initial_files
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def begin(tmp_path: Path) -> Callable[..., dict[str, Path]]:
     (tmp_path / "c").mkdir()
 
     def found(name: str, given: Given, fold: int = 0) -> dict[str, Path]:
-        return files_to_begin_with(name, find_adapter(name), given, fold)
+        return initial_files(name, find_adapter(name), given, fold)
 
     return found
 
@@ -47,11 +47,11 @@ def test_several_files_are_told_apart_by_their_roles(
 @pytest.mark.parametrize(
     ("name", "given", "error", "said"),
     [
-        ("clip_gpt2", "a", PredictorError, "say which is meant, as in tower=FILE"),
+        ("clip_gpt2", "a", PredictorError, "name the role, as in tower=FILE"),
         ("clip_gpt2", {"towr": "a"}, PredictorError, "did you mean 'tower'?"),
         ("coca", {"encoder": "a"}, PredictorError, "known: architecture, weights"),
-        ("clip_gpt2", {"tower": "d"}, InputError, "there are no tower "),
-        ("tower", "d", InputError, "there are no weights "),
+        ("clip_gpt2", {"tower": "d"}, InputError, "the role 'tower' to begin with is missing: "),
+        ("tower", "d", InputError, "the role 'weights' to begin with is missing: "),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused(

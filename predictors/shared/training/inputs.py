@@ -1,7 +1,7 @@
-"""What a training reads of each image: its pixels every time, or its features, computed once.
+"""Inputs of a training: the pixels of each image, or its features, computed once.
 
-A tower that is frozen throughout says the same of an image in every epoch and for every fold. So
-where nothing is done to images either, the tower is asked once, and the head learns from a file.
+A tower that is frozen throughout gives the same features of an image in every epoch and fold. So
+where images are not augmented either, it runs once, and the head learns from a file of features.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from predictors.shared.training.loading import load_batches
 Loaded = NDArray[Any]  # an entry for each image: (n, height, width, 3) uint8, or (n, width) float32
 
 
-class Intake(Protocol):
-    """How images come to a model."""
+class InputReader(Protocol):
+    """A source of a model's inputs: the protocol of `PixelReader` and `FeatureReader`."""
 
     def load(
         self, batches: Iterable[Sequence[Draw]], augment: Augment | None
     ) -> Generator[Loaded, None, None]:
-        """What is read of one batch after another, an entry for each image.
+        """Read one batch after another, an entry for each image.
 
-        Closing the iterator ends whatever reads ahead.
+        Closing the iterator stops the threads that read ahead.
 
         Raises:
             InputError: an image cannot be read; the message names it.
         """
 
     def tensor(self, loaded: Loaded, device: torch.device) -> torch.Tensor:
-        """That, or a part of it, on a device."""
+        """The tensor of a loaded batch, or of a part of it, on a device."""
 
     def module(self, model: torch.nn.Module) -> torch.nn.Module:
-        """What makes vectors of such tensors, by the model's own parameters."""
+        """The module that makes vectors from such tensors, with the model's own parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PixelIntake:
-    """Images are decoded every time.
+class PixelReader:
+    """Pixels, decoded every time.
 
     Attributes:
-        folder: that the images' paths are relative to.
-        preprocess: what they are brought to.
-        workers: threads that decode.
+        folder: the folder that the images' paths are relative to.
+        preprocess: the size and normalisation of the pixels.
+        workers: decoding threads.
     """
 
     folder: Path
@@ -63,11 +63,11 @@ class PixelIntake:
     def load(
         self, batches: Iterable[Sequence[Draw]], augment: Augment | None
     ) -> Generator[Loaded, None, None]:
-        """(batch, height, width, 3); see `Intake.load`."""
+        """Pixels, (batch, height, width, 3) uint8; see `InputReader.load`."""
         return load_batches(batches, self.folder, self.preprocess, augment, workers=self.workers)
 
     def tensor(self, loaded: Loaded, device: torch.device) -> torch.Tensor:
-        """(n, 3, height, width), normalised."""
+        """Normalised pixels, (n, 3, height, width)."""
         return to_tensor(loaded, self.preprocess, device)
 
     def module(self, model: torch.nn.Module) -> torch.nn.Module:
@@ -76,12 +76,12 @@ class PixelIntake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureIntake:
-    """Images are rows of a table.
+class FeatureReader:
+    """Features, rows of a table.
 
     Attributes:
         table: (images, width) float32, memory-mapped.
-        rows: of each image, by its path.
+        rows: path of an image → its row.
     """
 
     table: NDArray[np.float32]
@@ -90,22 +90,22 @@ class FeatureIntake:
     def load(
         self, batches: Iterable[Sequence[Draw]], augment: Augment | None
     ) -> Generator[Loaded, None, None]:
-        """(batch, width); see `Intake.load`. There is nothing left to augment."""
+        """Features, (batch, width) float32, not augmented; see `InputReader.load`."""
         del augment
         for batch in batches:
-            yield self.table[[self.rows[one.image] for one in batch]]
+            yield self.table[[self.rows[draw.image] for draw in batch]]
 
     def tensor(self, loaded: Loaded, device: torch.device) -> torch.Tensor:
-        """(n, width)."""
+        """Features, (n, width)."""
         return torch.from_numpy(loaded).to(device)
 
     def module(self, model: Headed) -> torch.nn.Module:
-        """The model from its features on."""
+        """The part of the model behind its tower."""
         return OnFeatures(model)
 
 
 class OnFeatures(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A model whose tower's part is done."""
+    """A model without its tower: from features to vectors."""
 
     def __init__(self, model: Headed) -> None:
         """Share the model's parameters."""
@@ -113,5 +113,5 @@ class OnFeatures(torch.nn.Module):  # type: ignore[misc]  # torch is untyped her
         self.model = model
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(n, dim) of (n, width)."""
+        """Vectors, (n, dim), of features, (n, width)."""
         return self.model.vectors(features)

@@ -1,4 +1,4 @@
-"""What a training leaves as it is, copied to where its checkpoints find it."""
+"""Copies of the files that a training leaves unchanged, where its checkpoints find them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from ensembler.training.contract import FoldJob
 from ensembler.training.run import is_first_process
 
 
-def keep(job: FoldJob, *roles: str, only: Container[str] | None = None) -> dict[str, str]:
-    """Copy files that a job is given to the folder of all folds, unless they are there.
+def copy_role_files(
+    job: FoldJob, *roles: str, only: Container[str] | None = None
+) -> dict[str, str]:
+    """Copy files of a job to the folder of all folds, unless they are there.
 
     Args:
         job: whose weights to begin with and encoder count.
         roles: of the files or folders; one that is not given is left out.
-        only: the names of what a folder's copy is to hold; None for all.
+        only: names of the files that a folder's copy holds; None for all.
 
     Returns:
-        Role → name there, which tells the contents: folds may begin with different files.
+        Role → name of the copy, which contains its digest: folds may begin with different files.
 
     Raises:
-        InputError: one cannot be written.
+        InputError: a copy cannot be written.
     """
     given = dict(job.weights) if job.encoder is None else {**job.weights, "encoder": job.encoder}
     names = {}
     for role in filter(given.__contains__, roles):
         digest = job.digests.get(role) or file_digest(given[role])  # a folder may be many gigabytes
-        names[role] = _kept(f"{role}-{digest[:12]}", given[role], job.shared, only)
+        names[role] = _copy(f"{role}-{digest[:12]}", given[role], job.shared, only)
     return names
 
 
-def _kept(name: str, given: Path, shared: Path, only: Container[str] | None) -> str:
-    """The name of one, which is there when this returns, or when the first process is so far."""
+def _copy(name: str, given: Path, shared: Path, only: Container[str] | None) -> str:
+    """Copy a file or folder in the first process; return the name of the copy in all."""
     place = shared / f"{name}{given.suffix if given.is_file() else ''}"
     if not is_first_process() or place.exists():
         return place.name
@@ -53,5 +55,5 @@ def _kept(name: str, given: Path, shared: Path, only: Container[str] | None) -> 
 
 
 def _all_but(only: Container[str] | None) -> Callable[[str, list[str]], list[str]] | None:
-    """What `copytree` is told to leave out."""
+    """The `ignore` of `copytree` that keeps `only`."""
     return None if only is None else lambda _, names: [name for name in names if name not in only]

@@ -1,4 +1,4 @@
-"""Towers built again: stochastic depth as timm has it, and blocks that begin anew."""
+"""Rebuilt towers: stochastic depth as in timm, and reinitialised blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ensembler.errors import InputError, PredictorError
 from ensembler.training.recipe import Recipe
 from predictors.shared.tower import Tower
 from predictors.shared.tower_config import TowerConfig
-from predictors.shared.training.renewing import renew_tower
+from predictors.shared.training.reinitialise import rebuild_tower
 
 HEAD = {"kind": "linear", "dim": 6}
 
@@ -42,7 +42,7 @@ def rates(model: torch.nn.Module) -> dict[str, float]:
 def test_paths_are_dropped_as_often_as_timm_drops_them(name: str) -> None:
     model = build(f"{name}.r160_in1k")
     before = {spelt: one.clone() for spelt, one in model.state_dict().items()}
-    renew_tower(model, recipe(drop_path=0.2))
+    rebuild_tower(model, recipe(drop_path=0.2))
     theirs = rates(timm.create_model(name, drop_path_rate=0.2, num_classes=0))
     assert rates(model.tower) == theirs
     assert max(theirs.values()) > 0.1
@@ -53,7 +53,7 @@ def test_the_highest_blocks_begin_anew_and_the_others_do_not() -> None:
     model = build("test_resnet.r160_in1k")
     for one in model.state_dict().values():
         one.fill_(3)
-    renew_tower(model, recipe(reinitialise=2))
+    rebuild_tower(model, recipe(reinitialise=2))
     state = model.state_dict()
     changed = {name for name, one in state.items() if not (one == 3).all()}
     assert {name.split(".")[1] for name in changed} == {"layer3", "layer4"}
@@ -66,7 +66,7 @@ def test_what_begins_anew_is_the_same_for_the_same_seed() -> None:
     states = []
     for _ in range(2):
         model = build("test_vit.r160_in1k")
-        renew_tower(model, recipe(reinitialise=1))
+        rebuild_tower(model, recipe(reinitialise=1))
         states.append(model.state_dict())
     assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
 
@@ -85,11 +85,13 @@ def test_a_training_begins_its_highest_blocks_anew(
 
 @pytest.mark.parametrize("keys", [{"drop_path": 0.1}, {"reinitialise": 1}])
 def test_a_tower_that_is_not_of_timm_is_refused(keys: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="for timm's towers, which this predictor's is not"):
-        renew_tower(SimpleNamespace(config=None), recipe(**keys))
+    with pytest.raises(
+        InputError, match="need a tower of timm, which this predictor does not have"
+    ):
+        rebuild_tower(SimpleNamespace(config=None), recipe(**keys))
 
 
 def test_an_architecture_without_paths_to_drop_is_refused() -> None:
     model = build("dla46_c.in1k")
     with pytest.raises(PredictorError, match=r"'dla46_c\.in1k' has no paths to drop"):
-        renew_tower(model, recipe(drop_path=0.1))
+        rebuild_tower(model, recipe(drop_path=0.1))

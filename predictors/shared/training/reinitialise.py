@@ -1,4 +1,4 @@
-"""A tower built again for training: with stochastic depth, its highest blocks new."""
+"""Rebuilding a tower for training: stochastic depth, and new weights in its highest blocks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from predictors.shared.training.layers import layers_of
 from predictors.shared.vision import build_vision
 
 
-def renew_tower(model: Any, recipe: Recipe) -> None:  # noqa: ANN401 - a Trainee
-    """Exchange a model's tower for one as timm builds it anew, with the old one's weights.
+def rebuild_tower(model: Any, recipe: Recipe) -> None:  # noqa: ANN401 - a Trainee
+    """Replace a model's tower by one that timm builds anew, and load the old weights into it.
 
     Args:
         model: changed in place.
-        recipe: whose drop_path and reinitialise count; the highest blocks keep their new weights.
+        recipe: whose drop_path and reinitialise count; reinitialised blocks keep new weights.
 
     Raises:
-        InputError: its tower is not of timm.
-        PredictorError: the architecture knows no stochastic depth.
+        InputError: the tower is not one of timm's.
+        PredictorError: the architecture has no stochastic depth.
     """
     if not (recipe.drop_path or recipe.reinitialise):
         return
     if not isinstance(model.config, TowerConfig):
         raise InputError(
-            "drop_path and reinitialise are for timm's towers, which this predictor's is not: take"
-            " them out"
+            "drop_path and reinitialise need a tower of timm, which this predictor does not have:"
+            " remove them"
         )
     old, learns = model.state_dict(), {n: one.requires_grad for n, one in model.named_parameters()}
     blocks = layers_of(model).blocks[-recipe.reinitialise :] if recipe.reinitialise else ()
@@ -40,5 +40,5 @@ def renew_tower(model: Any, recipe: Recipe) -> None:  # noqa: ANN401 - a Trainee
 
 
 def _layer(name: str) -> str:
-    """Whose parameter or buffer it is."""
+    """The name of the layer that a parameter or buffer belongs to."""
     return name.rpartition(".")[0]

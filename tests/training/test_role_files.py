@@ -71,8 +71,8 @@ def test_beside_a_blip2s_checkpoints_stands_what_they_are_of_and_no_weight(
 @pytest.mark.parametrize(
     ("name", "config", "said"),
     [
-        ("style_metric", STYLE, "--weights style=FILE"),
-        ("blip2_qformer", HEAD, "--weights model=DIR"),
+        ("style_metric", STYLE, "--weights style=PATH"),
+        ("blip2_qformer", HEAD, "--weights model=PATH"),
     ],
 )
 def test_what_must_be_given_is_asked_for(
