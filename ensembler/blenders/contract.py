@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blends.contract import Blend
 
 
 class Property(Enum):
-    """What a blender promises beyond the contract; each value is its sentence."""
+    """A promise of a blender beyond the contract; each value is its sentence."""
 
     DUPLICATE_INVARIANT = "a member that occurs twice changes no prediction"
     NEVER_BELOW_SINGLES = "on its training rows no single member scores higher"
@@ -21,7 +21,7 @@ class Property(Enum):
 
 
 class FittedBlend(Protocol):
-    """What a blender found."""
+    """A blend with what its blender tells of it."""
 
     @property
     def blend(self) -> Blend:
@@ -29,7 +29,7 @@ class FittedBlend(Protocol):
 
     @property
     def status(self) -> str:
-        """How the fit ended, by name; "CONVERGED" and "given" call for no remark."""
+        """How the fit ended, by name; those of `solver.UNREMARKABLE` call for no remark."""
 
     @property
     def objective(self) -> float:
@@ -39,15 +39,17 @@ class FittedBlend(Protocol):
     def evaluations(self) -> int:
         """Passes over the statistics or the rows."""
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
         """(n,) float64: the cosine of each of some rows with its target."""
 
-    def refitted(self, data: Data, aside: Aside) -> FittedBlend:
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedBlend:
         """The same choices, norms and strengths with the parameters fitted on other folds.
 
-        For a choice made within the training rows of an outer fit: `aside` holds that fit's own and
-        one more, on whose rows the result is compared. It is never frozen, so that single precision
-        will do. Ask for it by `refit_once`.
+        It serves a choice made within the training rows of an outer fit: `held_out` has that fit's
+        own folds and one more, on whose rows the result is compared. It is never frozen, so that
+        single precision is enough. Ask for it by `refit_once`.
         """
 
 
@@ -56,23 +58,23 @@ class Blender(Protocol):
 
     @property
     def name(self) -> str:
-        """As registered; a blender on another is `<base>+<own name>`."""
+        """The text that `parse_blender` reads; of a blender on another, `<base>+<own>`."""
 
     @property
     def properties(self) -> frozenset[Property]:
-        """What it promises beyond the contract."""
+        """The promises that it makes beyond the contract."""
 
     @property
     def fallback(self) -> str:
         """The blender that it must not lose to, held out, beyond noise."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
-        """Fit on the rows of all folds but those aside.
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedBlend:
+        """Fit on the rows of all folds but the held-out ones.
 
         Args:
-            data: what it may look at.
-            aside: folds whose targets nothing may know.
-            seed: of whatever is drawn; draws go by id, so that the order of rows does not matter.
+            data: all that it may look at.
+            held_out: folds whose targets nothing may know.
+            seed: of all draws; they go by id, so that the order of rows does not matter.
 
         Raises:
             StoreError: the training rows are too few.

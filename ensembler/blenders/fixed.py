@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.problem import Problem
 from ensembler.errors import InputError, unknown_name
+from ensembler.search.space import Space
 from ensembler.store.model import PRIOR
 
 
@@ -37,27 +38,38 @@ class Fixed:
 
     @property
     def properties(self) -> frozenset[Property]:
-        """None but that unit-length members have no scale."""
+        """Scale invariance where members have unit length; no other."""
         return frozenset({Property.SCALE_INVARIANT} if self.norm == "l2" else ())
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
-        """As `Blender.fit` says.
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
+        """Take the weights as they are given.
 
         Raises:
             InputError: no weights are given, all are zero, or one names no member.
         """
-        weights = _spread(_studied(data) if self.weights is None else self.weights, data)
+        weights = self.weights_of(data.names, data.space)
 
         def given(_problem: Problem) -> Solved:
             return Solved(weights)
 
         alphas = (1.0 if self.norm == "l2" else 0.0,) * len(data.names)
-        return fit_weights(data, aside, given, centred=self.centred, alphas=alphas)
+        return fit_weights(data, held_out, given, centred=self.centred, alphas=alphas)
+
+    def weights_of(self, names: Sequence[str], space: Space) -> NDArray[np.float64]:
+        """(K,) the weights of the prior and of some members, which take no fit to be known.
+
+        Args:
+            names: of the members, in order.
+            space: the study, whose weights are taken where none are given.
+
+        Raises:
+            InputError: no weights are given, all are zero, or one names no member.
+        """
+        return _spread(_studied(space) if self.weights is None else self.weights, names)
 
 
-def _studied(data: Data) -> dict[str, float]:
+def _studied(space: Space) -> dict[str, float]:
     """The fixed weights of the study; a group's is shared equally by its members."""
-    space = data.space
     return {
         name: space.definition.fixed.get(group, 0.0) / len(members)
         for group, members in space.groups.items()
@@ -65,9 +77,9 @@ def _studied(data: Data) -> dict[str, float]:
     }
 
 
-def _spread(given: Mapping[str, float], data: Data) -> NDArray[np.float64]:
+def _spread(given: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
     """(K,) the weights by column."""
-    columns = (PRIOR, *data.names)
+    columns = (PRIOR, *names)
     unknown = next((name for name in given if name not in columns), None)
     if unknown is not None:
         raise InputError(f"fixed: {unknown_name('member', unknown, columns)}")

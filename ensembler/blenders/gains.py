@@ -1,6 +1,6 @@
-"""A gain for each direction: what a blend says where targets hardly vary is mostly noise.
+"""A gain for each direction: where targets hardly vary, a blend is mostly noise.
 
-What the base says beyond the prior is turned into a basis, multiplied there and turned back
+The base's rows beyond the prior are turned into a basis, multiplied there and turned back
 (`ensembler.blends.gains`). `corrections/directions.py` has the candidates; inner folds choose.
 """
 
@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 from ensembler.blenders.contract import Blender, FittedBlend, Property
 from ensembler.blenders.corrections.correction import training_score
 from ensembler.blenders.corrections.directions import Basis, Directions, find_directions
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once, refit_once
 from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weighted import Weighted
-from ensembler.blends import gains
 from ensembler.blends.contract import Blend
-from ensembler.blends.gains import split_at_prior
+from ensembler.blends.gains import GainsBlend, split_at_prior
 
 PRIORS = (1.0, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5)  # gains of the part along the prior; unchanged first
 
 
 class Strength(NamedTuple):
-    """What inner folds chose.
+    """The candidate that inner folds chose.
 
     Attributes:
         gains: which of the candidates.
@@ -49,16 +48,16 @@ class FittedGains:
         basis: in which there are gains.
         strength: as chosen.
         blend: the numbers.
-        data: what was fitted on.
-        aside: the folds that it does not know.
+        data: that it was fitted on.
+        held_out: the folds that it does not know.
     """
 
     base: FittedBlend
     basis: Basis
     strength: Strength
-    blend: gains.Gains
+    blend: GainsBlend
     data: Data
-    aside: Aside
+    held_out: HeldFolds
 
     @property
     def status(self) -> str:
@@ -67,21 +66,24 @@ class FittedGains:
 
     @cached_property
     def objective(self) -> float:
-        """As `FittedBlend.objective` says; worked out when it is asked for."""
-        return training_score(self.data, self.blend, self.aside)
+        """The training score, worked out when it is asked for."""
+        return training_score(self.data, self.blend, self.held_out)
 
     @property
     def evaluations(self) -> int:
         """Those of the base, and each training row once as an inner fold's."""
         return self.base.evaluations + 1
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
-        """As `FittedBlend.cosines` says."""
-        return data.cosines(self.blend, rows, aside)
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
+        return data.cosines(self.blend, rows, held_out)
 
-    def refitted(self, data: Data, aside: Aside) -> FittedGains:
-        """As `FittedBlend.refitted` says: the same strength on the refitted base."""
-        return _fitted(data, aside, refit_once(data, self.base, aside), self.basis, self.strength)
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedGains:
+        """The same strength on the refitted base."""
+        return _fitted(
+            data, held_out, refit_once(data, self.base, held_out), self.basis, self.strength
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Gains:
     """Gains on any blender, their strength chosen by inner folds.
 
     Attributes:
-        base: what is filtered.
+        base: the blender whose rows are filtered.
         basis: as in `find_directions`; None takes the corpus where there is one, else the targets.
     """
 
@@ -98,12 +100,11 @@ class Gains:
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         return f"{self.base.name}+{spell('gains', self)}"
 
     @property
     def properties(self) -> frozenset[Property]:
-        """What holds for the rows of the base holds for all that is made of them."""
+        """The base's, but one: gains may lower a score on the training rows."""
         return self.base.properties - {Property.NEVER_BELOW_SINGLES}
 
     @property
@@ -111,48 +112,48 @@ class Gains:
         """The base: with gains of 1 nothing else is left."""
         return self.base.name
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedGains:
-        """As `Blender.fit` says.
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedGains:
+        """Fit the base, then choose the strength of its gains.
 
         Raises:
             InputError: the basis is the corpus', and there is none or it is not the store's kind.
         """
         basis: Basis = self.basis or ("targets" if data.corpus is None else "corpus")
-        base = fit_once(data, self.base, aside, seed)
+        base = fit_once(data, self.base, held_out, seed)
 
-        def score(inner: Aside, fold: int) -> NDArray[np.float64]:
+        def score(inner: HeldFolds, fold: int) -> NDArray[np.float64]:
             blend = refit_once(data, base, inner).blend
             directions = find_directions(data, inner, blend, basis)
             return summed_cosines(data, inner, fold, blend, directions)
 
-        index = choose_strength(data, aside, score, default=0).index
+        index = choose_strength(data, held_out, score, default=0).index
         strength = Strength(index // len(PRIORS), PRIORS[index % len(PRIORS)])
-        return _fitted(data, aside, base, basis, strength)
+        return _fitted(data, held_out, base, basis, strength)
 
 
 def _fitted(
-    data: Data, aside: Aside, base: FittedBlend, basis: Basis, strength: Strength
+    data: Data, held_out: HeldFolds, base: FittedBlend, basis: Basis, strength: Strength
 ) -> FittedGains:
-    directions = find_directions(data, aside, base.blend, basis)
-    blend = gains.Gains(
+    directions = find_directions(data, held_out, base.blend, basis)
+    blend = GainsBlend(
         base=base.blend,
         basis=directions.basis,
         gains=directions.gains[strength.gains],
         prior=strength.prior,
     )
     return FittedGains(
-        base=base, basis=basis, strength=strength, blend=blend, data=data, aside=aside
+        base=base, basis=basis, strength=strength, blend=blend, data=data, held_out=held_out
     )
 
 
 def summed_cosines(
-    data: Data, aside: Aside, fold: int, blend: Blend, directions: Directions
+    data: Data, held_out: HeldFolds, fold: int, blend: Blend, directions: Directions
 ) -> NDArray[np.float64]:
-    """What each candidate scores on a fold, the gains' in the outer order, the priors' within.
+    """Score all candidates on a fold: for each of the gains, each of the priors' gains.
 
     Args:
         data: whose rows.
-        aside: the folds that the blend does not know, this one among them.
+        held_out: the folds that the blend does not know, this one among them.
         fold: whose rows are scored.
         blend: the base.
         directions: the basis and the candidates.
@@ -160,16 +161,16 @@ def summed_cosines(
     Returns:
         (S·A,) float64: the sum over rows of weight times cosine.
     """
-    prior = data.priors(aside)[fold]
+    prior = data.priors(held_out)[fold]
     factors = directions.gains.astype(np.float64).T
     total = np.zeros((len(directions.gains), len(PRIORS)))
-    for rows, blended in data.blended(blend, data.fold_rows(fold), aside):
+    for rows, blended in data.blended(blend, data.fold_rows(fold), held_out):
         priors = np.broadcast_to(prior, blended.vectors.shape)
         split = split_at_prior(blended.vectors, priors)
-        beyond = directions.turned(split.beyond)
+        beyond = directions.project(split.beyond)
         targets = data.targets(rows)
-        cross = (beyond * directions.turned(targets)) @ factors  # (n, S)
-        mixed = (beyond * directions.turned(prior[None, :])) @ factors
+        cross = (beyond * directions.project(targets)) @ factors  # (n, S)
+        mixed = (beyond * directions.project(prior[None, :])) @ factors
         square = np.square(beyond) @ np.square(factors)
         for place, gain in enumerate(PRIORS):
             along = gain * split.along[:, None]

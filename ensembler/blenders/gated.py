@@ -1,8 +1,8 @@
 """Weights that each row adjusts for itself, by how far its members agree and how long they are.
 
-On the centring and norms of plain weights. Two gates, both log-linear: one in a member's mean
-cosine with the others (`ensembler.blending.gating`), one in the length of its row, which is nothing
-but another exponent of its norm. Weights are solved again under the gates.
+Centring and norms are those of plain weights. There are two gates, both log-linear: one in a
+member's mean cosine with the others (`ensembler.blending.gating`), and one in the length of its
+row, which is only another exponent of its norm. Weights are solved again under the gates.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights.gates import Gates, Structure, structure_of
+from ensembler.blenders.weights.gates import Gates, GateStructure, find_structure
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.objective import row_cosines, scores
-from ensembler.blends import gated, weighted
+from ensembler.blends.gated import GatedBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import InputError
 
 # Tried one after the other; no gate stands first, and is what remains where folds are too few.
@@ -43,23 +44,25 @@ class FittedGates:
         evaluations: passes over the statistics.
     """
 
-    structure: Structure
+    structure: GateStructure
     gates: Gates
     weights: NDArray[np.float64]
-    blend: gated.Gated
+    blend: GatedBlend
     status: str
     objective: float
     evaluations: int
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
-        """As `FittedBlend.cosines` says; from the statistics, without a look at the vectors."""
-        selection = self.structure.selection(data, rows, aside)
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
+        """From the statistics, without a look at the vectors."""
+        selection = self.structure.selection(data, rows, held_out)
         problem = self.structure.problem(selection, self.gates)
         return row_cosines(problem, self.weights * problem.scale)
 
-    def refitted(self, data: Data, aside: Aside) -> FittedGates:
-        """As `FittedBlend.refitted` says: the same gates, weights solved again."""
-        return _fitted(data, aside, self.structure, self.gates)
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedGates:
+        """The same gates, weights solved again."""
+        return _fitted(data, held_out, self.structure, self.gates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +77,11 @@ class Gated:
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         return f"{self.base.name}+gated"
 
     @property
     def properties(self) -> frozenset[Property]:
-        """Agreement counts a member twice that is there twice."""
+        """Scale invariance if the base has it; agreement counts a duplicate as one more vote."""
         return self.base.properties & {Property.SCALE_INVARIANT}
 
     @property
@@ -87,29 +89,31 @@ class Gated:
         """The base: without gates nothing else is left."""
         return self.base.name
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedGates:
-        """As `Blender.fit` says.
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedGates:
+        """Fit the base, choose the gates, and solve for the weights under them.
 
         Raises:
-            InputError: the base is no blender of plain weights.
+            InputError: the base does not give plain weights.
         """
-        blend = fit_once(data, self.base, aside, seed).blend
-        if not isinstance(blend, weighted.Weighted):
+        blend = fit_once(data, self.base, held_out, seed).blend
+        if not isinstance(blend, WeightedBlend):
             raise InputError(
                 f"gated stands on plain weights, and {self.base.name!r} makes something else of its"
                 " members; put gated before it, as in gated+gains"
             )
-        structure = structure_of(data, aside, blend, seed)
+        structure = find_structure(data, held_out, blend, seed)
         agreements = [Gates(agreement, 0.0) for agreement in AGREEMENTS]
-        agreement = _best(data, aside, structure, agreements).agreement
+        agreement = _best(data, held_out, structure, agreements).agreement
         lengths = [Gates(agreement, length) for length in LENGTHS]
-        return _fitted(data, aside, structure, _best(data, aside, structure, lengths))
+        return _fitted(data, held_out, structure, _best(data, held_out, structure, lengths))
 
 
-def _best(data: Data, aside: Aside, structure: Structure, candidates: Sequence[Gates]) -> Gates:
+def _best(
+    data: Data, held_out: HeldFolds, structure: GateStructure, candidates: Sequence[Gates]
+) -> Gates:
     """The gates that score best on inner folds, weights solved without them."""
 
-    def score(inner: Aside, fold: int) -> NDArray[np.float64]:
+    def score(inner: HeldFolds, fold: int) -> NDArray[np.float64]:
         train = structure.selection(data, data.training_rows(inner), inner)
         unseen = structure.selection(data, data.fold_rows(fold), inner)
         found = []
@@ -119,13 +123,13 @@ def _best(data: Data, aside: Aside, structure: Structure, candidates: Sequence[G
             found.append(scores(problem, (weights * problem.scale)[None, :])[0])
         return np.array(found) * float(data.statistics.weight[unseen.rows].sum())
 
-    return candidates[choose_strength(data, aside, score, default=0).index]
+    return candidates[choose_strength(data, held_out, score, default=0).index]
 
 
-def _fitted(data: Data, aside: Aside, structure: Structure, gates: Gates) -> FittedGates:
+def _fitted(data: Data, held_out: HeldFolds, structure: GateStructure, gates: Gates) -> FittedGates:
     """The weights under some gates, solved on the training rows."""
     statistics, voters = data.statistics, structure.voters
-    selection = structure.selection(data, data.training_rows(aside), aside)
+    selection = structure.selection(data, data.training_rows(held_out), held_out)
     problem = structure.problem(selection, gates)
     solved = structure.solve(data, problem)
     numbers = WeightedSum(
@@ -139,7 +143,7 @@ def _fitted(data: Data, aside: Aside, structure: Structure, gates: Gates) -> Fit
         structure=structure,
         gates=gates,
         weights=solved.weights,
-        blend=gated.Gated(members=names, numbers=numbers, agreement=gates.agreement),
+        blend=GatedBlend(members=names, numbers=numbers, agreement=gates.agreement),
         status=solved.status,
         objective=float(scores(problem, (solved.weights * problem.scale)[None, :])[0]),
         evaluations=solved.evaluations,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weights.fitted import FittedWeights, Rule, Solved, fit_weights
 from ensembler.blending.greedy import foremost, greedy_selection, places_by_name
@@ -55,21 +55,20 @@ class Greedy:
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         return spell("greedy", self)
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        """As `Blender.fit` says; draws go by the members' names."""
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        """Fit; draws go by the members' names."""
         columns, unit = data.space.columns, (1.0,) * len(data.names)
         whole = _selecting(columns, np.ones((1, len(data.names)), dtype=bool))
         unbagged = [
-            fit_weights(data, aside, whole, centred=centred, alphas=unit)
+            fit_weights(data, held_out, whole, centred=centred, alphas=unit)
             for centred in data.space.centrings
         ]
         best = max(fitted.objective for fitted in unbagged)
         centred = next(f.weighting.centred for f in unbagged if f.objective >= best - TIE)
         bagged = _selecting(columns, _drawn(data.names, self.bags, self.share, seed))
-        return fit_weights(data, aside, bagged, centred=centred, alphas=unit)
+        return fit_weights(data, held_out, bagged, centred=centred, alphas=unit)
 
 
 def _drawn(names: Sequence[str], bags: int, share: float, seed: int) -> NDArray[np.bool_]:

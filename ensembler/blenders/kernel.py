@@ -1,4 +1,4 @@
-"""A smooth function of the base's own rows, fitted to what the base leaves over.
+"""A smooth function of the base's own rows, fitted to the base's residuals.
 
 Kernel ridge regression with a Gaussian kernel, on a subset of the training rows as landmarks
 (Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, section 8.3.1): with K_LL the
@@ -28,13 +28,13 @@ from ensembler.blenders.corrections.correction import (
     check_positive,
     fit_correction,
 )
-from ensembler.blenders.corrections.leftover import Leftover
-from ensembler.blenders.data import BLOCK, Aside, Data
+from ensembler.blenders.corrections.residuals import Residuals
+from ensembler.blenders.data import BLOCK, Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once, once_for_data
 from ensembler.blenders.spelling import spell
 from ensembler.blenders.weighted import Weighted
-from ensembler.blends import kernel
 from ensembler.blends.contract import Blend
+from ensembler.blends.kernel import KernelBlend, evaluate_kernel
 
 # What inner folds choose among, the base as it is first; in units of a group's mean weight.
 STRENGTHS = (math.inf, 10.0, 3.0, 1.0, 0.3, 0.1)
@@ -45,7 +45,7 @@ JITTER = 1e-10  # on the kernel's diagonal of ones: two landmarks may be the sam
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """Rows that are alike under the base are corrected alike.
+    """A kernel on the base: rows that are alike under it are corrected alike.
 
     Attributes:
         base: the blender that is corrected.
@@ -63,7 +63,6 @@ class Kernel:
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         return f"{self.base.name}+{spell('kernel', self)}"
 
     @property
@@ -76,11 +75,10 @@ class Kernel:
         """The base: inner folds may choose to leave it as it is."""
         return self.base.name
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedCorrection:
-        """As `Blender.fit` says."""
-        base = fit_once(data, self.base, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedCorrection:
+        base = fit_once(data, self.base, held_out, seed)
         strengths = STRENGTHS if self.strength is None else (self.strength,)
-        return fit_correction(data, aside, base, _Smooth(width=self.width), strengths, DEFAULT)
+        return fit_correction(data, held_out, base, _Smooth(width=self.width), strengths, DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +88,8 @@ class _Smooth:
     width: float
     status: str = "CONVERGED"
 
-    def equations(self, left: Leftover) -> _LandmarkEquations:
-        return _LandmarkEquations(landmarks=_landmarks(left), width=self.width)
+    def equations(self, residuals: Residuals) -> _LandmarkEquations:
+        return _LandmarkEquations(landmarks=_landmarks(residuals), width=self.width)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,20 +99,20 @@ class _LandmarkEquations:
 
     def solve(
         self,
-        left: Leftover,
+        residuals: Residuals,
         strengths: Sequence[float],
         *,
         rough: bool,  # noqa: ARG002 - near landmarks need all digits
     ) -> list[NDArray[np.floating]]:
         gram = np.zeros((len(self.landmarks),) * 2)
-        cross = np.zeros((len(self.landmarks), left.data.dim))
-        for rows, near in self._near(left, left.rows):
-            root = np.sqrt(left.data.statistics.weight[rows, None])
+        cross = np.zeros((len(self.landmarks), residuals.data.dim))
+        for rows, near in self._near(residuals, residuals.rows):
+            root = np.sqrt(residuals.data.statistics.weight[rows, None])
             near *= root
             # Transposed views are columns to BLAS, which adds to the one triangle in place.
             dsyrk(1.0, near.T, beta=1.0, c=gram.T, overwrite_c=True)
-            cross += near.T @ (root * left.at(rows))
-        between = kernel.kernel(self.landmarks, self.landmarks, self.width)
+            cross += near.T @ (root * residuals.at(rows))
+        between = evaluate_kernel(self.landmarks, self.landmarks, self.width)
         between[np.diag_indices(len(between))] += JITTER
         solutions: list[NDArray[np.floating]] = []
         for strength in strengths:
@@ -124,9 +122,12 @@ class _LandmarkEquations:
         return solutions
 
     def products(
-        self, left: Leftover, solutions: Sequence[NDArray[np.floating]], rows: NDArray[np.int64]
+        self,
+        residuals: Residuals,
+        solutions: Sequence[NDArray[np.floating]],
+        rows: NDArray[np.int64],
     ) -> Iterator[Products]:
-        for some, near in self._near(left, rows):
+        for some, near in self._near(residuals, rows):
             yield Products(some, [near @ solution for solution in solutions])
 
     def blend(
@@ -135,9 +136,9 @@ class _LandmarkEquations:
         base: Blend | None,
         solution: NDArray[np.floating],
         scale: float,
-    ) -> kernel.Kernel:
+    ) -> KernelBlend:
         assert base is not None  # noqa: S101 - a kernel always has a base
-        return kernel.Kernel(
+        return KernelBlend(
             base=base,
             landmarks=self.landmarks,
             coefficients=solution.astype(np.float32),
@@ -146,22 +147,22 @@ class _LandmarkEquations:
         )
 
     def _near(
-        self, left: Leftover, rows: NDArray[np.int64]
+        self, residuals: Residuals, rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         """Some rows' kernel with the landmarks, a block at a time."""
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
-            yield some, kernel.kernel(left.base[some], self.landmarks, self.width)
+            yield some, evaluate_kernel(residuals.base[some], self.landmarks, self.width)
 
 
-def _landmarks(left: Leftover) -> NDArray[np.float32]:
+def _landmarks(residuals: Residuals) -> NDArray[np.float32]:
     """(L, d) the base's vectors of the training rows that are first in the order drawn by id."""
-    rows = left.rows
-    drawn = rows[np.argsort(_draws(left.data)[rows], kind="stable")[:LANDMARKS]]
-    return left.base[np.sort(drawn)]
+    rows = residuals.rows
+    drawn = rows[np.argsort(_draws(residuals.data)[rows], kind="stable")[:LANDMARKS]]
+    return residuals.base[np.sort(drawn)]
 
 
 @once_for_data
 def _draws(data: Data) -> NDArray[np.bytes_]:
-    """(N,) what rows are drawn in the order of: any order of the store gives the same."""
+    """(N,) sort keys of the draw: digests of ids, so that the order of rows does not matter."""
     return np.array([hashlib.sha256(str(id_).encode()).digest() for id_ in data.store.samples.id])

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, FittedBlend, Property
-from ensembler.blenders.corrections.correction import SILENT, training_score
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.corrections.correction import training_score
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.kernel import Kernel
 from ensembler.blenders.nested_groups import fit_groups
@@ -27,10 +27,10 @@ from ensembler.blenders.refitting.stacking import stacked_folds, stacked_statist
 from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.spelling import TEXT
 from ensembler.blending.apply import WeightedSum
-from ensembler.blending.solver import TIE, solve
+from ensembler.blending.solver import TIE, UNREMARKABLE, solve
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_problem
-from ensembler.blends.tree import Tree
+from ensembler.blends.tree import TreeBlend
 from ensembler.errors import InputError, first_few
 
 CHILDREN: tuple[Blender, ...] = (Gated(), Ridge(base=Gated()), Kernel(base=Gated()))
@@ -42,7 +42,7 @@ class Status(Enum):
     TOO_FEW_FOLDS = "fewer than two folds to stack on: the children weigh the same"
 
 
-class Structure(NamedTuple):
+class StackStructure(NamedTuple):
     """How children enter the sum.
 
     Attributes:
@@ -54,21 +54,21 @@ class Structure(NamedTuple):
     alpha: float
 
 
-STRUCTURES = (Structure(False, 1.0), Structure(True, 1.0), Structure(True, 0.0))
+STRUCTURES = (StackStructure(False, 1.0), StackStructure(True, 1.0), StackStructure(True, 0.0))
 
 
 class Stacked(NamedTuple):
     """Weights over children.
 
     Attributes:
-        structure: how the children enter.
+        structure: how the children enter the sum.
         numbers: all that is frozen of it.
         value: mean cosine on the rows stacked, each blended out of fold; NaN where none was.
         status: of the solver, by name.
         evaluations: passes over the children's statistics.
     """
 
-    structure: Structure
+    structure: StackStructure
     numbers: WeightedSum
     value: float
     status: str
@@ -92,7 +92,7 @@ class Nested:
 
     def __post_init__(self) -> None:
         if not self.children:
-            raise InputError("nested: there are no children; give one blender at least")
+            raise InputError("nested: there are no children; give at least one blender")
         names = [child.name for child in self.children]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
@@ -104,7 +104,6 @@ class Nested:
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         if self.groups:
             return "nested:groups=True"
         if self.children == CHILDREN:
@@ -116,19 +115,20 @@ class Nested:
         """The first child."""
         return "weighted" if self.groups else self.children[0].name
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
-        """As `Blender.fit` says."""
-        return fit_groups(data, aside, seed) if self.groups else self._stacked(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedBlend:
+        if self.groups:
+            return fit_groups(data, held_out, seed)
+        return self._stacked(data, held_out, seed)
 
-    def _stacked(self, data: Data, aside: Aside, seed: int) -> FittedNested:
-        children = {child.name: fit_once(data, child, aside, seed) for child in self.children}
-        statistics = stacked_statistics(data, list(children.values()), aside)
+    def _stacked(self, data: Data, held_out: HeldFolds, seed: int) -> FittedNested:
+        children = {child.name: fit_once(data, child, held_out, seed) for child in self.children}
+        statistics = stacked_statistics(data, list(children.values()), held_out)
         if statistics is None:
-            return _fitted(data, aside, children, _even(children), seed)
-        tried = [_solved(data, statistics, aside, structure, seed) for structure in STRUCTURES]
+            return _fitted(data, held_out, children, _even(children), seed)
+        tried = [_solved(data, statistics, held_out, structure, seed) for structure in STRUCTURES]
         best = max(stacked.value for stacked in tried)
         chosen = next(stacked for stacked in tried if stacked.value >= best - TIE)
-        return _fitted(data, aside, children, chosen, seed)
+        return _fitted(data, held_out, children, chosen, seed)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -136,8 +136,8 @@ class FittedNested:
     """Weights over fitted children.
 
     Attributes:
-        data: what they were fitted on.
-        aside: the folds that they were not fitted on.
+        data: that they were fitted on.
+        held_out: the folds that they were not fitted on.
         children: by name.
         stacked: the weights.
         blend: the tree of those that have weight.
@@ -145,51 +145,53 @@ class FittedNested:
     """
 
     data: Data = field(repr=False)
-    aside: Aside
+    held_out: HeldFolds
     children: dict[str, FittedBlend]
     stacked: Stacked
-    blend: Tree = field(repr=False)
+    blend: TreeBlend = field(repr=False)
     seed: int
 
     @property
     def status(self) -> str:
-        """As `FittedBlend.status` says: a child's where that calls for a remark."""
-        told = (child.status for child in self.children.values() if child.status not in SILENT)
-        return next(told, self.stacked.status)
+        """The first child's that calls for a remark, else the solver's."""
+        statuses = (child.status for child in self.children.values())
+        return next((s for s in statuses if s not in UNREMARKABLE), self.stacked.status)
 
     @cached_property
     def objective(self) -> float:
-        """As `FittedBlend.objective` says; worked out when it is asked for."""
-        return training_score(self.data, self.blend, self.aside)
+        """The training score, worked out when it is asked for."""
+        return training_score(self.data, self.blend, self.held_out)
 
     @property
     def evaluations(self) -> int:
-        """As `FittedBlend.evaluations` says."""
         children = sum(child.evaluations for child in self.children.values())
         return children + self.stacked.evaluations
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
-        """As `FittedBlend.cosines` says."""
-        return data.cosines(self.blend, rows, aside)
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
+        return data.cosines(self.blend, rows, held_out)
 
-    def refitted(self, data: Data, aside: Aside) -> FittedNested:
-        """As `FittedBlend.refitted` says: the same structure; with too few folds, the weights."""
-        children = {name: refit_once(data, child, aside) for name, child in self.children.items()}
-        statistics = stacked_statistics(data, list(children.values()), aside)
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedNested:
+        """The same structure, weights solved again; with too few folds these weights."""
+        children = {
+            name: refit_once(data, child, held_out) for name, child in self.children.items()
+        }
+        statistics = stacked_statistics(data, list(children.values()), held_out)
         stacked = self.stacked
         if statistics is not None:
-            stacked = _solved(data, statistics, aside, stacked.structure, self.seed)
-        return _fitted(data, aside, children, stacked, self.seed)
+            stacked = _solved(data, statistics, held_out, stacked.structure, self.seed)
+        return _fitted(data, held_out, children, stacked, self.seed)
 
 
 def _solved(
-    data: Data, statistics: Statistics, aside: Aside, structure: Structure, seed: int
+    data: Data, statistics: Statistics, held_out: HeldFolds, structure: StackStructure, seed: int
 ) -> Stacked:
-    """The best weights of children that enter in one way."""
+    """The best weights of children under one structure."""
     alphas = (structure.alpha,) * len(statistics.names)
     shape = Weighting(centred=structure.centred, alphas=alphas, weights=())
-    asked = np.isin(statistics.fold, stacked_folds(data, aside))
-    problem = weighting_problem(statistics, shape, np.flatnonzero(asked), aside)
+    asked = np.isin(statistics.fold, stacked_folds(data, held_out))
+    problem = weighting_problem(statistics, shape, np.flatnonzero(asked), held_out)
     columns = problem.covered.copy()
     columns[0] = data.space.definition.prior or not columns[1:].any()
     solution = solve(problem, columns, seed=seed)
@@ -214,12 +216,12 @@ def _even(children: dict[str, FittedBlend]) -> Stacked:
 
 
 def _fitted(
-    data: Data, aside: Aside, children: dict[str, FittedBlend], stacked: Stacked, seed: int
+    data: Data, held_out: HeldFolds, children: dict[str, FittedBlend], stacked: Stacked, seed: int
 ) -> FittedNested:
     numbers = stacked.numbers
     used = np.flatnonzero(numbers.weights)
     parts = list(children.items())
-    tree = Tree(
+    tree = TreeBlend(
         children=tuple((parts[c][0], parts[c][1].blend) for c in used),
         numbers=WeightedSum(
             prior_weight=numbers.prior_weight,
@@ -229,5 +231,5 @@ def _fitted(
         ),
     )
     return FittedNested(
-        data=data, aside=aside, children=children, stacked=stacked, blend=tree, seed=seed
+        data=data, held_out=held_out, children=children, stacked=stacked, blend=tree, seed=seed
     )

@@ -1,12 +1,13 @@
 """Groups of members whose inner and outer weights are found together.
 
-A tree that is solved from below gives each group the weights that serve it best by itself. Others
-serve better together where groups err alike, and a group's length may tell more than nothing: so
-all weights rise together, and groups at unit length compete with the same members without groups.
+A tree that is solved from the leaves up gives each group the weights that are best for it alone.
+Where groups err alike, others are better for the whole, and the length of a group's rows may carry
+information: so all weights are solved together, and groups at unit length compete with the same
+members without groups.
 
-Held out, on ten real members in two ways to group them, that is .018 and .010 above trees solved
-from below: it is the blend without groups. On generated stores whose groups share a length that
-tells nothing it was .0010 to .0092 above them, the more alike the best members of the groups
+Held out, on ten real members grouped in two ways, that scores .018 and .010 above trees solved from
+the leaves up: it chooses the blend without groups. On generated stores whose groups share a length
+without information it was .0010 to .0092 above them, the more alike the best members of the groups
 erred, and .010 above the blend without groups (all beyond noise).
 """
 
@@ -20,22 +21,22 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.weighted import Weighted
-from ensembler.blenders.weights.fitted import FittedWeights, spelt_out, training_problem
+from ensembler.blenders.weights.fitted import FittedWeights, training_problem, weighted_blend
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.grouped import Ascent, ascend_grouped
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import TIE, solve
 from ensembler.blending.weighting import Weighting
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted as WeightedBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.search.space import ALPHA
 
 
-class Structure(NamedTuple):
-    """What stands before the weights.
+class GroupStructure(NamedTuple):
+    """All but the weights.
 
     Attributes:
         groups: the columns of each group, by name.
@@ -61,25 +62,26 @@ class FittedGroups:
         evaluations: passes over the statistics.
     """
 
-    structure: Structure
+    structure: GroupStructure
     weights: NDArray[np.float64]
-    blend: Tree = field(repr=False)
+    blend: TreeBlend = field(repr=False)
     status: str
     objective: float
     evaluations: int
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
-        """As `FittedBlend.cosines` says."""
-        return data.cosines(self.blend, rows, aside)
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
+        return data.cosines(self.blend, rows, held_out)
 
-    def refitted(self, data: Data, aside: Aside) -> FittedGroups:
-        """As `FittedBlend.refitted` says: the weights again, from these."""
-        problem = _problem(data, aside, self.structure)
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedGroups:
+        """The same groups, centring and norms; weights climb again, from these."""
+        problem = _problem(data, held_out, self.structure)
         start = self.weights * problem.scale
         return _fitted(data, self.structure, problem, _ascent(data, problem, self.structure, start))
 
 
-def fit_groups(data: Data, aside: Aside, seed: int) -> FittedWeights | FittedGroups:
+def fit_groups(data: Data, held_out: HeldFolds, seed: int) -> FittedWeights | FittedGroups:
     """The best weights of the study's groups at unit length, or of its members without groups.
 
     Centring is the study's; norms are alike for all members, each that it allows, or what serves it
@@ -87,23 +89,23 @@ def fit_groups(data: Data, aside: Aside, seed: int) -> FittedWeights | FittedGro
     rows may tell which is better. A study of fixed weights keeps them.
 
     Args:
-        data: what to fit on.
-        aside: folds whose targets nothing may know.
+        data: to fit on.
+        held_out: folds whose targets nothing may know.
         seed: of the study.
 
     Raises:
         StoreError: no training row has weight.
     """
-    flat = cast("FittedWeights", fit_once(data, Weighted(), aside, seed))
+    flat = cast("FittedWeights", fit_once(data, Weighted(), held_out, seed))
     if data.space.definition.weights == "fixed":
         return flat
     found, count = flat.weighting, len(data.names)
-    scale = training_problem(data, aside, centred=found.centred, alphas=found.alphas).scale
+    scale = training_problem(data, held_out, centred=found.centred, alphas=found.alphas).scale
     plain = [(ALPHA[norm],) * count for norm in data.space.definition.norms]
     tried: list[FittedGroups] = []
     for centred, alphas in product(data.space.centrings, dict.fromkeys([*plain, found.alphas])):
-        structure = Structure(_columns(data), centred, alphas)
-        problem = _problem(data, aside, structure)
+        structure = GroupStructure(_columns(data), centred, alphas)
+        problem = _problem(data, held_out, structure)
         together = np.maximum(found.weights * scale, 0.0)
         for start in (together, _each_by_itself(problem, structure, together[0])):
             ascent = _ascent(data, problem, structure, start)
@@ -124,11 +126,13 @@ def _columns(data: Data) -> dict[str, NDArray[np.intp]]:
     }
 
 
-def _problem(data: Data, aside: Aside, structure: Structure) -> Problem:
-    return training_problem(data, aside, centred=structure.centred, alphas=structure.alphas)
+def _problem(data: Data, held_out: HeldFolds, structure: GroupStructure) -> Problem:
+    return training_problem(data, held_out, centred=structure.centred, alphas=structure.alphas)
 
 
-def _each_by_itself(problem: Problem, structure: Structure, prior: float) -> NDArray[np.float64]:
+def _each_by_itself(
+    problem: Problem, structure: GroupStructure, prior: float
+) -> NDArray[np.float64]:
     """(K,) the weights that serve each group best alone; the groups count alike."""
     start = np.zeros(problem.columns)
     for group in structure.groups.values():
@@ -140,7 +144,7 @@ def _each_by_itself(problem: Problem, structure: Structure, prior: float) -> NDA
 
 
 def _ascent(
-    data: Data, problem: Problem, structure: Structure, start: NDArray[np.float64]
+    data: Data, problem: Problem, structure: GroupStructure, start: NDArray[np.float64]
 ) -> Ascent:
     columns = data.space.columns & problem.covered
     if not start[columns].any():
@@ -148,11 +152,13 @@ def _ascent(
     return ascend_grouped(problem, tuple(structure.groups.values()), start, columns)
 
 
-def _fitted(data: Data, structure: Structure, problem: Problem, ascent: Ascent) -> FittedGroups:
+def _fitted(
+    data: Data, structure: GroupStructure, problem: Problem, ascent: Ascent
+) -> FittedGroups:
     sums = {name: float(ascent.weights[group].sum()) for name, group in structure.groups.items()}
     used = [name for name, weight in sums.items() if weight > 0.0]
     weights = ascent.weights / problem.scale
-    tree = Tree(
+    tree = TreeBlend(
         children=tuple((name, _of_group(data, structure, name, weights)) for name in used),
         numbers=WeightedSum(
             prior_weight=float(weights[0]),
@@ -172,7 +178,7 @@ def _fitted(data: Data, structure: Structure, problem: Problem, ascent: Ascent) 
 
 
 def _of_group(
-    data: Data, structure: Structure, name: str, weights: NDArray[np.float64]
+    data: Data, structure: GroupStructure, name: str, weights: NDArray[np.float64]
 ) -> WeightedBlend:
     """One group's blend of vectors, without the prior."""
     own = np.zeros_like(weights)
@@ -180,4 +186,4 @@ def _of_group(
     weighting = Weighting(
         centred=structure.centred, alphas=structure.alphas, weights=tuple(own.tolist())
     )
-    return spelt_out(data.statistics, weighting)
+    return weighted_blend(data.statistics, weighting)

@@ -39,7 +39,7 @@ def find_blender(name: str) -> BlenderType:
     """The blender registered under a name.
 
     Raises:
-        InputError: nobody registers the name, or what is registered is no blender.
+        InputError: nobody registers the name, or what is registered is not a blender.
     """
     found = load_plugin(BLENDERS, name)
     needed = ("name", "properties", "fallback", "fit")
@@ -47,7 +47,7 @@ def find_blender(name: str) -> BlenderType:
     if lacking or not is_dataclass(found) or found.__hash__ is None:
         lacks = f"it lacks {', '.join(lacking)}" if lacking else "it is not a frozen dataclass"
         raise InputError(
-            f"what is registered as blender {name!r} is none: {lacks}; see"
+            f"what is registered as blender {name!r} is not one: {lacks}; see"
             " ensembler.blenders.contract.Blender"
         )
     return cast("BlenderType", found)
@@ -100,6 +100,11 @@ def _children(name: str, blender: BlenderType, inside: str) -> tuple[Blender, ..
             f"blender {name!r}: after its parentheses comes {inside[inside.rindex(')') + 1 :]!r};"
             " put : before options, + before the next of a chain"
         )
+    if not inside[:-1].strip():
+        raise InputError(
+            f"blender {name!r}: there is nothing in its parentheses; name the blenders that it is"
+            f" to blend, as in {name}(greedy, weighted+kernel), or leave the parentheses out"
+        )
     return tuple(parse_blender(child) for child in _split(inside[:-1], ","))
 
 
@@ -143,7 +148,7 @@ def _options(name: str, blender: BlenderType, text: str) -> dict[str, Any]:
             found[key] = TypeAdapter(types[key]).validate_strings(value)
         except ValidationError as error:
             why = "; ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
-            raise InputError(f"blender {name!r}: {key}={value!r} will not do: {why}") from error
+            raise InputError(f"blender {name!r}: {key}={value!r} is not accepted: {why}") from error
     return found
 
 

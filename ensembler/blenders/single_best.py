@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.greedy import foremost, places_by_name
 from ensembler.blending.objective import scores
@@ -23,10 +23,10 @@ class SingleBest:
     properties: ClassVar[frozenset[Property]] = frozenset(Property)
     fallback: ClassVar[str] = "single_best"
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
-        """As `Blender.fit` says; of members that tie the first by name."""
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
+        """Fit; of members that tie, the first by name is taken."""
         unit = (1.0,) * len(data.names)
-        return fit_weights(data, aside, _best, centred=False, alphas=unit)
+        return fit_weights(data, held_out, _best, centred=False, alphas=unit)
 
 
 def _best(problem: Problem) -> Solved:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.problem import Problem
 
@@ -21,10 +21,9 @@ class Uniform:
     properties: ClassVar[frozenset[Property]] = frozenset({Property.SCALE_INVARIANT})
     fallback: ClassVar[str] = "uniform"
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
-        """As `Blender.fit` says."""
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:  # noqa: ARG002 - nothing is drawn
         unit = (1.0,) * len(data.names)
-        return fit_weights(data, aside, _equal, centred=False, alphas=unit)
+        return fit_weights(data, held_out, _equal, centred=False, alphas=unit)
 
 
 def _equal(problem: Problem) -> Solved:

@@ -1,4 +1,4 @@
-"""The exact weights: what the study searches, on the training rows."""
+"""The exact weights: the study's search on the training rows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.spelling import spell
-from ensembler.blenders.weights.budget import affordable, columns_within
+from ensembler.blenders.weights.budget import affordable_members, columns_within
 from ensembler.blenders.weights.fitted import (
     FittedWeights,
     Rule,
     Solved,
     fit_weights,
     rows_to_fit,
-    spelt_out,
+    weighted_blend,
 )
 from ensembler.blenders.weights.preselection import forward_selection
-from ensembler.blenders.weights.shrinkage import choose_shrinkage, shrunk
-from ensembler.blenders.weights.some import of_members
+from ensembler.blenders.weights.shrinkage import choose_shrinkage, shrinkage_rule
+from ensembler.blenders.weights.subset import of_members
 from ensembler.blenders.weights.worst_source import WorstSource, worst_source_rule
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import solve
@@ -41,7 +41,7 @@ class Weighted:
             None leaves the weights as they are solved.
         objective: what weights are solved for; centring and norms are always the mean's.
         members_at_most: how many members a forward selection leaves to the study; None for all.
-        budget: seconds that the members may take for an image together: the best subset is chosen,
+        budget: seconds per image that the members may take together: the best subset is chosen,
             under the centring and norms of all that fit by themselves; None for any.
     """
 
@@ -56,13 +56,10 @@ class Weighted:
                 f"weighted: shrinkage is {self.shrinkage}; give a share of the way in 0..1, or auto"
             )
         if self.members_at_most is not None and self.members_at_most < 1:
-            raise InputError(
-                f"weighted: members_at_most is {self.members_at_most}; a blend has one at least"
-            )
+            raise InputError(f"weighted: members_at_most is {self.members_at_most}; give 1 or more")
 
     @property
     def name(self) -> str:
-        """As `parse_blender` reads it."""
         return spell("weighted", self)
 
     @property
@@ -78,21 +75,21 @@ class Weighted:
         sought = self.objective == "mean" and self.members_at_most is None
         return "greedy" if sought else "single_best"
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        """As `Blender.fit` says.
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        """Choose the members, search their centring and norms, and solve for their weights.
 
         Raises:
-            InputError: no member fits into the budget, or one does not say how long it takes.
+            InputError: no member fits into the budget, or a member's seconds are not known.
             StoreError: no training row has weight, or the objective is a source's and all samples
                 are of one source.
         """
         chosen = np.arange(len(data.names))
         if self.budget is not None:
-            chosen = np.flatnonzero(affordable(data.store, data.names, self.budget))
+            chosen = np.flatnonzero(affordable_members(data.store, data.names, self.budget))
         if self.members_at_most is not None and self.members_at_most < len(chosen):
-            few = forward_selection(of_members(data, chosen), aside, self.members_at_most)
+            few = forward_selection(of_members(data, chosen), held_out, self.members_at_most)
             chosen = chosen[few]
-        outcome = _searched(data, chosen, aside, seed)
+        outcome = _searched(data, chosen, held_out, seed)
         weighting = _among_all(outcome.weighting, chosen, len(data.names))
         columns = data.space.columns
         columns[1:] &= np.isin(np.arange(len(data.names)), chosen)
@@ -100,7 +97,7 @@ class Weighted:
         rule = _solving(data, weighting, columns, seed)
         fitted = FittedWeights(
             weighting=weighting,
-            blend=spelt_out(data.statistics, weighting),
+            blend=weighted_blend(data.statistics, weighting),
             rule=rule,
             status=outcome.status,
             objective=outcome.best.value,
@@ -108,30 +105,30 @@ class Weighted:
         )
         centred, alphas = weighting.centred, weighting.alphas
         if self.budget is not None:
-            columns = columns_within(data, aside, weighting, columns, self.budget)
+            columns = columns_within(data, held_out, weighting, columns, self.budget)
             rule = _solving(data, weighting, columns, seed)
-            fitted = fit_weights(data, aside, rule, centred=centred, alphas=alphas)
+            fitted = fit_weights(data, held_out, rule, centred=centred, alphas=alphas)
         if self.objective != "mean":
             rule = worst_source_rule(data, rule, self.objective, columns, bounds)
-            fitted = fit_weights(data, aside, rule, centred=centred, alphas=alphas)
+            fitted = fit_weights(data, held_out, rule, centred=centred, alphas=alphas)
         if self.shrinkage is not None:
             share = self.shrinkage
             if share == "auto":
-                share = choose_shrinkage(data, aside, fitted, columns)
+                share = choose_shrinkage(data, held_out, fitted, columns)
             if share > 0.0:
-                rule = shrunk(rule, share, columns, bounds)
-                fitted = fit_weights(data, aside, rule, centred=centred, alphas=alphas)
+                rule = shrinkage_rule(rule, share, columns, bounds)
+                fitted = fit_weights(data, held_out, rule, centred=centred, alphas=alphas)
         return fitted
 
 
-def _searched(data: Data, chosen: NDArray[np.int64], aside: Aside, seed: int) -> Outcome:
-    """What the study finds for some members on the training rows."""
+def _searched(data: Data, chosen: NDArray[np.int64], held_out: HeldFolds, seed: int) -> Outcome:
+    """Search the study for some members on the training rows."""
     part = data if len(chosen) == len(data.names) else of_members(data, chosen)
     definition = part.space.definition.model_copy(update={"seed": seed})
     space = replace(part.space, definition=definition)
-    rows = rows_to_fit(data, aside)
-    # None where nothing is aside: that is the fit on all rows, which is solved to the last digit.
-    return search(space, part.statistics, rows, aside or None, jobs=data.jobs)
+    rows = rows_to_fit(data, held_out)
+    # None where nothing is held out: the fit on all rows is solved to the last digit.
+    return search(space, part.statistics, rows, held_out or None, jobs=data.jobs)
 
 
 def _among_all(weighting: Weighting, chosen: NDArray[np.int64], count: int) -> Weighting:

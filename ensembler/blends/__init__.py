@@ -1,1 +1,1 @@
-"""What a fitted blend is: its numbers, and how they turn members' rows into one."""
+"""Fitted blends: their numbers, and how they turn members' rows into one."""

@@ -1,4 +1,4 @@
-"""A blend: numbers fixed once and for all, and the rows they make of members' rows."""
+"""A blend: numbers fixed once and for all, and the rows that they make of members' rows."""
 
 from __future__ import annotations
 

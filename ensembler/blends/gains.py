@@ -1,4 +1,4 @@
-"""What a blend says beyond the prior, with a gain for each direction of the embedding space."""
+"""A blend's rows beyond the prior, with a gain for each direction of the embedding space."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def split_at_prior(vectors: NDArray[np.float64], priors: NDArray[np.float64]) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gains:
+class GainsBlend:
     """Gains on a blend's unit rows.
 
     A row y, split at its prior p into `y = (y·p) p + r`, becomes
 
         prior · (y·p) p  +  V diag(gains) Vᵀ r,
 
-    scaled to length 1. A filter of y itself would damp the mean too, which is no noise.
+    scaled to length 1. A filter of y itself would damp the mean too, which is not noise.
 
     Attributes:
         base: the blend whose rows are filtered.
@@ -60,7 +60,6 @@ class Gains:
         return self.base.members
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says."""
         base = self.base.apply(rows, priors)
         split = split_at_prior(base.vectors, priors)
         along = self.prior * split.along[:, None] * priors

@@ -14,7 +14,7 @@ from ensembler.blends.contract import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gated:
+class GatedBlend:
     """Weights times the gates of `ensembler.blending.gating`.
 
     A gate that is log-linear in the rows' lengths needs no number of its own: it is an exponent of
@@ -31,7 +31,6 @@ class Gated:
     agreement: float
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says."""
         parts = list(parts_of(self.numbers, (rows[name] for name in self.members)))
         return blend_parts(self.numbers, priors, parts, self._gates(parts))
 

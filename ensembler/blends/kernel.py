@@ -14,7 +14,7 @@ from ensembler.metrics import unit_rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kernel:
+class KernelBlend:
     """`scale · base + Σ_l k(base, landmark_l) · coefficients_l`, scaled to length 1.
 
     Attributes:
@@ -37,9 +37,10 @@ class Kernel:
         return self.base.members
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says."""
         base, absent, cancelled = self.base.apply(rows, priors)
-        added = kernel(base, self.landmarks, self.width) @ self.coefficients.astype(np.float64)
+        added = evaluate_kernel(base, self.landmarks, self.width) @ self.coefficients.astype(
+            np.float64
+        )
         total = self.scale * base + added
         parts = abs(self.scale) + np.linalg.norm(added, axis=1)
         cancelled = cancelled | (~absent & (np.linalg.norm(total, axis=1) <= CANCELLED * parts))
@@ -48,7 +49,7 @@ class Kernel:
         return BlendedRows(unit_rows(total), absent, cancelled)
 
 
-def kernel(
+def evaluate_kernel(
     rows: NDArray[np.floating], landmarks: NDArray[np.floating], width: float
 ) -> NDArray[np.float64]:
     """(n, L) float64: the kernel between (n, d) and (L, d) unit rows."""

@@ -1,4 +1,4 @@
-"""A linear map of members' rows, added to what another blend says."""
+"""A linear map of members' rows, added to those of another blend."""
 
 from __future__ import annotations
 
@@ -10,44 +10,49 @@ from numpy.typing import NDArray
 from ensembler.blending.apply import BlendedRows, WeightedSum, member_part
 from ensembler.blending.rules import CANCELLED
 from ensembler.blends.contract import Blend, Rows
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.metrics import unit_rows
 
 # What a map without a base is added to: no member, hence the prior of each row.
-PRIOR_ALONE = Weighted(
+PRIOR_ALONE = WeightedBlend(
     members=(),
     numbers=WeightedSum(prior_weight=1.0, weights=np.zeros(0), alphas=np.zeros(0), means=None),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class LinearBlend:
     """`scale · base + Σ x_m · ‖x_m‖^-alpha_m · map_m`, each row then scaled to length 1.
 
     Attributes:
         base: the blend that the map corrects; None stands for the prior.
-        members: M names, those of the base among them, in the order of the numbers.
+        mapped: M names, in the order of the numbers; the base may read others.
         alphas: (M,) float64, the exponents: 0 leaves a row as it is, 1 gives it unit length.
         means: (M, d) float32, or None where members are not centred.
         scale: what the base's unit rows are multiplied by.
-        maps: (M, d, d) float32, applied from the right; zero where only the base reads a member.
+        maps: (M, d, d) float32, applied from the right.
     """
 
     base: Blend | None
-    members: tuple[str, ...]
+    mapped: tuple[str, ...]
     alphas: NDArray[np.float64]
     means: NDArray[np.float32] | None
     scale: float
     maps: NDArray[np.float32]
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Those that are mapped, then the base's others."""
+        base = self.base.members if self.base else ()
+        return tuple(dict.fromkeys((*self.mapped, *base)))
+
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says."""
         base = (self.base or PRIOR_ALONE).apply(rows, priors)
         total = self.scale * base.vectors
         parts = np.linalg.norm(total, axis=1)
         absent = base.absent.copy()
-        for m, name in enumerate(self.members):
-            if not self.maps[m].any():
+        for m, name in enumerate(self.mapped):
+            if not self.maps[m].any():  # older specs have such maps for what only the base reads
                 continue
             mean = None if self.means is None else self.means[m]
             vectors, lengths = part = member_part(rows[name], mean)

@@ -1,4 +1,4 @@
-"""A weighted sum of blends: what stacking and groups of members come to."""
+"""A weighted sum of blends, as stacking and groups of members make it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ensembler.blends.contract import Blend, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tree:
+class TreeBlend:
     """The blend whose members are other blends' unit rows.
 
     Attributes:
@@ -29,7 +29,7 @@ class Tree:
         return tuple(dict.fromkeys(name for _, blend in self.children for name in blend.members))
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says; a row that a child lacks or cancels is zero there."""
+        """Blend the children's rows; one that a child lacks or cancels is zero there."""
         blocks = (child_rows(blend.apply(rows, priors)) for _, blend in self.children)
         return blend_rows(self.numbers, priors, blocks)
 

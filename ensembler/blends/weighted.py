@@ -12,8 +12,8 @@ from ensembler.blends.contract import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighted:
-    """The blend that plain weights make; what every other stands on or falls back to.
+class WeightedBlend:
+    """The blend of plain weights: every other stands on it or falls back to it.
 
     Attributes:
         members: M names, in the order of the numbers.
@@ -24,5 +24,4 @@ class Weighted:
     numbers: WeightedSum
 
     def apply(self, rows: Rows, priors: NDArray[np.float64]) -> BlendedRows:
-        """As `Blend.apply` says."""
         return blend_rows(self.numbers, priors, (rows[name] for name in self.members))

@@ -1,4 +1,4 @@
-"""Suites that a package runs over its own plug-ins: subclass one, supply a fixture."""
+"""Conformance suites for plug-ins of other packages: subclass one and supply a fixture."""
 
 import pytest
 

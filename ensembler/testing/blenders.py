@@ -1,4 +1,4 @@
-"""What every blender must keep, as a pytest class: subclass it and supply `blender`.
+"""The conformance suite of blenders, as a pytest class: subclass it and supply `blender`.
 
 class TestMine(BlenderConformance):
     @pytest.fixture(scope="class")
@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, FittedBlend, Property
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.registry import parse_blender
 from ensembler.metrics import paired_cosine
 from ensembler.testing.worlds import UNCOVERED, World, make_echoed_world, make_world
@@ -28,16 +28,16 @@ from ensembler.testing.worlds import UNCOVERED, World, make_echoed_world, make_w
 Vector = NDArray[np.float64]
 MakeData = Callable[[World], Data]
 
-HELD: Aside = frozenset({0})  # the fold that most claims hold out and look at
+HELD: HeldFolds = frozenset({0})  # the fold that most claims hold out and look at
 SEED = 3
-NOISE = 2.0  # standard errors that chance may put a blender below its fallback
+NOISE = 2.0  # standard errors by which chance may put a blender below its fallback
 
 
 class BlenderConformance:
     """The promises of `Blender` and `FittedBlend`, each as a test.
 
-    `tolerance` is how far a row of unit length may move where a change of order should not move it:
-    solvers stop where float32 statistics show no gain any more.
+    `tolerance` is how far a row of unit length may move under a change that should not move it:
+    solvers stop where float32 statistics show no more gain.
     """
 
     tolerance: ClassVar[float] = 1e-4
@@ -51,7 +51,7 @@ class BlenderConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def make_data(cls, tmp_path_factory: pytest.TempPathFactory) -> MakeData:
-        """`make_data(world)`: the world as blenders see it, made once for all blenders."""
+        """A function from a world to its `Data`, which is made once for all blenders."""
         known: dict[bytes, Data] = {}
 
         def make(world: World) -> Data:
@@ -64,25 +64,25 @@ class BlenderConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def world(cls) -> World:
-        """96 rows in 24 groups and 4 folds, four members of partial coverage."""
+        """A world of 96 rows in 24 groups and 4 folds, with four members of partial coverage."""
         return make_world()
 
     @pytest.fixture(scope="class")
     @classmethod
     def data(cls, make_data: MakeData, world: World) -> Data:
-        """It, as blenders see it."""
+        """The world as blenders see it."""
         return make_data(world)
 
     @pytest.fixture(scope="class")
     @classmethod
     def fitted(cls, blender: Blender, data: Data) -> FittedBlend:
-        """The blender, fitted without the fold held out."""
+        """The blender's fit without the fold held out."""
         return blender.fit(data, HELD, SEED)
 
     @pytest.fixture(scope="class")
     @classmethod
     def unseen(cls, fitted: FittedBlend, data: Data) -> Mapping[str, Vector]:
-        """What that makes of the rows of the fold held out: id → (d,) of unit length."""
+        """The fit's prediction of the rows held out: id → (d,) of unit length."""
         return _blended(fitted, data)
 
     def test_it_is_plain_options_and_says_what_it_is(self, blender: Blender) -> None:
@@ -133,8 +133,8 @@ class BlenderConformance:
         assert np.allclose(lengths, 1.0, atol=1e-6)
         others = np.array([float(f) != fold for f in world.samples["fold"]])
         prior = world.targets[others].astype(np.float64).sum(axis=0)
-        found = blended[world.ids[UNCOVERED]]
-        assert np.allclose(found, prior / np.linalg.norm(prior), atol=1e-6)
+        uncovered = blended[world.ids[UNCOVERED]]
+        assert np.allclose(uncovered, prior / np.linalg.norm(prior), atol=1e-6)
 
     def test_the_order_of_members_changes_nothing(
         self, blender: Blender, make_data: MakeData, world: World, unseen: Mapping[str, Vector]
@@ -158,19 +158,19 @@ class BlenderConformance:
         twice = echoed.take([*range(half), *range(2 * half)])
         ids = [f"t{name}" for name in echoed.ids[:half]] + list(echoed.ids)
         doubled = make_data(replace(twice, samples={**twice.samples, "id": ids}))
-        found = _blended(blender.fit(doubled, HELD, SEED), doubled)
+        actual = _blended(blender.fit(doubled, HELD, SEED), doubled)
         expected = _blended(blender.fit(heavy, HELD, SEED), heavy)
-        self._same(expected, {name: found[name] for name in expected})
+        self._same(expected, {name: actual[name] for name in expected})
 
     def test_a_row_of_weight_0_changes_nothing(self, blender: Blender, make_data: MakeData) -> None:
         echoed = make_echoed_world()
         with_them = make_data(echoed.with_weight(lambda name: float(name.startswith("s"))))
         without = make_data(echoed.take(range(len(echoed) // 2)))
-        found = _blended(blender.fit(with_them, HELD, SEED), with_them)
+        actual = _blended(blender.fit(with_them, HELD, SEED), with_them)
         expected = _blended(blender.fit(without, HELD, SEED), without)
-        self._same(expected, {name: found[name] for name in expected})
+        self._same(expected, {name: actual[name] for name in expected})
 
-    def test_the_targets_of_folds_aside_are_not_known(
+    def test_the_targets_of_held_out_folds_are_not_known(
         self, blender: Blender, make_data: MakeData, world: World, unseen: Mapping[str, Vector]
     ) -> None:
         targets = world.targets.copy()
@@ -186,12 +186,12 @@ class BlenderConformance:
         assert again.objective == pytest.approx(fitted.objective, abs=1e-6)
         self._same(unseen, _blended(again, data))
 
-    @pytest.mark.parametrize("aside", [frozenset({0, 1, 2}), frozenset({0, 2, 3})])
+    @pytest.mark.parametrize("held_out", [frozenset({0, 1, 2}), frozenset({0, 2, 3})])
     def test_one_fold_is_enough_to_fit_and_refit_on(
-        self, blender: Blender, fitted: FittedBlend, data: Data, aside: Aside
+        self, blender: Blender, fitted: FittedBlend, data: Data, held_out: HeldFolds
     ) -> None:
-        for one in (blender.fit(data, aside, SEED), fitted.refitted(data, aside)):
-            vectors = np.stack(list(_blended(one, data).values()))
+        for fit in (blender.fit(data, held_out, SEED), fitted.refitted(data, held_out)):
+            vectors = np.stack(list(_blended(fit, data).values()))
             assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
     def test_one_member_is_enough(
@@ -217,8 +217,8 @@ class BlenderConformance:
     def test_held_out_it_is_not_below_its_fallback_beyond_noise(
         self, blender: Blender, data: Data
     ) -> None:
-        own = blender.fallback == blender.name  # it falls back on nothing
-        fallback = blender if own else parse_blender(blender.fallback)
+        has_none = blender.fallback == blender.name
+        fallback = blender if has_none else parse_blender(blender.fallback)
         lead = _held_out(blender, data) - _held_out(fallback, data)
         _, group = np.unique(data.store.samples.group, return_inverse=True)
         means = np.bincount(group, lead) / np.bincount(group)  # groups are of one size
@@ -241,14 +241,14 @@ class BlenderConformance:
     def _refit(self, blender: Blender, data: Data) -> Mapping[str, Vector]:
         return _blended(blender.fit(data, HELD, SEED), data)
 
-    def _same(self, expected: Mapping[str, Vector], found: Mapping[str, Vector]) -> None:
-        assert expected.keys() == found.keys()
-        moved = max(np.abs(found[name] - vector).max() for name, vector in expected.items())
+    def _same(self, expected: Mapping[str, Vector], actual: Mapping[str, Vector]) -> None:
+        assert expected.keys() == actual.keys()
+        moved = max(np.abs(actual[name] - vector).max() for name, vector in expected.items())
         assert moved <= self.tolerance
 
 
 def _blended(fitted: FittedBlend, data: Data, fold: int = 0) -> dict[str, Vector]:
-    """The rows of one fold under a fit that does not know it, by id."""
+    """The blended rows of one fold, from a fit that has not seen it, by id."""
     ids = data.store.samples.id
     return {
         str(ids[row]): vector
@@ -258,9 +258,9 @@ def _blended(fitted: FittedBlend, data: Data, fold: int = 0) -> dict[str, Vector
 
 
 def _held_out(blender: Blender, data: Data) -> Vector:
-    """(n,) each row's cosine under the fit without its fold."""
+    """Each row's cosine under the fit without its fold: (n,)."""
     cosines = np.empty(len(data.statistics))
-    for fold in data.inner_folds(NOTHING):
+    for fold in data.inner_folds(NONE_HELD_OUT):
         held, rows = frozenset({fold}), data.fold_rows(fold)
         cosines[rows] = blender.fit(data, held, SEED).cosines(data, rows, held)
     return cosines
@@ -270,9 +270,9 @@ def _best_single(data: Data, world: World) -> float:
     """The best member's mean cosine on the training rows, the prior where it has no row."""
     rows = data.training_rows(HELD)
     priors = data.priors(HELD)[data.statistics.fold[rows]]
-    scored = []
+    scores = []
     for vectors in world.members.values():
-        own = vectors[rows].astype(np.float64)
-        predicted = np.where(own.any(axis=1, keepdims=True), own, priors)
-        scored.append(paired_cosine(predicted, world.targets[rows]).mean())
-    return float(max(scored))
+        member = vectors[rows].astype(np.float64)
+        predicted = np.where(member.any(axis=1, keepdims=True), member, priors)
+        scores.append(paired_cosine(predicted, world.targets[rows]).mean())
+    return float(max(scores))

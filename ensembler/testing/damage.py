@@ -1,4 +1,4 @@
-"""Copies of a predictor's weights that were changed or broken, for the conformance suite."""
+"""Ways to change or damage copies of a predictor's weights, for the conformance suite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-State = dict[str, Any]  # name → torch tensor
-Change = Callable[[State, str], None]
+StateDict = dict[str, Any]  # name → torch tensor
+Change = Callable[[StateDict, str], None]
 
 
-def copied(path: Path, folder: Path) -> Path:
-    """A writable copy of a file or folder below `folder`, under its own name."""
+def copy_into(folder: Path, path: Path) -> Path:
+    """Make a writable copy of a file or folder in `folder`, under its own name."""
     target = folder / path.name
     if path.is_dir():
         shutil.copytree(path, target)
@@ -23,10 +23,10 @@ def copied(path: Path, folder: Path) -> Path:
 
 
 def file_with(path: Path, tensor: str) -> Path:
-    """The file that holds a tensor: `path` itself, or one in that folder.
+    """The file that holds a tensor: `path` itself, or a file in that folder.
 
     Raises:
-        LookupError: there is none; the suite's fixture names a tensor that is not in its files.
+        LookupError: there is none: the suite's fixture names a tensor that is not in its files.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.safetensors"))
     for file in files:
@@ -36,19 +36,19 @@ def file_with(path: Path, tensor: str) -> Path:
 
 
 def change_weights(file: Path, tensor: str, change: Change) -> None:
-    """Rewrite a weights file, in its own format, after a change to its tensors."""
+    """Change the tensors of a weights file, and write it in its own format."""
     state = _read(file)
     change(state, tensor)
     _write(file, state)
 
 
-def drop(state: State, tensor: str) -> None:
-    """The tensor is missing."""
+def drop(state: StateDict, tensor: str) -> None:
+    """Remove the tensor."""
     del state[tensor]
 
 
-def add_unexpected(state: State, tensor: str) -> None:
-    """A tensor that nobody asked for stands beside it."""
+def add_unexpected(state: StateDict, tensor: str) -> None:
+    """Add a tensor that the model does not have."""
     state[unexpected(tensor)] = state[tensor].clone()
 
 
@@ -57,13 +57,13 @@ def unexpected(tensor: str) -> str:
     return f"{tensor}_unexpected"
 
 
-def scale(state: State, tensor: str) -> None:
-    """The tensor has other values, of the same shape and type."""
+def scale(state: StateDict, tensor: str) -> None:
+    """Change the tensor's values, keeping shape and type."""
     state[tensor] = state[tensor] * 1.5 + 0.25
 
 
-def spoil(state: State, tensor: str) -> None:
-    """One of the tensor's numbers is NaN."""
+def spoil(state: StateDict, tensor: str) -> None:
+    """Set one of the tensor's numbers to NaN."""
     state[tensor] = state[tensor].clone().contiguous()
     state[tensor].view(-1)[0] = float("nan")
 
@@ -87,7 +87,7 @@ class _Hostile:
         return Path.write_text, (self.witness, "executed")
 
 
-def _read(file: Path) -> State:
+def _read(file: Path) -> StateDict:
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -97,7 +97,7 @@ def _read(file: Path) -> State:
     return dict(torch.load(file, map_location="cpu", weights_only=True))
 
 
-def _write(file: Path, state: State) -> None:
+def _write(file: Path, state: StateDict) -> None:
     if file.suffix == ".safetensors":
         from safetensors import safe_open
         from safetensors.torch import save_file

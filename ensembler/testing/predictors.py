@@ -1,4 +1,4 @@
-"""What every predictor must keep, as a pytest class: subclass it and supply `loadable`.
+"""The conformance suite of predictors, as a pytest class: subclass it and supply `loadable`.
 
 class TestMine(PredictorConformance):
     @pytest.fixture(scope="class")
@@ -24,12 +24,13 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.errors import PredictorError
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.checkpoints import checkpoint_digests
 from ensembler.predicting.contract import Adapter, Captioner, Predictor
 from ensembler.predicting.definition import PredictorDefinition, check_definition
 from ensembler.predicting.registry import missing_packages
-from ensembler.store.model import Frozen, Origin
+from ensembler.store.model import Origin
 from ensembler.testing import damage
 
 Images = NDArray[np.uint8]
@@ -39,16 +40,16 @@ COUNT = 5  # images in the suite's batch
 
 
 class Loadable(NamedTuple):
-    """A predictor's definition: small, its weights random but telling images apart.
+    """A small predictor to load, with random weights that tell images apart.
 
     Attributes:
-        adapter: what is registered.
-        config: as in a definition's `[config]`.
+        adapter: the registered adapter.
+        config: the content of a definition's `[config]`.
         files: role → file or folder.
-        tensors: for each role that holds weights, a tensor of it that the predictor cannot do
-            without, by its name in the file; a folder's are looked for in its .safetensors files.
-        renamed: for such a role, what the model and its messages call that tensor, where it is not
-            what the file does.
+        tensors: for each role that holds weights, the name in the file of a tensor that the
+            predictor needs; in a folder, its .safetensors files are searched.
+        renamed: for such a role, the tensor's name in the model and its messages, where it differs
+            from the name in the file.
     """
 
     adapter: type[Adapter]
@@ -58,15 +59,15 @@ class Loadable(NamedTuple):
     renamed: Mapping[str, str] = MappingProxyType({})
 
     def load(self, **files: Path) -> Predictor:
-        """The predictor on the CPU, some of its files replaced."""
-        given = {**self.files, **files}
+        """Load the predictor on the CPU, with some of its files replaced."""
+        replaced = {**self.files, **files}
         definition = PredictorDefinition(
             adapter=self.adapter.__name__,
             config=dict(self.config),
-            files={role: path.name for role, path in given.items()},
+            files={role: path.name for role, path in replaced.items()},
         )
         config = check_definition(definition, self.adapter)
-        return self.adapter.load(config, given, device="cpu")
+        return self.adapter.load(config, replaced, device="cpu")
 
 
 class PredictorConformance:
@@ -87,13 +88,13 @@ class PredictorConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def predictor(cls, loadable: Loadable) -> Predictor:
-        """It, loaded once for the class."""
+        """The predictor under test, loaded once for the class."""
         return loadable.load()
 
     @pytest.fixture(scope="class")
     @classmethod
     def images(cls, predictor: Predictor) -> Images:
-        """(COUNT, height, width, 3) uint8, read-only as a cache gives them; blocks of colour."""
+        """Blocks of colour: (COUNT, height, width, 3) uint8, read-only as from a cache."""
         wanted = predictor.preprocess
         rng = np.random.default_rng(5)
         coarse = rng.integers(0, 256, (COUNT, 4, 4, 3), dtype=np.uint8)
@@ -105,7 +106,7 @@ class PredictorConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def vectors(cls, predictor: Predictor, images: Images) -> Vectors:
-        """(COUNT, dim) float32, of `images` in one batch."""
+        """The vectors of `images` in one batch: (COUNT, dim) float32."""
         return predictor.embed(images)
 
     def test_the_adapter_says_what_it_is_and_needs(self, loadable: Loadable) -> None:
@@ -171,20 +172,20 @@ class PredictorConformance:
     def test_it_loads_and_embeds_without_a_network(
         self, loadable: Loadable, images: Images, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked: list[object] = []
+        attempts: list[object] = []
 
         def refuse(*arguments: object, **_: object) -> None:
-            asked.append(arguments)
+            attempts.append(arguments)
             raise OSError("the network is off")
 
         monkeypatch.setattr(socket.socket, "connect", refuse)
         monkeypatch.setattr(socket, "getaddrinfo", refuse)
         assert loadable.load().embed(images).tobytes() == vectors.tobytes()
-        assert not asked
+        assert not attempts
 
     def test_the_digest_follows_the_weights(self, loadable: Loadable, tmp_path: Path) -> None:
         for role, tensor in loadable.tensors.items():
-            copy = damage.copied(loadable.files[role], tmp_path / _made(tmp_path, role))
+            copy = damage.copy_into(_subfolder(tmp_path, role), loadable.files[role])
             definition = PredictorDefinition(
                 adapter="mine", files={role: copy.relative_to(tmp_path).as_posix()}
             )
@@ -195,15 +196,15 @@ class PredictorConformance:
 
     def test_a_missing_weight_is_refused_by_name(self, loadable: Loadable, tmp_path: Path) -> None:
         for role, tensor in loadable.tensors.items():
-            said = self._refusal(loadable, tmp_path, role, damage.drop)
-            assert loadable.renamed.get(role, tensor) in said
+            message = self._refusal(loadable, tmp_path, role, damage.drop)
+            assert loadable.renamed.get(role, tensor) in message
 
     def test_an_unexpected_weight_is_refused_by_name(
         self, loadable: Loadable, tmp_path: Path
     ) -> None:
         for role, tensor in loadable.tensors.items():
-            said = self._refusal(loadable, tmp_path, role, damage.add_unexpected)
-            assert damage.unexpected(loadable.renamed.get(role, tensor)) in said
+            message = self._refusal(loadable, tmp_path, role, damage.add_unexpected)
+            assert damage.unexpected(loadable.renamed.get(role, tensor)) in message
 
     def test_a_nan_weight_is_refused_by_name(self, loadable: Loadable, tmp_path: Path) -> None:
         for role, tensor in loadable.tensors.items():
@@ -211,7 +212,7 @@ class PredictorConformance:
 
     def test_a_truncated_file_is_refused(self, loadable: Loadable, tmp_path: Path) -> None:
         for role, tensor in loadable.tensors.items():
-            copy = damage.copied(loadable.files[role], tmp_path / _made(tmp_path, role))
+            copy = damage.copy_into(_subfolder(tmp_path, role), loadable.files[role])
             damage.truncate(damage.file_with(copy, tensor))
             with pytest.raises(PredictorError, match=copy.name):
                 loadable.load(**{role: copy})
@@ -220,7 +221,7 @@ class PredictorConformance:
         self, loadable: Loadable, tmp_path: Path
     ) -> None:
         for role, tensor in loadable.tensors.items():
-            copy = damage.copied(loadable.files[role], tmp_path / _made(tmp_path, role))
+            copy = damage.copy_into(_subfolder(tmp_path, role), loadable.files[role])
             damage.plant_pickle(damage.file_with(copy, tensor), tmp_path / "witness")
             with pytest.raises(PredictorError, match=copy.name):
                 loadable.load(**{role: copy})
@@ -228,8 +229,8 @@ class PredictorConformance:
 
     @staticmethod
     def _refusal(loadable: Loadable, folder: Path, role: str, change: damage.Change) -> str:
-        """What loading says after a change to a role's weights; it must refuse."""
-        copy = damage.copied(loadable.files[role], folder / _made(folder, role))
+        """The error message of loading after a change to a role's weights; loading must fail."""
+        copy = damage.copy_into(_subfolder(folder, role), loadable.files[role])
         tensor = loadable.tensors[role]
         damage.change_weights(damage.file_with(copy, tensor), tensor, change)
         with pytest.raises(PredictorError, match=copy.name) as refused:
@@ -238,7 +239,7 @@ class PredictorConformance:
 
 
 class CaptionerConformance(PredictorConformance):
-    """The promises of `Captioner` on top: texts beside the vectors, one for each image."""
+    """The promises of `Captioner` in addition: texts beside the vectors, one for each image."""
 
     def test_texts_come_with_the_same_vectors(
         self, predictor: Predictor, images: Images, vectors: Vectors
@@ -260,6 +261,6 @@ def _longest(vectors: Vectors) -> float:
     return float(np.linalg.norm(vectors, axis=1).max())
 
 
-def _made(folder: Path, name: str) -> str:
+def _subfolder(folder: Path, name: str) -> Path:
     (folder / name).mkdir()
-    return name
+    return folder / name

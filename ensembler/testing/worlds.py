@@ -1,4 +1,4 @@
-"""Small worlds of members and targets, for blenders to be tried on."""
+"""Small generated worlds of members and targets, for tests of blenders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ensembler.store.create import create_store
 from ensembler.store.writer import add_member
 
 GROUPS, FOLDS, DIM, MEMBERS = 24, 4, 12, 4
-TIMES = 4  # rows of a group
+TIMES = 4  # rows in a group
 UNCOVERED = 5  # a row that no member has
 
 Vectors = NDArray[np.float32]
@@ -29,12 +29,12 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Everything a store is made of, n rows.
+    """The content of a store with n rows.
 
     Attributes:
         samples: id, group, source, fold and weight → n values as text.
         targets: (n, d) float32 of unit length.
-        members: name → (n, d) float32, zero rows where it has none.
+        members: name → (n, d) float32; a zero row is one that the member lacks.
     """
 
     samples: Mapping[str, Sequence[str]]
@@ -51,14 +51,14 @@ class World:
 
     @property
     def digest(self) -> bytes:
-        """The same for equal worlds."""
+        """A digest of the content, the same for equal worlds."""
         whole = hashlib.sha256(repr(self.samples).encode())
         for name, vectors in {"targets": self.targets, **self.members}.items():
             whole.update(name.encode() + vectors.tobytes())
         return whole.digest()
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> World:
-        """Some rows, each once, in the order given."""
+        """The world of some of the rows, each once, in the given order."""
         return World(
             samples={key: [values[row] for row in rows] for key, values in self.samples.items()},
             targets=self.targets[rows],
@@ -66,7 +66,7 @@ class World:
         )
 
     def with_members(self, members: Mapping[str, Vectors]) -> World:
-        """The same samples with other members, or the same in another order."""
+        """The same samples with other members, or with the same members in another order."""
         return replace(self, members=dict(members))
 
     def with_weight(self, weight: Callable[[str], float]) -> World:
@@ -76,10 +76,10 @@ class World:
         )
 
     def data(self, folder: Path) -> Data:
-        """As blenders see it, with a study of the baselines alone.
+        """The world as blenders see it, with a study of the baselines alone.
 
         Args:
-            folder: an empty one for the store and its statistics.
+            folder: an empty folder for the store and its statistics.
         """
         with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -109,7 +109,7 @@ class World:
 
 
 def make_world() -> World:
-    """Members that see the target through a habit and noise of their own.
+    """Make a world whose members are the targets with a bias and noise of their own.
 
     Their lengths differ, one lacks every third row, and one row has no member.
     """
@@ -119,9 +119,9 @@ def make_world() -> World:
     members = {}
     for m in range(MEMBERS):
         noise = rng.normal(size=targets.shape) * (0.5 + 0.2 * m) / np.sqrt(DIM)
-        habit = rng.normal(size=DIM) / np.sqrt(DIM)
-        size = rng.uniform(0.5, 2.0, (len(group), 1)) * 3.0**m
-        members[f"m{m}"] = ((targets + habit + noise) * size).astype(np.float32)
+        bias = rng.normal(size=DIM) / np.sqrt(DIM)
+        length = rng.uniform(0.5, 2.0, (len(group), 1)) * 3.0**m
+        members[f"m{m}"] = ((targets + bias + noise) * length).astype(np.float32)
     members["m2"][::3] = 0.0
     for vectors in members.values():
         vectors[UNCOVERED] = 0.0
@@ -139,10 +139,10 @@ def make_world() -> World:
 
 
 def make_echoed_world() -> World:
-    """A world that holds every row twice over: the members' vectors again, to other targets.
+    """Make a world that holds every row twice: with the same members' vectors, but other targets.
 
-    Members' means are those of either half, whatever rows are weighted or written twice. The rows
-    of the second half have ids that begin with "e", and the groups of the first.
+    The members' means are those of either half, whatever rows are weighted or written twice. The
+    ids of the second half begin with "e"; its groups are those of the first.
     """
     world = make_world()
     noise = np.random.default_rng(21).normal(size=world.targets.shape) / np.sqrt(4 * DIM)
@@ -157,7 +157,7 @@ def make_echoed_world() -> World:
 
 
 def _prompts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """(count, d) unit targets that share a direction and vary more along some than along others."""
+    """Unit targets, (count, d), that share a direction and vary more along some axes."""
     spread = np.linspace(1.5, 0.2, DIM)
     return unit_rows(rng.normal(size=(count, DIM)) * spread + 0.5)
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Property
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.weights.fitted import FittedWeights, Solved, fit_weights
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
@@ -29,13 +29,13 @@ class ByScore:
     properties: ClassVar[frozenset[Property]] = frozenset({Property.SCALE_INVARIANT})
     fallback: ClassVar[str] = "uniform"
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        return self.weigh(data, aside, seed, lambda scored: scored)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        return self.weigh(data, held_out, seed, lambda scored: scored)
 
     def weigh(
         self,
         data: Data,
-        aside: Aside,
+        held_out: HeldFolds,
         seed: int,  # noqa: ARG002 - nothing is drawn
         change: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     ) -> FittedWeights:
@@ -45,7 +45,7 @@ class ByScore:
             scored = scores(problem, np.eye(problem.columns)[1:])
             return Solved(np.r_[0.0, change(np.maximum(scored, 0.01))])
 
-        return fit_weights(data, aside, rule, centred=False, alphas=(1.0,) * len(data.names))
+        return fit_weights(data, held_out, rule, centred=False, alphas=(1.0,) * len(data.names))
 
 
 class TestAnHonestStranger(BlenderConformance):
@@ -60,24 +60,24 @@ class TestAnHonestStranger(BlenderConformance):
 class Proud(ByScore):
     """Claims twice its score."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        fitted = super().fit(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        fitted = super().fit(data, held_out, seed)
         return replace(fitted, objective=2.0 * fitted.objective)
 
 
 class Restless(ByScore):
     """Draws without a seed."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
         rng = np.random.default_rng()
-        return self.weigh(data, aside, seed, lambda scored: scored + rng.random(len(scored)))
+        return self.weigh(data, held_out, seed, lambda scored: scored + rng.random(len(scored)))
 
 
 class Flattering(ByScore):
     """Scores its rows with priors that know them."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        fitted = super().fit(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        fitted = super().fit(data, held_out, seed)
         other = replace(fitted.weighting, weights=(1.0, *fitted.weighting.weights[1:]))
         return replace(fitted, weighting=other)
 
@@ -85,32 +85,34 @@ class Flattering(ByScore):
 class Positional(ByScore):
     """Prefers the first member."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        return self.weigh(data, aside, seed, lambda scored: scored / np.arange(1, len(scored) + 1))
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        return self.weigh(
+            data, held_out, seed, lambda scored: scored / np.arange(1, len(scored) + 1)
+        )
 
 
 class Peeking(ByScore):
     """Knows the targets of every fold."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        known = super().fit(data, NOTHING, seed).weighting.weights
-        return self.weigh(data, aside, seed, lambda _: np.array(known[1:]) ** 4)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        known = super().fit(data, NONE_HELD_OUT, seed).weighting.weights
+        return self.weigh(data, held_out, seed, lambda _: np.array(known[1:]) ** 4)
 
 
 class Counting(ByScore):
     """Takes a row of any weight for one row."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        rows = ~np.isin(data.statistics.fold, list(aside))
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        rows = ~np.isin(data.statistics.fold, list(held_out))
         scored = data.statistics.raw.cross[rows].mean(axis=0)
-        return self.weigh(data, aside, seed, lambda _: np.maximum(scored, 0.01) ** 4)
+        return self.weigh(data, held_out, seed, lambda _: np.maximum(scored, 0.01) ** 4)
 
 
 class Forgetful(ByScore):
     """Refits to something else."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        fitted = super().fit(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        fitted = super().fit(data, held_out, seed)
 
         def equal(problem: Problem) -> Solved:
             return Solved(np.r_[0.5, np.ones(problem.columns - 1)])
@@ -121,8 +123,8 @@ class Forgetful(ByScore):
 class Contrary(ByScore):
     """Trusts whoever does worst."""
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        return self.weigh(data, aside, seed, lambda scored: scored == scored.min())
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        return self.weigh(data, held_out, seed, lambda scored: scored == scored.min())
 
 
 class Promising(ByScore):
@@ -144,7 +146,7 @@ CLAIMS: list[tuple[type[ByScore], str]] = [
     (Restless, "test_the_same_data_and_seed_give_the_same_bytes"),
     (Flattering, "test_vectors_score_what_the_fit_says"),
     (Positional, "test_the_order_of_members_changes_nothing"),
-    (Peeking, "test_the_targets_of_folds_aside_are_not_known"),
+    (Peeking, "test_the_targets_of_held_out_folds_are_not_known"),
     (Counting, "test_a_row_of_weight_2_is_the_row_twice"),
     (Counting, "test_a_row_of_weight_0_changes_nothing"),
     (Forgetful, "test_a_refit_on_the_same_folds_is_the_fit"),

@@ -19,7 +19,7 @@ from ensembler.blenders.corrections.directions import (
     filter_gains,
     find_directions,
 )  # fmt: skip
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.gains import PRIORS, Gains, summed_cosines
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.nested import Nested
@@ -27,15 +27,15 @@ from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.fitted import FittedWeights
 from ensembler.blending.apply import WeightedSum
-from ensembler.blends.gains import Gains as GainsBlend
-from ensembler.blends.weighted import Weighted as WeightedBlend
+from ensembler.blends.gains import GainsBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import InputError
 from ensembler.metrics import unit_rows
 from ensembler.testing.worlds import DIM, TIMES, UNCOVERED, World, make_world
 
 Vectors = NDArray[np.float64]
 BASES: tuple[Basis, ...] = ("corpus", "targets", "coordinates")
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 
 
 def plain(*members: str) -> WeightedBlend:
@@ -94,15 +94,15 @@ def test_gains_that_leave_nothing_of_a_row_cancel_it() -> None:
 
 @pytest.mark.parametrize("basis", BASES)
 def test_candidates_score_on_a_fold_what_their_vectors_score(data: Data, basis: Basis) -> None:
-    fold, aside, rows = 1, frozenset({1}), data.fold_rows(1)
-    base = Weighted().fit(data, aside, 0).blend
-    directions = find_directions(data, aside, base, basis)
-    sums = summed_cosines(data, aside, fold, base, directions)
+    fold, held_out, rows = 1, frozenset({1}), data.fold_rows(1)
+    base = Weighted().fit(data, held_out, 0).blend
+    directions = find_directions(data, held_out, base, basis)
+    sums = summed_cosines(data, held_out, fold, base, directions)
     expected = []
     for gains in directions.gains:
         for prior in PRIORS:
             blend = GainsBlend(base=base, basis=directions.basis, gains=gains, prior=prior)
-            cosines = data.cosines(blend, rows, aside)
+            cosines = data.cosines(blend, rows, held_out)
             expected.append(float(data.statistics.weight[rows] @ cosines))
     assert sums == pytest.approx(expected, abs=1e-5 * len(rows))  # the basis is of float32
 
@@ -140,10 +140,10 @@ def test_coordinate_gains_are_least_squares_pulled_to_one(data: Data) -> None:
 
 def test_of_equal_rows_each_a_group_the_covariance_is_scikit_learn_s(tmp_path: Path) -> None:
     data = make_world().take(range(0, 96, TIMES)).data(tmp_path)
-    for aside in (NOTHING, HELD):
-        expected, share = ledoit_wolf(data.targets(data.training_rows(aside)))
+    for held_out in (NONE_HELD_OUT, HELD):
+        expected, share = ledoit_wolf(data.targets(data.training_rows(held_out)))
         assert 0.05 < share < 0.95
-        assert shrunk_covariance(data, aside) == pytest.approx(expected, abs=1e-12)
+        assert shrunk_covariance(data, held_out) == pytest.approx(expected, abs=1e-12)
 
 
 def test_rows_of_one_group_count_as_one(data: Data) -> None:
@@ -188,17 +188,19 @@ def flat_world() -> World:
 
 
 def test_noise_where_targets_do_not_vary_is_damped(tmp_path: Path) -> None:
-    data, aside = flat_world().data(tmp_path), frozenset({0})
-    fitted, base = (blender.fit(data, aside, 0) for blender in (Gains(basis="targets"), Weighted()))
+    data, held_out = flat_world().data(tmp_path), frozenset({0})
+    fitted, base = (
+        blender.fit(data, held_out, 0) for blender in (Gains(basis="targets"), Weighted())
+    )
     rows = data.fold_rows(0)
-    gain = fitted.cosines(data, rows, aside) - base.cosines(data, rows, aside)
+    gain = fitted.cosines(data, rows, held_out) - base.cosines(data, rows, held_out)
     assert gain.mean() > 0.02
 
 
 def test_targets_aside_change_nothing(tmp_path: Path) -> None:
     world = flat_world()
-    other, aside = world.targets.copy(), np.array(world.samples["fold"]) == "2"
-    other[aside] = unit_rows(np.random.default_rng(6).normal(size=other.shape))[aside]
+    other, held_out = world.targets.copy(), np.array(world.samples["fold"]) == "2"
+    other[held_out] = unit_rows(np.random.default_rng(6).normal(size=other.shape))[held_out]
     found = []
     for name, targets in (("as_is", world.targets), ("changed", other.astype(np.float32))):
         (tmp_path / name).mkdir()
@@ -210,7 +212,7 @@ def test_targets_aside_change_nothing(tmp_path: Path) -> None:
 
 
 def test_a_refit_keeps_the_strength_and_learns_the_rest_anew(data: Data) -> None:
-    fitted = Gains(base=Gated()).fit(data, NOTHING, 0)
+    fitted = Gains(base=Gated()).fit(data, NONE_HELD_OUT, 0)
     refitted = fitted.refitted(data, HELD)
     assert refitted.strength == fitted.strength
     assert isinstance(refitted.blend.base, type(fitted.blend.base))
@@ -226,28 +228,28 @@ def test_the_objective_is_the_mean_cosine_of_the_training_rows(data: Data) -> No
 
 
 def test_without_a_choice_the_corpus_is_taken_where_there_is_one(data: Data) -> None:
-    assert Gains().fit(data, NOTHING, 0).basis == "corpus"
-    assert Gains().fit(replace(data, corpus=None), NOTHING, 0).basis == "targets"
+    assert Gains().fit(data, NONE_HELD_OUT, 0).basis == "corpus"
+    assert Gains().fit(replace(data, corpus=None), NONE_HELD_OUT, 0).basis == "targets"
 
 
 def test_the_basis_of_a_corpus_that_is_not_there_is_refused_with_the_remedy(data: Data) -> None:
     with pytest.raises(InputError, match=r"--corpus.*ensembler data corpus.*basis=targets"):
-        Gains(basis="corpus").fit(replace(data, corpus=None), NOTHING, 0)
+        Gains(basis="corpus").fit(replace(data, corpus=None), NONE_HELD_OUT, 0)
 
 
 def test_a_corpus_of_another_dimension_is_refused(data: Data) -> None:
     assert data.corpus is not None
     wide = replace(data.corpus, mean=np.zeros(7), covariance=np.eye(7))
     with pytest.raises(InputError, match=r"the corpus has 7 dimensions.*have 12"):
-        Gains().fit(replace(data, corpus=wide), NOTHING, 0)
+        Gains().fit(replace(data, corpus=wide), NONE_HELD_OUT, 0)
 
 
 def test_chains_on_one_base_share_its_fit(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, fit = [], Weighted.fit
 
-    def counted(blender: Weighted, data: Data, aside: Aside, seed: int) -> FittedWeights:
-        begun.append(aside)
-        return fit(blender, data, aside, seed)
+    def counted(blender: Weighted, data: Data, held_out: HeldFolds, seed: int) -> FittedWeights:
+        begun.append(held_out)
+        return fit(blender, data, held_out, seed)
 
     monkeypatch.setattr(Weighted, "fit", counted)
     anew = replace(data, jobs=data.jobs)  # nothing is kept of other tests' fits

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.gains import Gains
 from ensembler.blenders.gated import FittedGates, Gated
 from ensembler.blenders.weighted import Weighted
@@ -18,7 +18,7 @@ from ensembler.blenders.weights.gates import Gates
 from ensembler.blending import problem
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.gating import gates_of
-from ensembler.blends.gated import Gated as GatedBlend
+from ensembler.blends.gated import GatedBlend
 from ensembler.errors import InputError
 from ensembler.metrics import unit_rows
 from ensembler.testing.worlds import UNCOVERED, World, make_world
@@ -69,8 +69,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 @pytest.fixture(scope="module")
 def fitted(data: Data) -> FittedGates:
     """With both gates in force, whatever is best."""
-    plain = Gated().fit(data, NOTHING, 0)
-    return replace(plain, gates=Gates(3.0, 0.5)).refitted(data, NOTHING)
+    plain = Gated().fit(data, NONE_HELD_OUT, 0)
+    return replace(plain, gates=Gates(3.0, 0.5)).refitted(data, NONE_HELD_OUT)
 
 
 @pytest.fixture(scope="module")
@@ -98,39 +98,43 @@ def test_rows_are_blended_as_the_formula_says(centred: bool) -> None:
 
 def test_statistics_and_vectors_agree_on_every_cosine(data: Data, fitted: FittedGates) -> None:
     rows = np.arange(len(data.statistics))
-    for aside in (NOTHING, frozenset({1})):
-        by_vectors = data.cosines(fitted.blend, rows, aside)
-        assert fitted.cosines(data, rows, aside) == pytest.approx(by_vectors, abs=1e-6)
+    for held_out in (NONE_HELD_OUT, frozenset({1})):
+        by_vectors = data.cosines(fitted.blend, rows, held_out)
+        assert fitted.cosines(data, rows, held_out) == pytest.approx(by_vectors, abs=1e-6)
 
 
 def test_weights_are_the_best_under_their_gates(data: Data, fitted: FittedGates) -> None:
     rows = np.arange(len(data.statistics))
     weight = data.statistics.weight / data.statistics.weight.sum()
-    assert fitted.objective == pytest.approx(weight @ data.cosines(fitted.blend, rows, NOTHING))
+    assert fitted.objective == pytest.approx(
+        weight @ data.cosines(fitted.blend, rows, NONE_HELD_OUT)
+    )
     rng, numbers = np.random.default_rng(5), fitted.blend.numbers
     for _ in range(40):
         shift = rng.normal(scale=0.05, size=len(numbers.weights))
         other = replace(numbers, weights=np.maximum(numbers.weights * (1.0 + shift), 0.0))
-        score = weight @ data.cosines(replace(fitted.blend, numbers=other), rows, NOTHING)
+        score = weight @ data.cosines(replace(fitted.blend, numbers=other), rows, NONE_HELD_OUT)
         assert score <= fitted.objective + 1e-7
 
 
 def test_without_gates_the_weights_are_the_base_s(data: Data) -> None:
     rows = np.arange(len(data.statistics))
-    ungated = replace(Gated().fit(data, NOTHING, 0), gates=Gates(0.0, 0.0)).refitted(data, NOTHING)
-    base = Weighted().fit(data, NOTHING, 0)
+    ungated = replace(Gated().fit(data, NONE_HELD_OUT, 0), gates=Gates(0.0, 0.0)).refitted(
+        data, NONE_HELD_OUT
+    )
+    base = Weighted().fit(data, NONE_HELD_OUT, 0)
     assert ungated.objective == pytest.approx(base.objective, abs=1e-7)
-    assert ungated.cosines(data, rows, NOTHING) == pytest.approx(
-        base.cosines(data, rows, NOTHING), abs=1e-3
+    assert ungated.cosines(data, rows, NONE_HELD_OUT) == pytest.approx(
+        base.cosines(data, rows, NONE_HELD_OUT), abs=1e-3
     )
 
 
 def test_members_that_agree_are_trusted_where_it_pays(doubtful: Data) -> None:
-    aside = frozenset({0})
-    gated, base = Gated().fit(doubtful, aside, 0), Weighted().fit(doubtful, aside, 0)
+    held_out = frozenset({0})
+    gated, base = Gated().fit(doubtful, held_out, 0), Weighted().fit(doubtful, held_out, 0)
     rows = doubtful.fold_rows(0)
     assert gated.gates.agreement > 0.0
-    gain = gated.cosines(doubtful, rows, aside) - base.cosines(doubtful, rows, aside)
+    gain = gated.cosines(doubtful, rows, held_out) - base.cosines(doubtful, rows, held_out)
     assert gain.mean() > 0.01
 
 
@@ -138,9 +142,9 @@ def test_rows_too_many_to_be_held_are_gated_alike(
     data: Data, fitted: FittedGates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.arange(len(data.statistics))
-    held = fitted.cosines(data, rows, NOTHING)
+    held = fitted.cosines(data, rows, NONE_HELD_OUT)
     monkeypatch.setattr(problem, "HELD_BYTES", 0)
-    assert fitted.cosines(data, rows, NOTHING).tolist() == held.tolist()
+    assert fitted.cosines(data, rows, NONE_HELD_OUT).tolist() == held.tolist()
 
 
 def test_a_gate_by_length_is_another_exponent(fitted: FittedGates) -> None:
@@ -159,8 +163,8 @@ def test_a_row_of_one_member_is_not_gated_and_absent_members_have_no_say() -> No
 def test_targets_aside_change_nothing(tmp_path: Path) -> None:
     world = doubtful_world()
     other = world.targets.copy()
-    aside = np.array(world.samples["fold"]) == "2"
-    other[aside] = unit_rows(np.random.default_rng(6).normal(size=other.shape))[aside]
+    held_out = np.array(world.samples["fold"]) == "2"
+    other[held_out] = unit_rows(np.random.default_rng(6).normal(size=other.shape))[held_out]
     blends = []
     for name, targets in (("as_is", world.targets), ("changed", other)):
         (tmp_path / name).mkdir()
@@ -173,4 +177,4 @@ def test_targets_aside_change_nothing(tmp_path: Path) -> None:
 
 def test_a_base_that_is_not_plain_weights_is_refused_with_the_remedy(data: Data) -> None:
     with pytest.raises(InputError, match=r"gated stands on plain weights.*as in gated\+gains"):
-        Gated(base=Gains()).fit(data, NOTHING, 0)
+        Gated(base=Gains()).fit(data, NONE_HELD_OUT, 0)

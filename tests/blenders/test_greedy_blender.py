@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.greedy import Greedy
 from ensembler.blenders.single_best import SingleBest
 from ensembler.blenders.weights.fitted import training_problem
@@ -22,7 +22,7 @@ from ensembler.search.space import Space
 from ensembler.store.reader import Store
 from ensembler.testing.worlds import make_world
 
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 Prepare = Callable[..., tuple[Space, Statistics]]
 
 
@@ -33,10 +33,12 @@ def data(small: Store, prepare: Prepare) -> Data:
     return Data(store=small, statistics=statistics, space=space)
 
 
-def unit_columns(data: Data, aside: Aside) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+def unit_columns(
+    data: Data, held_out: HeldFolds
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
     """The prior and the members at unit length on the training rows, and the targets."""
-    rows = data.training_rows(aside)
-    columns = [data.priors(aside)[data.statistics.fold[rows]]]
+    rows = data.training_rows(held_out)
+    columns = [data.priors(held_out)[data.statistics.fold[rows]]]
     for name in data.names:
         own = data.store.member(name).block(0, len(data.statistics))[rows].astype(np.float64)
         length = np.linalg.norm(own, axis=1, keepdims=True)
@@ -67,11 +69,11 @@ def naive_greedy(columns: list[NDArray[np.float64]], targets: NDArray[np.float64
     return best
 
 
-@pytest.mark.parametrize("aside", [NOTHING, HELD])
-def test_one_bag_of_all_takes_what_rounds_by_hand_take(data: Data, aside: Aside) -> None:
-    columns, targets = unit_columns(data, aside)
+@pytest.mark.parametrize("held_out", [NONE_HELD_OUT, HELD])
+def test_one_bag_of_all_takes_what_rounds_by_hand_take(data: Data, held_out: HeldFolds) -> None:
+    columns, targets = unit_columns(data, held_out)
     taken = np.bincount(naive_greedy(columns, targets), minlength=len(columns))
-    fitted = Greedy(bags=1, share=1.0).fit(data, aside, 0)
+    fitted = Greedy(bags=1, share=1.0).fit(data, held_out, 0)
     assert fitted.weighting.weights == pytest.approx(taken / taken.sum())
 
 
@@ -97,7 +99,7 @@ def test_several_bags_average_selections_from_parts_of_the_members(data: Data) -
 
 
 def test_a_selection_ends_no_lower_than_it_starts(data: Data) -> None:
-    problem = training_problem(data, NOTHING, centred=False, alphas=(1.0,) * 4)
+    problem = training_problem(data, NONE_HELD_OUT, centred=False, alphas=(1.0,) * 4)
     rng = np.random.default_rng(0)
     for _ in range(10):
         start = rng.integers(0, 3, 5) + np.eye(5)[1]
@@ -108,9 +110,12 @@ def test_a_selection_ends_no_lower_than_it_starts(data: Data) -> None:
 
 def test_another_seed_draws_other_members(data: Data) -> None:
     blender = Greedy(bags=2, share=0.5)
-    drawn = {blender.fit(data, NOTHING, seed).weighting.weights for seed in range(6)}
+    drawn = {blender.fit(data, NONE_HELD_OUT, seed).weighting.weights for seed in range(6)}
     assert len(drawn) > 1
-    assert blender.fit(data, NOTHING, 0).weighting == blender.fit(data, NOTHING, 0).weighting
+    assert (
+        blender.fit(data, NONE_HELD_OUT, 0).weighting
+        == blender.fit(data, NONE_HELD_OUT, 0).weighting
+    )
 
 
 def test_the_centring_under_which_all_members_score_higher_is_taken(
@@ -119,7 +124,7 @@ def test_the_centring_under_which_all_members_score_higher_is_taken(
     def fitted(centring: str) -> float:
         space, statistics = prepare(small, centring=centring)
         data = Data(store=small, statistics=statistics, space=space)
-        return Greedy(bags=1, share=1.0).fit(data, NOTHING, 0).objective
+        return Greedy(bags=1, share=1.0).fit(data, NONE_HELD_OUT, 0).objective
 
     assert fitted("both") == max(fitted("on"), fitted("off"))
 

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from ensembler.blenders import kernel
 from ensembler.blenders.corrections.correction import group_weight
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.kernel import Kernel
 from ensembler.blenders.registry import parse_blender
 from ensembler.blending.statistics import Statistics
-from ensembler.blends.kernel import Kernel as KernelBlend
+from ensembler.blends.kernel import KernelBlend
 from ensembler.metrics import unit_rows
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 WIDTH = 4.0
 Matrix = NDArray[np.float64]
 

@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.nested import FittedNested, Nested
-from ensembler.blenders.refitting import held, stacking
+from ensembler.blenders.refitting import buffers, stacking
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.ridge import Ridge
 from ensembler.blenders.uniform import Uniform
 from ensembler.blenders.weighted import Weighted
 from ensembler.blending.apply import WeightedSum
 from ensembler.blending.statistics import Statistics
-from ensembler.blends.tree import Tree
-from ensembler.blends.weighted import Weighted as WeightedBlend
+from ensembler.blends.tree import TreeBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import InputError, StoreError
 from ensembler.metrics import unit_rows
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 CHILDREN: tuple[Blender, ...] = (Uniform(), Weighted(), Ridge(strength=3.0))
 Matrix = NDArray[np.float64]
 Prepare = Callable[..., tuple[Space, Statistics]]
@@ -46,26 +46,26 @@ def fitted(data: Data) -> FittedNested:
     return stacked(Nested(children=CHILDREN), data, HELD)
 
 
-def stacked(blender: Nested, data: Data, aside: Aside) -> FittedNested:
+def stacked(blender: Nested, data: Data, held_out: HeldFolds) -> FittedNested:
     """The fit of a blender of children."""
-    fitted = blender.fit(data, aside, seed=0)
+    fitted = blender.fit(data, held_out, seed=0)
     assert isinstance(fitted, FittedNested)
     return fitted
 
 
-def naive_rows(data: Data, child: Blender, aside: Aside) -> Matrix:
+def naive_rows(data: Data, child: Blender, held_out: HeldFolds) -> Matrix:
     """(N, d) each training row by the child fitted without its fold too; zero where absent."""
     rows = np.zeros((len(data.statistics), data.dim))
-    whole = child.fit(data, aside, seed=0)
-    for fold in data.inner_folds(aside):
-        blend = whole.refitted(data, aside | {fold}).blend
+    whole = child.fit(data, held_out, seed=0)
+    for fold in data.inner_folds(held_out):
+        blend = whole.refitted(data, held_out | {fold}).blend
         for at in data.fold_rows(fold):
             members = {
                 name: data.store.member(name).block(int(at), int(at) + 1) for name in blend.members
             }
             prior = np.zeros((1, data.dim))
             for other in range(len(rows)):
-                if data.statistics.fold[other] not in aside | {fold}:
+                if data.statistics.fold[other] not in held_out | {fold}:
                     prior += data.statistics.weight[other] * unit_rows(
                         data.store.targets()[other : other + 1]
                     )
@@ -163,7 +163,7 @@ def test_a_tree_adds_up_its_children_but_not_where_they_are_absent() -> None:
         numbers = WeightedSum(prior_weight=0.0, weights=np.ones(1), alphas=np.ones(1), means=None)
         return WeightedBlend(members=(name,), numbers=numbers)
 
-    tree = Tree(
+    tree = TreeBlend(
         children=(("a", single("x")), ("b", single("y"))),
         numbers=WeightedSum(
             prior_weight=1.0, weights=np.array([2.0, 3.0]), alphas=np.ones(2), means=None
@@ -184,8 +184,8 @@ def test_a_tree_adds_up_its_children_but_not_where_they_are_absent() -> None:
 def test_rows_beyond_what_memory_may_hold_go_to_a_file_with_equal_results(
     data: Data, fitted: FittedNested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "HELD_BYTES", 0)
-    assert isinstance(held.make_room(3, 2), np.memmap)
+    monkeypatch.setattr(buffers, "MEMORY_BYTES", 0)
+    assert isinstance(buffers.make_buffer(3, 2), np.memmap)
     again = stacked(Nested(children=CHILDREN), replace(data), HELD)
     assert np.array_equal(again.stacked.numbers.weights, fitted.stacked.numbers.weights)
 
@@ -196,10 +196,10 @@ def test_a_full_disk_of_temporary_files_is_told_with_its_remedy(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(held, "HELD_BYTES", 0)
+    monkeypatch.setattr(buffers, "MEMORY_BYTES", 0)
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(StoreError, match=r"has no room for 3 MiB .* let TMPDIR name another"):
-        held.make_room(1 << 18, 3)
+        buffers.make_buffer(1 << 18, 3)
 
 
 def test_its_name_reads_back() -> None:
@@ -218,5 +218,5 @@ def test_a_child_given_twice_is_refused() -> None:
 
 
 def test_a_blend_of_no_blends_is_refused() -> None:
-    with pytest.raises(InputError, match="there are no children; give one blender at least"):
+    with pytest.raises(InputError, match="there are no children; give at least one blender"):
         Nested(children=())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.nested import Nested
 from ensembler.blenders.nested_groups import FittedGroups
 from ensembler.blenders.weighted import Weighted
@@ -21,7 +21,7 @@ from ensembler.metrics import unit_rows
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 GROUPED = Nested(groups=True)
 ROWS, DIM = 240, 12
 MARGIN = 0.002  # what the score must rise by to count

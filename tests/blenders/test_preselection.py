@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blenders.weights.preselection import forward_selection, forward_selections
 from ensembler.blending.objective import scores
@@ -17,7 +17,7 @@ from ensembler.blending.solver import solve
 from ensembler.store.reader import Store
 
 Make = Callable[..., Any]
-HELD: Aside = frozenset({2})
+HELD: HeldFolds = frozenset({2})
 MEMBERS, STEP = 7, 1e-4
 
 
@@ -28,10 +28,10 @@ def store(generate: Make, write_store: Callable[..., Store]) -> Store:
     return write_store(data.targets, data.members, groups=data.groups)
 
 
-def by_hand(data: Data, aside: Aside) -> Iterator[int]:
+def by_hand(data: Data, held_out: HeldFolds) -> Iterator[int]:
     """The members in the order they are taken, from scores over all columns alone."""
     definition, alphas = data.space.definition, (1.0,) * MEMBERS
-    problem = training_problem(data, aside, centred=data.space.centrings[-1], alphas=alphas)
+    problem = training_problem(data, held_out, centred=data.space.centrings[-1], alphas=alphas)
     axes = np.eye(1 + MEMBERS)
     taken = np.array([definition.prior] + [False] * MEMBERS)
     rising, here = scores(problem, axes)[1:], None
@@ -54,12 +54,12 @@ def test_each_step_takes_the_member_along_which_the_score_rises_fastest(
 ) -> None:
     space, statistics = prepare(store, **keys)
     data = Data(store=store, statistics=statistics, space=space)
-    for aside in (NOTHING, HELD):
-        path = by_hand(data, aside)
+    for held_out in (NONE_HELD_OUT, HELD):
+        path = by_hand(data, held_out)
         expected = set[int]()
         for limit in range(1, 5):
             expected.add(next(path))
-            assert set(forward_selection(data, aside, limit).tolist()) == expected
+            assert set(forward_selection(data, held_out, limit).tolist()) == expected
 
 
 def test_selections_side_by_side_are_those_made_alone_and_tell_their_steps(
@@ -67,9 +67,9 @@ def test_selections_side_by_side_are_those_made_alone_and_tell_their_steps(
 ) -> None:
     space, statistics = prepare(store)
     data = Data(store=store, statistics=statistics, space=space)
-    steps, asides = list[int](), [NOTHING, HELD, frozenset({0})]
+    steps, held_out = list[int](), [NONE_HELD_OUT, HELD, frozenset({0})]
     pairs = KnownPairs(statistics.geometry(True))
-    found = forward_selections(data, asides, 3, pairs, steps.append)
-    for aside, members in zip(asides, found, strict=True):
-        assert np.array_equal(members, forward_selection(data, aside, 3))
+    found = forward_selections(data, held_out, 3, pairs, steps.append)
+    for folds, members in zip(held_out, found, strict=True):
+        assert np.array_equal(members, forward_selection(data, folds, 3))
     assert steps == [1, 2, 3]

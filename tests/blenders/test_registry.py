@@ -11,7 +11,7 @@ import pytest
 
 from ensembler import plugins
 from ensembler.blenders.contract import Blender, FittedBlend, Property
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.gains import Gains
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.greedy import Greedy
@@ -41,8 +41,8 @@ class Sharpened:
     def name(self) -> str:
         return f"{self.base.name}+{spell('sharpened', self)}"
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
-        return self.base.fit(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedBlend:
+        return self.base.fit(data, held_out, seed)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Changeable:
     fallback = "weighted"
     properties = frozenset[Property]()
 
-    def fit(self, data: Data, aside: Aside, seed: int) -> FittedBlend:
-        return Weighted().fit(data, aside, seed)
+    def fit(self, data: Data, held_out: HeldFolds, seed: int) -> FittedBlend:
+        return Weighted().fit(data, held_out, seed)
 
 
 @pytest.fixture(autouse=True)
@@ -122,14 +122,16 @@ def test_a_name_reads_back_as_the_blender_that_has_it(blender: Blender) -> None:
         ("weighted+", "no blender named ''; known: "),
         ("greedy:bag=3", "blender 'greedy': no option named 'bag'; did you mean 'bags'?"),
         ("sharpened:base=greedy", "blender 'sharpened': no option named 'base'"),
-        ("greedy:bags=few", "blender 'greedy': bags='few' will not do: Input should be a valid i"),
-        ("sharpened:how=harder", "how='harder' will not do: Input should be 'soft' or 'hard'"),
+        ("greedy:bags=few", "blender 'greedy': bags='few' is not accepted: Input should be a va"),
+        ("sharpened:how=harder", "how='harder' is not accepted: Input should be 'soft' or 'hard'"),
         ("weighted:shrinkage=2", "weighted: shrinkage is 2.0; give a share of the way in 0..1"),
         ("weighted+greedy", "blender 'greedy' stands on no other: put it first, or leave out"),
         ("gated+ridge:alone=True", "blender 'ridge:alone=True' stands on no other: put it first"),
         ("weighted+nested(greedy)", "blender 'nested(greedy)' stands on no other: put it first"),
         ("nested(greedy, weigted)", "no blender named 'weigted'; did you mean 'weighted'?"),
-        ("nested()", "no blender named ''; known: "),
+        ("nested()", "that it is to blend, as in nested(greedy, weighted+kernel), or leave the"),
+        ("nested( )+gains", "blender 'nested': there is nothing in its parentheses"),
+        ("nested(greedy,)", "no blender named ''; known: "),
         ("nested(greedy", "blender 'nested(greedy': parentheses do not match"),
         ("greedy)+(gains", "blender 'greedy)+(gains': parentheses do not match"),
         (9 * "nested(" + "greedy" + 9 * ")", "or are more than 8 deep; write it as in nested("),
@@ -138,10 +140,10 @@ def test_a_name_reads_back_as_the_blender_that_has_it(blender: Blender) -> None:
         ("nested(greedy):groups=True", "the study's groups are the children; leave out the others"),
         (
             "changeable",
-            "'changeable' is none: it is not a frozen dataclass; see ensembler.blenders",
+            "'changeable' is not one: it is not a frozen dataclass; see ensembler.blenders",
         ),
-        ("no_blender", "what is registered as blender 'no_blender' is none: it lacks properties"),
-        ("a_function", "what is registered as blender 'a_function' is none: it lacks name, prop"),
+        ("no_blender", "what is registered as blender 'no_blender' is not one: it lacks prop"),
+        ("a_function", "what is registered as blender 'a_function' is not one: it lacks name,"),
     ],
 )
 def test_what_names_no_blender_is_refused_with_the_remedy(text: str, said: str) -> None:

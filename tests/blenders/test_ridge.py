@@ -16,19 +16,19 @@ from ensembler.blenders import ridge
 from ensembler.blenders.corrections import equations
 from ensembler.blenders.corrections.correction import FittedCorrection, group_weight, summed_cosines
 from ensembler.blenders.corrections.equations import member_equations
-from ensembler.blenders.corrections.leftover import leftover
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.corrections.residuals import compute_residuals
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.ridge import STRENGTHS, Ridge, mapped_members
 from ensembler.blenders.weighted import Weighted
 from ensembler.blending.statistics import Statistics
-from ensembler.blends.linear import PRIOR_ALONE, Linear
+from ensembler.blends.linear import PRIOR_ALONE, LinearBlend
 from ensembler.errors import InputError
 from ensembler.metrics import unit_rows
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 Matrix = NDArray[np.float64]
 Prepare = Callable[..., tuple[Space, Statistics]]
 
@@ -55,24 +55,26 @@ def naive_design(data: Data) -> Matrix:
     return design
 
 
-def naive_base(data: Data, fitted: FittedCorrection, aside: Aside) -> Matrix:
+def naive_base(data: Data, fitted: FittedCorrection, held_out: HeldFolds) -> Matrix:
     """(N, d) the base's rows, by the blend that others test."""
     everything = np.arange(len(data.statistics))
     blend = fitted.base.blend if fitted.base else PRIOR_ALONE
-    return np.concatenate([b.blended.vectors for b in data.blended(blend, everything, aside)])
+    return np.concatenate([b.blended.vectors for b in data.blended(blend, everything, held_out)])
 
 
-def naive_prediction(data: Data, base: Matrix, aside: Aside, penalty: float) -> Matrix:
+def naive_prediction(data: Data, base: Matrix, held_out: HeldFolds, penalty: float) -> Matrix:
     """(N, d) unit rows of base and map: least squares with one extra row for each column."""
     design = naive_design(data).reshape(len(base), -1)
-    train, targets = data.training_rows(aside), unit_rows(data.store.targets())
+    train, targets = data.training_rows(held_out), unit_rows(data.store.targets())
     weight = data.statistics.weight[train, None]
     scale = (weight * base[train] * targets[train]).sum() / (weight * base[train] ** 2).sum()
     root = np.sqrt(weight)
     columns = design.shape[1]
     stacked = np.vstack([root * design[train], math.sqrt(penalty) * np.eye(columns)])
-    left = np.vstack([root * (targets[train] - scale * base[train]), np.zeros((columns, data.dim))])
-    maps = np.linalg.lstsq(stacked, left, rcond=None)[0]
+    residuals = np.vstack(
+        [root * (targets[train] - scale * base[train]), np.zeros((columns, data.dim))]
+    )
+    maps = np.linalg.lstsq(stacked, residuals, rcond=None)[0]
     return unit_rows(scale * base + design @ maps)
 
 
@@ -104,10 +106,10 @@ def test_candidates_are_scored_as_their_blends_would_be(data: Data) -> None:
     data = replace(data)
     solver = member_equations(data, data.names)
     rows = data.fold_rows(1)
-    left = leftover(data, PRIOR_ALONE, HELD, rows)
+    residuals = compute_residuals(data, PRIOR_ALONE, HELD, rows)
     penalties = [group_weight(data) * strength for strength in (30.0, 3.0)]
-    solutions = solver.solve(left, penalties, rough=True)
-    found = summed_cosines(left, solver.products(left, solutions, rows))
+    solutions = solver.solve(residuals, penalties, rough=True)
+    found = summed_cosines(residuals, solver.products(residuals, solutions, rows))
     weight, targets = data.statistics.weight[rows], unit_rows(data.store.targets()[rows])
     base = data.priors(HELD)[data.statistics.fold]
     predictions = [base, *(naive_prediction(data, base, HELD, penalty) for penalty in penalties)]
@@ -135,8 +137,8 @@ def test_the_strength_chosen_scores_best_on_inner_folds(data: Data) -> None:
 
 
 def test_two_folds_left_take_the_default_strength(data: Data) -> None:
-    aside = frozenset(data.inner_folds(NOTHING)[:-2])
-    assert Ridge().fit(data, aside, seed=0).strength == ridge.DEFAULT
+    held_out = frozenset(data.inner_folds(NONE_HELD_OUT)[:-2])
+    assert Ridge().fit(data, held_out, seed=0).strength == ridge.DEFAULT
 
 
 def test_an_infinite_strength_is_the_base_itself(data: Data) -> None:
@@ -170,16 +172,38 @@ def test_more_columns_than_can_be_solved_for_leave_the_weakest_members_out(
     assert mapped == tuple(data.names[m] for m in np.sort(np.argsort(-alone)[:2]))
     fitted = Ridge(strength=3.0).fit(data, HELD, seed=0)
     assert fitted.status == "MEMBERS_LEFT_OUT"
-    assert isinstance(fitted.blend, Linear)
-    read = {*mapped, *fitted.blend.base.members} if fitted.blend.base else {*mapped}
-    assert set(fitted.blend.members) == read
+    assert isinstance(fitted.blend, LinearBlend)
+    assert fitted.blend.base is not None
+    assert fitted.blend.mapped == mapped
+    assert fitted.blend.maps.shape == (2, data.dim, data.dim)
+    assert set(fitted.blend.members) == {*mapped, *fitted.blend.base.members} > {*mapped}
+
+
+def test_a_map_of_zeros_as_older_specs_have_it_changes_no_row(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "COLUMNS", 2 * data.dim)
+    blend = Ridge(strength=3.0).fit(data, HELD, seed=0).blend
+    assert isinstance(blend, LinearBlend)
+    left_out = len(blend.members) - len(blend.mapped)
+    older = replace(
+        blend,
+        mapped=blend.members,
+        alphas=np.ones(len(blend.members)),
+        means=data.statistics.means[[data.names.index(name) for name in blend.members]],
+        maps=np.concatenate([blend.maps, np.zeros((left_out, data.dim, data.dim), np.float32)]),
+    )
+    assert (left_out > 0, older.members) == (True, blend.members)
+    rows = data.fold_rows(1)
+    one, other = (data.cosines(each, rows, HELD) for each in (blend, older))
+    assert one.tobytes() == other.tobytes()
 
 
 def test_a_map_that_cancels_its_base_leaves_a_zero_row() -> None:
     unit = np.eye(2, dtype=np.float32)
-    blend = Linear(
+    blend = LinearBlend(
         base=None,
-        members=("m",),
+        mapped=("m",),
         alphas=np.ones(1),
         means=None,
         scale=1.0,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ensembler import api
 from ensembler.blenders.contract import Blender, Property
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.fixed import Fixed
 from ensembler.blenders.greedy import Greedy
 from ensembler.blenders.single_best import SingleBest
@@ -21,19 +21,19 @@ from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.fitted import FittedWeights, training_problem
 from ensembler.blenders.weights.preselection import forward_selection
 from ensembler.blenders.weights.shrinkage import STRENGTHS, choose_shrinkage, towards_uniform
-from ensembler.blenders.weights.some import of_members
+from ensembler.blenders.weights.subset import of_members
 from ensembler.blending.build import build_statistics
 from ensembler.blending.statistics import GEOMETRY, Statistics
 from ensembler.errors import InputError, StoreError
 from ensembler.evaluation.baselines import baseline_fits
 from ensembler.metrics import unit_rows
 from ensembler.search.space import Space
-from ensembler.spec.weighted import WeightedBlend
+from ensembler.spec.weighted import WeightedSpec
 from ensembler.store.reader import Store
 
 Naive = Callable[..., NDArray[np.float64]]
 Prepare = Callable[..., tuple[Space, Statistics]]
-HELD: Aside = frozenset({1})
+HELD: HeldFolds = frozenset({1})
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +44,28 @@ def data(small: Store, prepare: Prepare) -> Data:
 
 
 @cache
-def naive_priors(data: Data, aside: Aside) -> NDArray[np.float64]:
+def naive_priors(data: Data, held_out: HeldFolds) -> NDArray[np.float64]:
     """Every row's prior, added up target by target."""
     targets = unit_rows(data.store.targets())
     fold, weight = data.statistics.fold, data.statistics.weight
     priors = np.zeros_like(targets)
     for row in range(len(targets)):
         for other in range(len(targets)):
-            if fold[other] != fold[row] and fold[other] not in aside:
+            if fold[other] != fold[row] and fold[other] not in held_out:
                 priors[row] += weight[other] * targets[other]
     return unit_rows(priors)
 
 
-def naive(data: Data, fitted: FittedWeights, aside: Aside, cosines: Naive) -> NDArray[np.float64]:
+def naive(
+    data: Data, fitted: FittedWeights, held_out: HeldFolds, cosines: Naive
+) -> NDArray[np.float64]:
     """Every row's cosine by the formula."""
     targets = data.store.targets()
     weighting = fitted.weighting
     return cosines(
         [data.store.member(name).block(0, len(targets)) for name in data.names],
         targets,
-        naive_priors(data, aside),
+        naive_priors(data, held_out),
         weights=weighting.weights,
         alphas=weighting.alphas,
         means=data.statistics.means if weighting.centred else None,
@@ -94,21 +96,23 @@ def test_rows_score_what_the_formula_says(
     assert fitted.objective == pytest.approx(np.average(expected[training], weights=weight))
 
 
-@pytest.mark.parametrize("aside", [NOTHING, HELD])
-def test_uniform_and_single_best_are_the_baselines_of_the_spec(data: Data, aside: Aside) -> None:
+@pytest.mark.parametrize("held_out", [NONE_HELD_OUT, HELD])
+def test_uniform_and_single_best_are_the_baselines_of_the_spec(
+    data: Data, held_out: HeldFolds
+) -> None:
     fits = baseline_fits(data.statistics)
-    held = next(iter(aside), None)
+    held = next(iter(held_out), None)
     for blender in (Uniform(), SingleBest()):
-        found = blender.fit(data, aside, 0).weighting
-        assert found == fits[blender.name](data.training_rows(aside), held)
+        found = blender.fit(data, held_out, 0).weighting
+        assert found == fits[blender.name](data.training_rows(held_out), held)
 
 
 def test_plain_weighted_is_what_fit_finds(data: Data, tmp_path: Path, small: Store) -> None:
     spec = api.fit(small.path, trials=16, spec=tmp_path / "ensemble.json").spec
-    weighting = Weighted().fit(data, NOTHING, seed=0).weighting
+    weighting = Weighted().fit(data, NONE_HELD_OUT, seed=0).weighting
     weights = dict(zip(data.names, weighting.weights[1:], strict=True))
     alphas = dict(zip(data.names, weighting.alphas, strict=True))
-    assert isinstance(spec.blend, WeightedBlend)
+    assert isinstance(spec.blend, WeightedSpec)
     assert spec.blend.centred == weighting.centred
     assert spec.blend.prior.weight == float(f"{weighting.weights[0]:.9g}")
     assert [member.name for member in spec.blend.members] == [n for n, w in weights.items() if w]
@@ -133,15 +137,15 @@ def test_a_refit_keeps_centring_and_norms_and_solves_the_weights_again(data: Dat
 def test_a_study_of_fixed_weights_keeps_them_in_a_refit(small: Store, prepare: Prepare) -> None:
     space, statistics = prepare(small, weights="fixed", fixed={"m0": 0.3, "m3": 0.7}, prior=False)
     data = Data(store=small, statistics=statistics, space=space)
-    fitted = Weighted().fit(data, NOTHING, 0)
+    fitted = Weighted().fit(data, NONE_HELD_OUT, 0)
     assert fitted.refitted(data, HELD).weighting == fitted.weighting
-    replayed = Fixed(norm="l2", centred=fitted.weighting.centred).fit(data, NOTHING, 0)
+    replayed = Fixed(norm="l2", centred=fitted.weighting.centred).fit(data, NONE_HELD_OUT, 0)
     assert replayed.weighting.weights == pytest.approx(fitted.weighting.weights)
 
 
 def test_fixed_weights_tell_blenders_apart_and_may_be_kept_by(data: Data) -> None:
     one, other = Fixed(weights={"m0": 1.0}), Fixed(weights={"m1": 1.0})
-    kept = {one: one.fit(data, NOTHING, 0), other: other.fit(data, NOTHING, 0)}
+    kept = {one: one.fit(data, NONE_HELD_OUT, 0), other: other.fit(data, NONE_HELD_OUT, 0)}
     assert kept[Fixed(weights={"m0": 1.0})].blend.members == ("m0",)
     assert kept[Fixed(weights={"m1": 1.0})].blend.members == ("m1",)
 
@@ -159,7 +163,7 @@ def test_fixed_refuses_what_makes_no_blend(
     weights: dict[str, float] | None, said: str, data: Data
 ) -> None:
     with pytest.raises(InputError, match=said):
-        Fixed(weights=weights).fit(data, NOTHING, 0)
+        Fixed(weights=weights).fit(data, NONE_HELD_OUT, 0)
 
 
 @pytest.mark.parametrize(
@@ -184,15 +188,17 @@ def test_only_plain_weights_promise_to_ignore_a_duplicate() -> None:
 
 
 def test_shrinking_all_the_way_makes_columns_weigh_the_same(data: Data) -> None:
-    fitted = Weighted(shrinkage=1.0).fit(data, NOTHING, 0)
+    fitted = Weighted(shrinkage=1.0).fit(data, NONE_HELD_OUT, 0)
     weighting = fitted.weighting
-    problem = training_problem(data, NOTHING, centred=weighting.centred, alphas=weighting.alphas)
+    problem = training_problem(
+        data, NONE_HELD_OUT, centred=weighting.centred, alphas=weighting.alphas
+    )
     scaled = np.array(weighting.weights) * problem.scale
     assert scaled[1:] == pytest.approx(np.full(len(data.names), scaled[1]))
 
 
 def test_shrinking_goes_a_share_of_the_way_and_leaves_the_prior(data: Data) -> None:
-    problem = training_problem(data, NOTHING, centred=False, alphas=(0.0, 0.0, 1.0, 0.0))
+    problem = training_problem(data, NONE_HELD_OUT, centred=False, alphas=(0.0, 0.0, 1.0, 0.0))
     weights = np.array([0.2, 0.5, 0.0, 0.3, 0.0])
     allowed = np.array([True, True, True, True, False])
     found = towards_uniform(problem, weights, 0.25, allowed) * problem.scale

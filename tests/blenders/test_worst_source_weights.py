@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.worst_source import WorstSource
 from ensembler.blending.minimax import maximise_worst
@@ -57,8 +57,8 @@ def test_no_weights_of_a_grid_do_better_on_the_worst_source(
     objective: WorstSource, tau: float, data: Data
 ) -> None:
     rows = np.arange(len(data.statistics))
-    fitted = Weighted(objective=objective).fit(data, NOTHING, 0)
-    found = naive_soft_minimum(by_source(data, fitted.cosines(data, rows, NOTHING)), tau)
+    fitted = Weighted(objective=objective).fit(data, NONE_HELD_OUT, 0)
+    found = naive_soft_minimum(by_source(data, fitted.cosines(data, rows, NONE_HELD_OUT)), tau)
     members = [
         data.store.member(name).block(0, len(rows)).astype(np.float64) for name in data.names
     ]
@@ -68,7 +68,7 @@ def test_no_weights_of_a_grid_do_better_on_the_worst_source(
         own * np.linalg.norm(own, axis=1, keepdims=True) ** -alpha
         for own, alpha in zip(members, fitted.weighting.alphas, strict=True)
     ]
-    columns = [data.priors(NOTHING)[data.statistics.fold], *members]
+    columns = [data.priors(NONE_HELD_OUT)[data.statistics.fold], *members]
     targets = data.targets(rows)
     rng = np.random.default_rng(0)
     for weights in rng.dirichlet(np.full(4, 0.7), size=3000):
@@ -80,8 +80,8 @@ def test_no_weights_of_a_grid_do_better_on_the_worst_source(
 def test_the_worst_source_gains_what_the_mean_gives_up(data: Data) -> None:
     rows = np.arange(len(data.statistics))
     mean, soft, hard = (
-        by_source(data, Weighted(objective=objective).fit(data, NOTHING, 0).cosines(
-            data, rows, NOTHING
+        by_source(data, Weighted(objective=objective).fit(data, NONE_HELD_OUT, 0).cosines(
+            data, rows, NONE_HELD_OUT
         )).min()
         for objective in ("mean", "soft_worst_source", "worst_source")
     )  # fmt: skip
@@ -89,7 +89,7 @@ def test_the_worst_source_gains_what_the_mean_gives_up(data: Data) -> None:
 
 
 def test_a_refit_climbs_for_the_worst_of_the_folds_it_has(data: Data) -> None:
-    fitted = Weighted(objective="worst_source").fit(data, NOTHING, 0)
+    fitted = Weighted(objective="worst_source").fit(data, NONE_HELD_OUT, 0)
     again = fitted.refitted(data, frozenset({2}))
     rows = data.training_rows(frozenset({2}))
     worst = [
@@ -102,11 +102,14 @@ def test_a_refit_climbs_for_the_worst_of_the_folds_it_has(data: Data) -> None:
     assert worst[1] >= worst[0] - 1e-6
 
 
-def test_one_source_has_no_worst(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "said"), [("drawn", "source 'drawn'"), ("", "one unnamed source")]
+)
+def test_one_source_has_no_worst(source: str, said: str, tmp_path: Path) -> None:
     world = make_world()
-    same = replace(world, samples={**world.samples, "source": ["drawn"] * len(world)})
-    with pytest.raises(StoreError, match="all samples are of source 'drawn'"):
-        Weighted(objective="worst_source").fit(same.data(tmp_path), NOTHING, 0)
+    same = replace(world, samples={**world.samples, "source": [source] * len(world)})
+    with pytest.raises(StoreError, match=f"all samples are of {said}, so there is no worst one"):
+        Weighted(objective="worst_source").fit(same.data(tmp_path), NONE_HELD_OUT, 0)
 
 
 def test_the_ascent_never_ends_below_its_start(data: Data) -> None:

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from ensembler.frozen import Frozen
 from ensembler.images.preprocess import Preprocess
 from ensembler.predicting.contract import Described, Role
-from ensembler.store.model import Frozen
 from ensembler.testing.predictors import CaptionerConformance, Loadable, PredictorConformance
-from predictors.shared.weights import check_names, load_state
+from predictors.shared.weights import check_names, load_weights
 
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -41,7 +41,7 @@ class Colour:
 
 
 class ColourConfig(Frozen):
-    """Nothing much."""
+    """A small config."""
 
     scale: float = 1.0
 
@@ -56,7 +56,7 @@ class ColourAdapter:
 
     @classmethod
     def load(cls, config: ColourConfig, files: Mapping[str, Path], *, device: str) -> Colour:  # noqa: ARG003 - numpy has one device
-        state = load_state(files["weights"])
+        state = load_weights(files["weights"])
         check_names({"matrix", "offset"}, state, files["weights"])
         return Colour(config.scale * state["matrix"].numpy(), state["offset"].numpy())
 
@@ -71,7 +71,7 @@ def colour(tmp_path_factory: pytest.TempPathFactory) -> Loadable:
 
 
 class TestAnHonestPredictor(CaptionerConformance):
-    """It passes."""
+    """An honest predictor passes every test."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -87,7 +87,7 @@ class Double(Colour):
 
 
 class Blind(Colour):
-    """Every image the same."""
+    """The same vector for every image."""
 
     def embed(self, images: Images) -> Vectors:
         return super().embed(np.zeros_like(images)) + np.float32(1.0)
@@ -119,7 +119,7 @@ class Counting(Colour):
 
 
 class Full(Colour):
-    """No empty batch."""
+    """An error for an empty batch."""
 
     def embed(self, images: Images) -> Vectors:
         return super().embed(images if len(images) else np.zeros((1, 8, 6, 3), np.uint8))
@@ -140,9 +140,12 @@ def make(claim: str, loadable: Loadable, predictor: Colour) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (5, 1, 1, 3), np.uint8)
     images = np.broadcast_to(colours, (5, 8, 6, 3))
     fixtures = {
-        "loadable": loadable, "predictor": predictor, "images": images,
-        "vectors": predictor.embed(images), "size": 2,
-    }  # fmt: skip
+        "loadable": loadable,
+        "predictor": predictor,
+        "images": images,
+        "vectors": predictor.embed(images),
+        "size": 2,
+    }
     test = getattr(PredictorConformance(), claim)
     test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
 

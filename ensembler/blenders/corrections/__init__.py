@@ -1,1 +1,1 @@
-"""What a fitted base is corrected by: maps of what it leaves over, gains along directions."""
+"""Corrections of a fitted base: maps fitted to its residuals, gains along directions."""

@@ -1,4 +1,4 @@
-"""What a way to correct a base must offer: equations to solve for what the base leaves over."""
+"""The contract of a correction: equations to solve for the residuals of a base."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.corrections.leftover import Leftover
+from ensembler.blenders.corrections.residuals import Residuals
 from ensembler.blenders.data import Data
 from ensembler.blends.contract import Blend
 
 
 class Products(NamedTuple):
-    """What several solutions add to some rows.
+    """The corrections of some rows by several solutions.
 
     Attributes:
         rows: (n,) int64, positions.
@@ -26,23 +26,26 @@ class Products(NamedTuple):
 
 
 class Equations(Protocol):
-    """What is solved for a correction."""
+    """The equations that give a correction."""
 
     def solve(
-        self, left: Leftover, strengths: Sequence[float], *, rough: bool
+        self, residuals: Residuals, strengths: Sequence[float], *, rough: bool
     ) -> list[NDArray[np.floating]]:
         """The solution for each strength, fitted on the training rows.
 
         Args:
-            left: what is fitted.
+            residuals: to fit.
             strengths: of the penalty, in units of row weights.
-            rough: single precision will do: solutions are compared, and none is frozen.
+            rough: single precision is enough: solutions are compared, and none is frozen.
         """
 
     def products(
-        self, left: Leftover, solutions: Sequence[NDArray[np.floating]], rows: NDArray[np.int64]
+        self,
+        residuals: Residuals,
+        solutions: Sequence[NDArray[np.floating]],
+        rows: NDArray[np.int64],
     ) -> Iterator[Products]:
-        """What solutions add to some rows, whose base is known, a block at a time."""
+        """Yield what solutions add to some rows, whose base is known, a block at a time."""
 
     def blend(
         self, data: Data, base: Blend | None, solution: NDArray[np.floating], scale: float
@@ -51,11 +54,11 @@ class Equations(Protocol):
 
 
 class Method(Protocol):
-    """A way to correct."""
+    """A kind of correction, with its options."""
 
     @property
     def status(self) -> str:
         """How a fit ends whose base calls for no remark."""
 
-    def equations(self, left: Leftover) -> Equations:
-        """What is solved for a base and what it leaves over."""
+    def equations(self, residuals: Residuals) -> Equations:
+        """The equations for the residuals of a base."""

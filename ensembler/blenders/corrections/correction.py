@@ -1,4 +1,4 @@
-"""What two blenders share that correct a base by what it leaves over: how they fit and refit.
+"""Fitting and refitting a correction to a base's residuals, as `ridge` and `kernel` share it.
 
 The base's unit rows, scaled, and a regularised correction add up; its strength is chosen by inner
 folds, on which the base is refitted too. The base as it is stands first among the candidates.
@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from ensembler.blenders.contract import FittedBlend
 from ensembler.blenders.corrections.contract import Equations, Method, Products
-from ensembler.blenders.corrections.leftover import Leftover, leftover
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.corrections.residuals import Residuals, compute_residuals
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.memory import keep_refit, refit_once
 from ensembler.blenders.refitting.strength import choose_strength
+from ensembler.blending.solver import UNREMARKABLE
 from ensembler.blends.contract import Blend
 from ensembler.blends.linear import PRIOR_ALONE
 from ensembler.errors import InputError
 from ensembler.metrics import unit_rows
-
-SILENT = ("CONVERGED", "given")  # statuses that call for no remark
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,16 +32,16 @@ class FittedCorrection:
     """A correction with what it corrects.
 
     Attributes:
-        data: what it was fitted on.
-        aside: the folds that it was not fitted on.
-        base: the fitted base; None where the prior alone is corrected.
+        data: that it was fitted on.
+        held_out: the folds that it was not fitted on.
+        base: as fitted; None where the prior alone is corrected.
         method: how it is corrected.
         strength: of the penalty, in units of `group_weight`; infinite where the base is best alone.
         blend: base and correction.
     """
 
     data: Data = field(repr=False)
-    aside: Aside
+    held_out: HeldFolds
     base: FittedBlend | None
     method: Method
     strength: float
@@ -50,33 +49,34 @@ class FittedCorrection:
 
     @property
     def status(self) -> str:
-        """As `FittedBlend.status` says: the base's where that calls for a remark."""
-        told = self.base is not None and self.base.status not in SILENT
-        return self.base.status if self.base is not None and told else self.method.status
+        """The base's where that calls for a remark, else the correction's."""
+        if self.base is not None and self.base.status not in UNREMARKABLE:
+            return self.base.status
+        return self.method.status
 
     @cached_property
     def objective(self) -> float:
-        """As `FittedBlend.objective` says; worked out when it is asked for."""
-        return training_score(self.data, self.blend, self.aside)
+        """The training score, worked out when it is asked for."""
+        return training_score(self.data, self.blend, self.held_out)
 
     @property
     def evaluations(self) -> int:
-        """As `FittedBlend.evaluations` says."""
         return 1 + (0 if self.base is None else self.base.evaluations)
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> NDArray[np.float64]:
-        """As `FittedBlend.cosines` says."""
-        return data.cosines(self.blend, rows, aside)
+    def cosines(
+        self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds
+    ) -> NDArray[np.float64]:
+        return data.cosines(self.blend, rows, held_out)
 
-    def refitted(self, data: Data, aside: Aside) -> FittedCorrection:
-        """As `FittedBlend.refitted` says: the same strength on the refitted base."""
-        base = None if self.base is None else refit_once(data, self.base, aside)
-        return _corrected(data, aside, base, self.method, self.strength, rough=True)
+    def refitted(self, data: Data, held_out: HeldFolds) -> FittedCorrection:
+        """The same strength on the refitted base."""
+        base = None if self.base is None else refit_once(data, self.base, held_out)
+        return _corrected(data, held_out, base, self.method, self.strength, rough=True)
 
 
 def fit_correction(
     data: Data,
-    aside: Aside,
+    held_out: HeldFolds,
     base: FittedBlend | None,
     method: Method,
     strengths: Sequence[float],
@@ -85,35 +85,35 @@ def fit_correction(
     """Choose a strength and fit.
 
     Args:
-        data: what to fit on.
-        aside: folds whose targets nothing may know.
+        data: to fit on.
+        held_out: folds whose targets nothing may know.
         base: fitted without them; None corrects the prior alone.
-        method: how.
+        method: how to correct.
         strengths: to choose among, the strongest first, in units of `group_weight`.
         default: one of them, taken where folds are too few to choose.
     """
-    tried = dict[Aside, _Solved]()
+    tried = dict[HeldFolds, _Solved]()
 
-    def score(inner: Aside, fold: int) -> NDArray[np.float64]:
+    def score(inner: HeldFolds, fold: int) -> NDArray[np.float64]:
         own, rows = None if base is None else refit_once(data, base, inner), data.fold_rows(fold)
-        left = leftover(data, _blend(own), inner, rows)
-        tried[inner] = solved = _solve(left, own, method, strengths, rough=True)
+        residuals = compute_residuals(data, _blend(own), inner, rows)
+        tried[inner] = solved = _solve(residuals, own, method, strengths, rough=True)
         corrections = list(solved.solutions.values())
-        found = summed_cosines(left, solved.equations.products(left, corrections, rows))
+        found = summed_cosines(residuals, solved.equations.products(residuals, corrections, rows))
         return found[1 + len(corrections) - len(strengths) :]  # the base where it is a candidate
 
     strength = strengths[0]
     if len(strengths) > 1:
-        choice = choose_strength(data, aside, score, default=strengths.index(default))
+        choice = choose_strength(data, held_out, score, default=strengths.index(default))
         strength = strengths[choice.index]
-    fitted = _corrected(data, aside, base, method, strength, rough=False)
+    fitted = _corrected(data, held_out, base, method, strength, rough=False)
     for inner, solved in tried.items():  # whoever stands on this asks for them next
         keep_refit(data, fitted, inner, solved.fitted(data, inner, method, strength))
     return fitted
 
 
 def check_positive(blender: str, option: str, value: float | None) -> None:
-    """Refuse an option that is no positive number; None is left to be chosen.
+    """Refuse an option that is not a positive number; None is left to be chosen.
 
     Raises:
         InputError: it is zero, negative or NaN.
@@ -122,11 +122,11 @@ def check_positive(blender: str, option: str, value: float | None) -> None:
         raise InputError(f"{blender}: {option} is {value}; give a positive number")
 
 
-def training_score(data: Data, blend: Blend, aside: Aside) -> float:
+def training_score(data: Data, blend: Blend, held_out: HeldFolds) -> float:
     """The weighted mean cosine of a blend on its training rows; 0 where they have no weight."""
-    rows = data.training_rows(aside)
+    rows = data.training_rows(held_out)
     weight = data.statistics.weight[rows]
-    return float(weight @ data.cosines(blend, rows, aside)) / (float(weight.sum()) or 1.0)
+    return float(weight @ data.cosines(blend, rows, held_out)) / (float(weight.sum()) or 1.0)
 
 
 def group_weight(data: Data) -> float:
@@ -139,11 +139,11 @@ def group_weight(data: Data) -> float:
     return float(weight.sum()) / len(np.unique(group[weight > 0.0]))
 
 
-def summed_cosines(left: Leftover, products: Iterable[Products]) -> NDArray[np.float64]:
-    """How well a base and its corrections do on rows that they were not fitted on.
+def summed_cosines(residuals: Residuals, products: Iterable[Products]) -> NDArray[np.float64]:
+    """Score a base and its corrections on rows that they were not fitted on.
 
     Args:
-        left: what they were fitted to, with the base of these rows.
+        residuals: that they were fitted to, with the base of these rows.
         products: a block of rows at a time, S corrections.
 
     Returns:
@@ -151,8 +151,8 @@ def summed_cosines(left: Leftover, products: Iterable[Products]) -> NDArray[np.f
     """
     totals = []
     for rows, added in products:
-        weight, targets = left.data.statistics.weight[rows], left.data.targets(rows)
-        base = left.scale * left.base[rows].astype(np.float64)
+        weight, targets = residuals.data.statistics.weight[rows], residuals.data.targets(rows)
+        base = residuals.scale * residuals.base[rows].astype(np.float64)
         cosines = (
             np.einsum("id,id->i", unit_rows(base + part), targets) for part in (np.zeros(1), *added)
         )
@@ -169,38 +169,45 @@ class _Solved:
     scale: float
     solutions: dict[float, NDArray[np.floating]]  # by strength; an infinite one has none
 
-    def fitted(self, data: Data, aside: Aside, method: Method, strength: float) -> FittedCorrection:
+    def fitted(
+        self, data: Data, held_out: HeldFolds, method: Method, strength: float
+    ) -> FittedCorrection:
         blend = _blend(self.base)
         if strength < math.inf:
             base = None if self.base is None else blend
             blend = self.equations.blend(data, base, self.solutions[strength], self.scale)
         return FittedCorrection(
-            data=data, aside=aside, base=self.base, method=method, strength=strength, blend=blend
+            data=data,
+            held_out=held_out,
+            base=self.base,
+            method=method,
+            strength=strength,
+            blend=blend,
         )
 
 
 def _solve(
-    left: Leftover,
+    residuals: Residuals,
     base: FittedBlend | None,
     method: Method,
     strengths: Sequence[float],
     *,
     rough: bool,
 ) -> _Solved:
-    equations, unit = method.equations(left), group_weight(left.data)
+    equations, unit = method.equations(residuals), group_weight(residuals.data)
     finite = [strength for strength in strengths if strength < math.inf]
-    solutions = equations.solve(left, [strength * unit for strength in finite], rough=rough)
+    solutions = equations.solve(residuals, [strength * unit for strength in finite], rough=rough)
     return _Solved(
         base=base,
         equations=equations,
-        scale=left.scale,
+        scale=residuals.scale,
         solutions=dict(zip(finite, solutions, strict=True)),
     )
 
 
 def _corrected(
     data: Data,
-    aside: Aside,
+    held_out: HeldFolds,
     base: FittedBlend | None,
     method: Method,
     strength: float,
@@ -209,11 +216,16 @@ def _corrected(
 ) -> FittedCorrection:
     if strength == math.inf:
         return FittedCorrection(
-            data=data, aside=aside, base=base, method=method, strength=strength, blend=_blend(base)
+            data=data,
+            held_out=held_out,
+            base=base,
+            method=method,
+            strength=strength,
+            blend=_blend(base),
         )
-    left = leftover(data, _blend(base), aside, np.arange(0))
-    solved = _solve(left, base, method, [strength], rough=rough)
-    return solved.fitted(data, aside, method, strength)
+    residuals = compute_residuals(data, _blend(base), held_out, np.arange(0))
+    solved = _solve(residuals, base, method, [strength], rough=rough)
+    return solved.fitted(data, held_out, method, strength)
 
 
 def _blend(base: FittedBlend | None) -> Blend:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import BLOCK, Aside, Data
+from ensembler.blenders.data import BLOCK, Data, HeldFolds
 from ensembler.blenders.refitting.memory import once_for_data
 
 
@@ -32,17 +32,17 @@ class Moments(NamedTuple):
     squares: NDArray[np.float64]
 
 
-def shrunk_covariance(data: Data, aside: Aside) -> NDArray[np.float64]:
+def shrunk_covariance(data: Data, held_out: HeldFolds) -> NDArray[np.float64]:
     """The covariance of the targets of the training rows, about their mean, shrunk.
 
     Args:
         data: whose targets.
-        aside: folds whose targets nothing may know.
+        held_out: folds whose targets nothing may know.
 
     Returns:
         (d, d) float64; all zeros where the targets, or the rows with any weight, are all one.
     """
-    moments, folds = _moments(data), list(data.inner_folds(aside))
+    moments, folds = _moments(data), list(data.inner_folds(held_out))
     weight, squares = float(moments.weight[folds].sum()), float(moments.squares[folds].sum())
     if weight == 0.0:
         return np.zeros((data.dim, data.dim))

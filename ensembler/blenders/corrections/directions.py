@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.corrections.covariance import shrunk_covariance
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blends.contract import Blend
 from ensembler.blends.gains import split_at_prior
 from ensembler.errors import InputError
@@ -37,18 +37,18 @@ class Directions(NamedTuple):
     basis: NDArray[np.float32] | None
     gains: NDArray[np.float32]
 
-    def turned(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, d) rows as their shares along the directions."""
+    def project(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d) the coordinates of rows along the directions."""
         return vectors if self.basis is None else vectors @ self.basis
 
 
-def find_directions(data: Data, aside: Aside, blend: Blend, basis: Basis) -> Directions:
+def find_directions(data: Data, held_out: HeldFolds, blend: Blend, basis: Basis) -> Directions:
     """The basis that the training rows, and the corpus, give, and the gains of all candidates.
 
     Args:
-        data: what to learn from.
-        aside: folds whose targets nothing may know.
-        blend: what is to have gains, fitted on the same rows.
+        data: to learn from.
+        held_out: folds whose targets nothing may know.
+        blend: that gets the gains, fitted on the same rows.
         basis: `targets` is the principal basis of the training targets, `corpus` that of their
             covariance and the corpus' in equal parts: the one knows these prompts, the other more.
 
@@ -56,8 +56,8 @@ def find_directions(data: Data, aside: Aside, blend: Blend, basis: Basis) -> Dir
         InputError: the basis is the corpus', and there is none or it does not fit the store.
     """
     if basis == "coordinates":
-        return Directions(None, coordinate_gains(data, aside, blend))
-    covariance = shrunk_covariance(data, aside)
+        return Directions(None, coordinate_gains(data, held_out, blend))
+    covariance = shrunk_covariance(data, held_out)
     if basis == "corpus":
         covariance = (covariance + _corpus_covariance(data)) / 2.0
     variance, vectors = np.linalg.eigh(covariance)
@@ -93,7 +93,7 @@ def filter_gains(variance: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.stack(found).astype(np.float32)
 
 
-def coordinate_gains(data: Data, aside: Aside, blend: Blend) -> NDArray[np.float32]:
+def coordinate_gains(data: Data, held_out: HeldFolds, blend: Blend) -> NDArray[np.float32]:
     """Gains (a + pull) / (b + pull), never negative, from a blend's training rows.
 
     `a` and `b` are each coordinate's mean product of what lies beyond the prior with the target and
@@ -101,15 +101,15 @@ def coordinate_gains(data: Data, aside: Aside, blend: Blend) -> NDArray[np.float
 
     Args:
         data: whose rows.
-        aside: folds whose targets nothing may know.
-        blend: what is to have gains.
+        held_out: folds whose targets nothing may know.
+        blend: that gets the gains.
 
     Returns:
         (S, d) float32, one line for each of PULLS.
     """
     with_target, with_itself = np.zeros(data.dim), np.zeros(data.dim)
-    priors = data.priors(aside)
-    for rows, blended in data.blended(blend, data.training_rows(aside), aside):
+    priors = data.priors(held_out)
+    for rows, blended in data.blended(blend, data.training_rows(held_out), held_out):
         own = priors[data.statistics.fold[rows]]
         beyond = split_at_prior(blended.vectors, own).beyond
         weighted = beyond * data.statistics.weight[rows, None]

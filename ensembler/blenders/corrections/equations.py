@@ -22,11 +22,11 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
 
 from ensembler.blenders.corrections.contract import Equations, Products
-from ensembler.blenders.corrections.leftover import Leftover
+from ensembler.blenders.corrections.residuals import Residuals
 from ensembler.blenders.data import Data
 from ensembler.blenders.refitting.memory import once_for_data
 from ensembler.blends.contract import Blend
-from ensembler.blends.linear import Linear
+from ensembler.blends.linear import LinearBlend
 
 Matrix = NDArray[np.floating]
 Matrices = list[Matrix]
@@ -57,7 +57,7 @@ def member_equations(data: Data, members: tuple[str, ...]) -> Equations:
     return _primal(data, members)
 
 
-def design(data: Data, members: Sequence[str], rows: NDArray[np.int64]) -> Iterator[Design]:
+def design_blocks(data: Data, members: Sequence[str], rows: NDArray[np.int64]) -> Iterator[Design]:
     """The design matrix of some rows, a block at a time.
 
     Args:
@@ -83,25 +83,25 @@ class _Primal:
     members: tuple[str, ...]
     grams: NDArray[np.float32]  # (F, M·d, M·d), of each fold's weighted rows; lower triangles
 
-    def solve(self, left: Leftover, strengths: Sequence[float], *, rough: bool) -> Matrices:
-        weight = left.data.statistics.weight
-        cross = np.zeros((self.grams.shape[1], left.data.dim))
-        for rows, matrix in design(left.data, self.members, left.rows):
-            cross += matrix.T @ (weight[rows, None] * left.at(rows)).astype(np.float32)
+    def solve(self, residuals: Residuals, strengths: Sequence[float], *, rough: bool) -> Matrices:
+        weight = residuals.data.statistics.weight
+        cross = np.zeros((self.grams.shape[1], residuals.data.dim))
+        for rows, matrix in design_blocks(residuals.data, self.members, residuals.rows):
+            cross += matrix.T @ (weight[rows, None] * residuals.at(rows)).astype(np.float32)
         gram = np.zeros(self.grams.shape[1:], dtype=np.float32 if rough else np.float64)
-        for fold in left.data.inner_folds(left.aside):
+        for fold in residuals.data.inner_folds(residuals.held_out):
             gram += self.grams[fold]
         cross = cross.astype(gram.dtype)
         return list(_solutions(gram, strengths, cross))
 
     def products(
-        self, left: Leftover, solutions: Sequence[Matrix], rows: NDArray[np.int64]
+        self, residuals: Residuals, solutions: Sequence[Matrix], rows: NDArray[np.int64]
     ) -> Iterator[Products]:
         maps = np.hstack([solution.astype(np.float32) for solution in solutions])
-        for at, matrix in design(left.data, self.members, rows):
+        for at, matrix in design_blocks(residuals.data, self.members, rows):
             yield Products(at, np.split(matrix @ maps, len(solutions), axis=1))
 
-    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> Linear:
+    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> LinearBlend:
         return _linear(data, base, self.members, solution, scale)
 
 
@@ -112,33 +112,33 @@ class _Dual:
 
     def solve(
         self,
-        left: Leftover,
+        residuals: Residuals,
         strengths: Sequence[float],
         *,
         rough: bool,  # noqa: ARG002 - so few rows are solved in no time
     ) -> Matrices:
-        rows = left.rows
-        root = np.sqrt(left.data.statistics.weight[rows])[:, None]
+        rows = residuals.rows
+        root = np.sqrt(residuals.data.statistics.weight[rows])[:, None]
         gram = self.kernel[np.ix_(rows, rows)] * (root * root.T)
-        right = root * left.at(rows)
+        right = root * residuals.at(rows)
         solutions: Matrices = []
         for solution in _solutions(gram, strengths, right):
-            whole = np.zeros((len(self.kernel), left.data.dim))
+            whole = np.zeros((len(self.kernel), residuals.data.dim))
             whole[rows] = root * solution
             solutions.append(whole)
         return solutions
 
     def products(
         self,
-        left: Leftover,  # noqa: ARG002 - the other form streams its members
+        residuals: Residuals,  # noqa: ARG002 - the other form streams its members
         solutions: Sequence[Matrix],
         rows: NDArray[np.int64],
     ) -> Iterator[Products]:
         yield Products(rows, [self.kernel[rows] @ solution for solution in solutions])
 
-    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> Linear:
+    def blend(self, data: Data, base: Blend | None, solution: Matrix, scale: float) -> LinearBlend:
         maps = np.zeros((len(self.members) * data.dim, data.dim))
-        for rows, matrix in design(data, self.members, np.flatnonzero(solution.any(axis=1))):
+        for rows, matrix in design_blocks(data, self.members, np.flatnonzero(solution.any(axis=1))):
             maps += matrix.T.astype(np.float64) @ solution[rows]
         return _linear(data, base, self.members, maps, scale)
 
@@ -147,7 +147,7 @@ def _primal(data: Data, members: tuple[str, ...]) -> _Primal:
     columns = len(members) * data.dim
     grams = np.zeros((data.statistics.folds, columns, columns), dtype=np.float32)
     for fold, gram in enumerate(grams):
-        for rows, matrix in design(data, members, data.fold_rows(fold)):
+        for rows, matrix in design_blocks(data, members, data.fold_rows(fold)):
             matrix *= np.sqrt(data.statistics.weight[rows, None]).astype(np.float32)
             # Transposed views are columns to BLAS, which adds to the one triangle in place.
             ssyrk(1.0, matrix.T, beta=1.0, c=gram.T, overwrite_c=True)
@@ -158,7 +158,7 @@ def _dual(data: Data, members: tuple[str, ...]) -> _Dual:
     kernel = np.zeros((len(data.statistics),) * 2)
     everything = np.arange(len(kernel))
     for name in members:  # one at a time, so that one member's few rows are all that is held
-        own = np.concatenate([part.matrix for part in design(data, (name,), everything)])
+        own = np.concatenate([part.matrix for part in design_blocks(data, (name,), everything)])
         kernel += own.astype(np.float64) @ own.T.astype(np.float64)
     return _Dual(members=members, kernel=kernel)
 
@@ -174,17 +174,13 @@ def _solutions(gram: Matrix, strengths: Sequence[float], right: Matrix) -> Itera
 
 def _linear(
     data: Data, base: Blend | None, mapped: Sequence[str], maps: Matrix, scale: float
-) -> Linear:
-    """A base with an (M·d, d) map of some members, both as a blend of all that are read."""
-    read = {*mapped, *(base.members if base else ())}
-    members = tuple(name for name in data.names if name in read)
-    of_members = np.zeros((len(members), data.dim, data.dim), dtype=np.float32)
-    of_members[[members.index(name) for name in mapped]] = maps.reshape(-1, data.dim, data.dim)
-    return Linear(
+) -> LinearBlend:
+    """A base with an (M·d, d) map of some members."""
+    return LinearBlend(
         base=base,
-        members=members,
-        alphas=np.ones(len(members)),
-        means=data.statistics.means[[data.names.index(name) for name in members]],
+        mapped=tuple(mapped),
+        alphas=np.ones(len(mapped)),
+        means=data.statistics.means[[data.names.index(name) for name in mapped]],
         scale=scale,
-        maps=of_members,
+        maps=maps.reshape(-1, data.dim, data.dim).astype(np.float32),
     )

@@ -1,1 +1,1 @@
-"""Fits on fewer folds: shared by all that ask, choosing strengths, giving rows out of fold."""
+"""Fits on fewer folds: shared, to choose strengths, to give out-of-fold rows."""

@@ -1,4 +1,4 @@
-"""A blender's out-of-fold rows as a member of a store: what a later blend may build on."""
+"""A blender's out-of-fold rows as a member of a store, for a later blend to build on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.refitting.stacking import rows_out_of_fold
 from ensembler.errors import StoreError
@@ -21,19 +21,19 @@ from ensembler.store.writer import add_vectors, check_new_name
 
 
 def out_of_fold_rows(data: Data, blender: Blender, seed: int) -> NDArray[np.float32]:
-    """Each row by the whole fit, choices and all, that did not know its fold.
+    """Out-of-fold rows: each by the whole fit, choices and all, that did not know its fold.
 
     Args:
-        data: what is fitted on.
-        blender: what is fitted.
+        data: to fit on.
+        blender: to fit.
         seed: of the fits.
 
     Returns:
         (N, d) unit rows by position; zero where no member of the blend has the row.
     """
-    folds = data.inner_folds(NOTHING)
+    folds = data.inner_folds(NONE_HELD_OUT)
     return rows_out_of_fold(
-        data, lambda aside: fit_once(data, blender, aside, seed), NOTHING, folds
+        data, lambda held_out: fit_once(data, blender, held_out, seed), NONE_HELD_OUT, folds
     )
 
 
@@ -48,7 +48,7 @@ def export_member(
     Args:
         path: the store's folder.
         name: of the new member.
-        data: what is fitted on.
+        data: to fit on.
         blender: whose rows.
         seed: of the fits.
 
@@ -56,8 +56,8 @@ def export_member(
         The member's record.
 
     Raises:
-        StoreError: the name is taken or no name, or what is at `path` is no store of these samples
-            in this order, or cannot be written.
+        StoreError: the name is taken or not a name, or the store at `path` has other samples, or
+            these in another order, or cannot be written.
     """
     folder = Path(path)
     if not folder.is_dir() or not any(folder.iterdir()):

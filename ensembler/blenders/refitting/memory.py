@@ -1,9 +1,9 @@
-"""What is worked out once for a `Data`: matrices that all fits share, fits that chains share."""
+"""Values computed once for a `Data`: matrices that all fits share, fits that chains share."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
 from threading import Lock, RLock
@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from ensembler.blenders.contract import Blender, FittedBlend
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 
 # Of a `Data`'s refits, those asked for last are kept: what stands on a chain asks for the same ones
 # as the chain, while most of a deep tree's are asked for once.
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Entry:
-    found: list[Any] = field(default_factory=list)  # empty until it is worked out
+    found: list[Any] = field(default_factory=list)  # empty until it is computed
     lock: RLock = field(default_factory=RLock)  # two threads that ask for the same do not both work
 
     def get(self, make: Callable[[], T]) -> T:
@@ -36,60 +36,91 @@ class _Entry:
 
 
 def once_for_data(make: Callable[Concatenate[Data, P], T]) -> Callable[Concatenate[Data, P], T]:
-    """Keep what a function makes of a `Data` and of further hashable arguments, as long as it.
+    """Compute a function of a `Data` and further hashable arguments once, for as long as it lives.
 
-    It is kept in the `Data` itself, as `cached_property` does, so that both go together.
+    Its values stand in the `Data` itself, as those of `cached_property` do.
     """
 
     @wraps(make)
     def recall(data: Data, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        kept: dict[object, _Entry] = vars(data).setdefault("_kept", {})
-        entry = kept.setdefault((make, args, tuple(sorted(kwargs.items()))), _Entry())
+        entry: _Entry = data.memo.setdefault((make, args, tuple(sorted(kwargs.items()))), _Entry())
         return entry.get(lambda: make(data, *args, **kwargs))
 
     return recall
 
 
-@once_for_data
-def fit_once(data: Data, blender: Blender, aside: Aside, seed: int) -> FittedBlend:
+def fit_once(data: Data, blender: Blender, held_out: HeldFolds, seed: int) -> FittedBlend:
     """`blender.fit`, shared by all that stand on the same blender."""
-    return blender.fit(data, aside, seed)
+    entry = _fits(data).setdefault((blender, held_out, seed), _Entry())
+    return entry.get(lambda: blender.fit(data, held_out, seed))
 
 
-def refit_once(data: Data, fitted: FittedBlend, aside: Aside) -> FittedBlend:
+def forget_fits(data: Data, needed: Collection[Blender]) -> None:
+    """Drop fits that are no longer needed, and their refits.
+
+    A fit that is asked for again is made again. Not to be called while other threads fit.
+
+    Args:
+        data: whose fits are dropped.
+        needed: the blenders whose fits are kept. Fits on all rows are always kept: each blender has
+            only one, and it may be the one to freeze.
+    """
+    fits = _fits(data)
+    for blender, held_out, seed in list(fits):
+        if held_out and blender not in needed:
+            del fits[blender, held_out, seed]
+    _refits(data).keep_those_of([fitted for entry in fits.values() for fitted in entry.found])
+
+
+def forget_everything(data: Data) -> None:
+    """Drop everything that was computed once for a `Data`; it is computed again when asked for."""
+    data.memo.clear()
+
+
+def refit_once(data: Data, fitted: FittedBlend, held_out: HeldFolds) -> FittedBlend:
     """`fitted.refitted`, shared by all that stand on the same fit while REFIT_BYTES hold it."""
-    return _refits(data).get(data, fitted, aside)
+    return _refits(data).get(data, fitted, held_out)
 
 
-def keep_refit(data: Data, fitted: FittedBlend, aside: Aside, refit: FittedBlend) -> None:
-    """Keep what `fitted.refitted` would work out, where a choice has worked it out already."""
-    _refits(data).keep(fitted, aside, refit)
+def keep_refit(data: Data, fitted: FittedBlend, held_out: HeldFolds, refit: FittedBlend) -> None:
+    """Keep what `fitted.refitted` would compute, where a choice has computed it already."""
+    _refits(data).keep(fitted, held_out, refit)
+
+
+@once_for_data
+def _fits(data: Data) -> dict[tuple[Blender, HeldFolds, int], _Entry]:  # noqa: ARG001 - kept in it
+    return {}
 
 
 @dataclass(slots=True)
 class _Refit:
     fitted: FittedBlend  # held, so that no other object has its id meanwhile
     entry: _Entry = field(default_factory=_Entry)
-    size: int = 0  # bytes, once it is worked out
+    size: int = 0  # bytes, once it is computed
 
 
 @dataclass(slots=True)
 class _Refits:
     """Refits in the order in which they were asked for last."""
 
-    kept: OrderedDict[tuple[int, Aside], _Refit] = field(default_factory=OrderedDict)
+    kept: OrderedDict[tuple[int, HeldFolds], _Refit] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
-    def get(self, data: Data, fitted: FittedBlend, aside: Aside) -> FittedBlend:
-        return self._found(fitted, aside, lambda: fitted.refitted(data, aside))
+    def get(self, data: Data, fitted: FittedBlend, held_out: HeldFolds) -> FittedBlend:
+        return self._found(fitted, held_out, lambda: fitted.refitted(data, held_out))
 
-    def keep(self, fitted: FittedBlend, aside: Aside, refit: FittedBlend) -> None:
-        self._found(fitted, aside, lambda: refit)
+    def keep(self, fitted: FittedBlend, held_out: HeldFolds, refit: FittedBlend) -> None:
+        self._found(fitted, held_out, lambda: refit)
+
+    def keep_those_of(self, fits: Sequence[FittedBlend]) -> None:
+        left = {id(fitted) for fitted in fits}
+        for key in [key for key in self.kept if key[0] not in left]:
+            del self.kept[key]
 
     def _found(
-        self, fitted: FittedBlend, aside: Aside, make: Callable[[], FittedBlend]
+        self, fitted: FittedBlend, held_out: HeldFolds, make: Callable[[], FittedBlend]
     ) -> FittedBlend:
-        key = id(fitted), aside
+        key = id(fitted), held_out
         with self.lock:
             refit = self.kept.setdefault(key, _Refit(fitted))
             self.kept.move_to_end(key)
@@ -107,7 +138,7 @@ def _refits(data: Data) -> _Refits:  # noqa: ARG001 - kept in it
 
 
 def _size(part: object) -> int:
-    """How many bytes the numbers of a blend take."""
+    """The size of a blend's numbers in bytes."""
     if isinstance(part, np.ndarray):
         return part.nbytes
     if is_dataclass(part):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import FittedBlend
-from ensembler.blenders.data import Aside, Data
-from ensembler.blenders.refitting.held import make_room
+from ensembler.blenders.data import Data, HeldFolds
+from ensembler.blenders.refitting.buffers import make_buffer
 from ensembler.blenders.refitting.memory import refit_once
 from ensembler.blenders.refitting.strength import asked_folds
 from ensembler.blending.build import build_statistics
@@ -25,30 +25,30 @@ from ensembler.store.reader import Member
 FEWEST = 2  # folds that a blend is refitted on the others of
 STACKED = 4096  # rows that weights are solved on: those of one fold of 4,000 cost 7e-5 of the score
 
-Fit = Callable[[Aside], FittedBlend]  # without the folds aside
+Fit = Callable[[HeldFolds], FittedBlend]  # fits without the held-out folds
 
 
 def stacked_statistics(
-    data: Data, children: Sequence[FittedBlend], aside: Aside
+    data: Data, children: Sequence[FittedBlend], held_out: HeldFolds
 ) -> Statistics | None:
     """The Gram statistics of blends on training rows, each row by a fit that did not know it.
 
     Args:
-        data: what the blends are refitted on.
-        children: fitted without the folds aside.
-        aside: the folds whose targets nothing may know.
+        data: to refit the blends on.
+        children: fitted without the held-out folds.
+        held_out: the folds whose targets nothing may know.
 
     Returns:
-        The statistics in memory; rows of folds that are not asked, those aside among them, are
+        The statistics in memory; rows of folds that are not asked, such as those held out, are
         absent and do not enter the means. None where fewer than FEWEST folds are left.
     """
-    if len(data.inner_folds(aside)) < FEWEST:
+    if len(data.inner_folds(held_out)) < FEWEST:
         return None
     members = [
         _as_member(
             f"child{number}",
             rows_out_of_fold(
-                data, partial(refit_once, data, child), aside, stacked_folds(data, aside)
+                data, partial(refit_once, data, child), held_out, stacked_folds(data, held_out)
             ),
         )
         for number, child in enumerate(children)
@@ -67,35 +67,35 @@ def stacked_statistics(
         )
 
 
-def stacked_folds(data: Data, aside: Aside) -> tuple[int, ...]:
+def stacked_folds(data: Data, held_out: HeldFolds) -> tuple[int, ...]:
     """The folds whose rows weights over blends are solved on."""
-    return asked_folds(data, aside, STACKED)
+    return asked_folds(data, held_out, STACKED)
 
 
 def rows_out_of_fold(
-    data: Data, fit: Fit, aside: Aside, folds: Iterable[int]
+    data: Data, fit: Fit, held_out: HeldFolds, folds: Iterable[int]
 ) -> NDArray[np.float32]:
     """The rows of each fold under the blend that was fitted without it.
 
     Args:
-        data: what is fitted on.
+        data: to fit on.
         fit: the blend without some folds.
-        aside: the folds whose targets nothing may know.
-        folds: those whose rows are wanted, none of them aside.
+        held_out: the folds whose targets nothing may know.
+        folds: those whose rows are wanted, none of them held out.
 
     Returns:
         (N, d) unit rows by position; zero where the blend has none of its own and in other folds.
     """
-    held = make_room(len(data.statistics), data.dim)
+    vectors = make_buffer(len(data.statistics), data.dim)
     for fold in folds:
-        inner = aside | {fold}
+        inner = held_out | {fold}
         for block in data.blended(fit(inner).blend, data.fold_rows(fold), inner):
-            held[block.rows] = child_rows(block.blended)
-    return held
+            vectors[block.rows] = child_rows(block.blended)
+    return vectors
 
 
 def _as_member(name: str, vectors: NDArray[np.float32]) -> Member:
-    """Rows as the engine of the statistics reads them."""
+    """Rows as a member, which is what statistics are built of."""
     rows, dim = vectors.shape
     nowhere = "0" * 64  # no file, hence no digest
     record = MemberRecord(

@@ -1,6 +1,6 @@
-"""How strong a blender is: chosen by the folds within its training rows.
+"""Strengths of blenders, chosen by the folds within their training rows.
 
-Each fold that is not aside is put aside too, the candidates are fitted on the rest, and their
+Each inner fold is held out in turn too, the candidates are fitted on the rest, and their
 cosines on its rows are added up. So a strength is judged on rows that its fit did not know, and an
 outer nested estimate, which repeats the choice without its own fold, stays honest.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 
 FEWEST = 3  # inner folds to choose by: one is scored, one trained on, one tells the latter's prior
 # Rows scored that tell strengths apart: no further fold is asked. Over 4,000 rows in groups of four
@@ -21,12 +21,12 @@ FEWEST = 3  # inner folds to choose by: one is scored, one trained on, one tells
 ENOUGH = 3000
 TIE = 1e-7  # mean cosines this close are equal, as far as float32 statistics can tell
 
-FoldScores = Callable[[Aside, int], NDArray[np.float64]]
+FoldScores = Callable[[HeldFolds, int], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A strength.
+    """The strength chosen.
 
     Attributes:
         index: of the candidate chosen.
@@ -38,41 +38,41 @@ class Choice:
     scores: NDArray[np.float64] | None
 
 
-def choose_strength(data: Data, aside: Aside, score: FoldScores, *, default: int) -> Choice:
+def choose_strength(data: Data, held_out: HeldFolds, score: FoldScores, *, default: int) -> Choice:
     """Choose among candidates by inner folds.
 
     Args:
         data: its folds and row weights decide.
-        aside: folds whose targets nothing may know.
-        score: called with (aside and j, j) for each inner fold j: fits the candidates on the folds
-            that are not aside and returns (S,) float64, for each the sum over the rows of fold j of
-            row weight times cosine. Candidates are ordered: the simplest, or the most strongly
+        held_out: folds whose targets nothing may know.
+        score: called with (held_out and j, j) for each inner fold j: fits the candidates without
+            these folds and returns (S,) float64, for each the sum over the rows of fold j of row
+            weight times cosine. Candidates are ordered: the simplest, or the most strongly
             regularised, first.
-        default: what is taken where fewer than FEWEST folds, or rows of no weight, are left.
+        default: the index taken where fewer than FEWEST folds, or rows of no weight, are left.
 
     Returns:
         The candidate with the best mean; the first of those within TIE of it.
     """
     weight = data.statistics.weight
-    few = len(data.inner_folds(aside)) < FEWEST
-    if few or not weight[data.training_rows(aside)].any():
+    few = len(data.inner_folds(held_out)) < FEWEST
+    if few or not weight[data.training_rows(held_out)].any():
         return Choice(default, None)
-    folds = asked_folds(data, aside, ENOUGH)
-    total = sum((score(aside | {fold}, fold) for fold in folds), start=np.zeros(1))
+    folds = asked_folds(data, held_out, ENOUGH)
+    total = sum((score(held_out | {fold}, fold) for fold in folds), start=np.zeros(1))
     scores = total / sum(weight[data.fold_rows(fold)].sum() for fold in folds)
     return Choice(int(np.flatnonzero(scores >= scores.max() - TIE)[0]), scores)
 
 
-def asked_folds(data: Data, aside: Aside, enough: int) -> tuple[int, ...]:
-    """The inner folds whose rows are asked: the first that have enough, else all.
+def asked_folds(data: Data, held_out: HeldFolds, enough: int) -> tuple[int, ...]:
+    """The inner folds whose rows are scored: the first that have enough, else all.
 
     Args:
         data: its folds and row weights decide; rows of no weight do not count.
-        aside: folds whose targets nothing may know.
+        held_out: folds whose targets nothing may know.
         enough: how many rows.
     """
     rows, asked = 0, list[int]()
-    for fold in data.inner_folds(aside):
+    for fold in data.inner_folds(held_out):
         if rows < enough:
             asked.append(fold)
             rows += int(np.count_nonzero(data.statistics.weight[data.fold_rows(fold)]))

@@ -1,1 +1,1 @@
-"""Plain weights: how a rule gives them on any rows, and what leaves members out or pulls them."""
+"""Plain weights: rules that give them on any rows, leave members out or shrink weights."""

@@ -1,4 +1,4 @@
-"""Members that fit into so many seconds an image: the best subset of those that do."""
+"""The best members that fit into a budget of seconds per image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.weighting import Weighting
 from ensembler.errors import InputError, first_few
@@ -16,10 +16,10 @@ from ensembler.store.reader import Store
 
 
 def seconds_per_image(store: Store, names: Sequence[str]) -> NDArray[np.float64]:
-    """(M,) what each of some members takes for an image, as its member.json says.
+    """(M,) the seconds per image that each of some members takes, by its member.json.
 
     Raises:
-        InputError: a member does not say it.
+        InputError: a member's are not known.
     """
     records = {record.name: record for record in store.manifest.members}
     taken = [records[name].origin.seconds_per_image for name in names]
@@ -33,43 +33,43 @@ def seconds_per_image(store: Store, names: Sequence[str]) -> NDArray[np.float64]
     return np.array(taken, dtype=np.float64)
 
 
-def affordable(store: Store, names: Sequence[str], budget: float) -> NDArray[np.bool_]:
-    """(M,) which of some members fit into a budget by themselves.
+def affordable_members(store: Store, names: Sequence[str], budget: float) -> NDArray[np.bool_]:
+    """(M,) which of some members fit into a budget, each by itself.
 
     Args:
         store: whose members.
-        names: which.
-        budget: seconds an image.
+        names: of the members.
+        budget: seconds per image.
 
     Raises:
-        InputError: none does, or a member does not say how long it takes.
+        InputError: none does, or a member's seconds are not known.
     """
     seconds = seconds_per_image(store, names)
     if not (seconds <= budget).any():
         fastest = int(seconds.argmin())
         raise InputError(
-            f"no member fits into {budget:g} s an image: the fastest is {names[fastest]!r}"
+            f"no member fits into {budget:g} s per image: the fastest is {names[fastest]!r}"
             f" with {seconds[fastest]:g} s; allow at least that"
         )
     return np.asarray(seconds <= budget)
 
 
 def columns_within(
-    data: Data, aside: Aside, weighting: Weighting, columns: NDArray[np.bool_], budget: float
+    data: Data, held_out: HeldFolds, weighting: Weighting, columns: NDArray[np.bool_], budget: float
 ) -> NDArray[np.bool_]:
     """The columns of the best members that fit into a budget together.
 
     Args:
-        data: what to choose on.
-        aside: folds whose targets nothing may know.
+        data: to choose on.
+        held_out: folds whose targets nothing may know.
         weighting: whose centring and norms the subsets have.
         columns: (K,) which columns may have weight.
-        budget: seconds an image.
+        budget: seconds per image.
     """
     seconds = seconds_per_image(data.store, data.names)
     if seconds[columns[1:]].sum() <= budget:
         return columns
-    problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
+    problem = training_problem(data, held_out, centred=weighting.centred, alphas=weighting.alphas)
     definition = data.space.definition
     front = pareto_front(problem, columns, seconds, bounds=definition.bounds, seed=definition.seed)
     chosen = np.zeros(len(seconds), dtype=bool)

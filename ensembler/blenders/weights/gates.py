@@ -1,4 +1,4 @@
-"""Plain weights under gates: what the blend below them decides for good, and problems from it."""
+"""Plain weights under gates: the choices of the base that stay, and problems built on them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import Solved
 from ensembler.blending.gating import GatedProblem
 from ensembler.blending.problem import Problem, Selection
 from ensembler.blending.solver import solve
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.weighted import WeightedBlend
 
 
 class Gates(NamedTuple):
@@ -29,8 +29,8 @@ class Gates(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Structure:
-    """What the base decides for good; M members and K columns of the statistics.
+class GateStructure:
+    """The choices of the base that stay; M members and K columns of the statistics.
 
     Attributes:
         centred: whether members stand less their means.
@@ -46,10 +46,10 @@ class Structure:
     start: NDArray[np.float64]
     seed: int
 
-    def selection(self, data: Data, rows: NDArray[np.int64], aside: Aside) -> Selection:
-        """Some rows, with the priors that may know all folds but those aside."""
+    def selection(self, data: Data, rows: NDArray[np.int64], held_out: HeldFolds) -> Selection:
+        """Some rows, with the priors that may know all folds but the held-out ones."""
         return Selection(
-            statistics=data.statistics, rows=rows, held_out=aside, centred=self.centred
+            statistics=data.statistics, rows=rows, held_out=held_out, centred=self.centred
         )
 
     def problem(self, selection: Selection, gates: Gates) -> GatedProblem:
@@ -67,12 +67,14 @@ class Structure:
         return Solved(found.weights, found.status.name, found.evaluations)
 
 
-def structure_of(data: Data, aside: Aside, blend: Weighted, seed: int) -> Structure:
-    """What a blend of plain weights decides.
+def find_structure(
+    data: Data, held_out: HeldFolds, blend: WeightedBlend, seed: int
+) -> GateStructure:
+    """Take its choices from a blend of plain weights.
 
     Args:
         data: whose members.
-        aside: the folds that it was fitted without.
+        held_out: the folds that it was fitted without.
         blend: of some of the members.
         seed: of the solver.
     """
@@ -81,8 +83,8 @@ def structure_of(data: Data, aside: Aside, blend: Weighted, seed: int) -> Struct
     alphas, weights, voters = np.ones(members), np.zeros(1 + members), np.zeros(members, dtype=bool)
     alphas[places], voters[places] = numbers.alphas, True
     weights[0], weights[1:][places] = numbers.prior_weight, numbers.weights
-    bare = Structure(
+    bare = GateStructure(
         centred=numbers.means is not None, alphas=alphas, voters=voters, start=weights, seed=seed
     )
-    selection = bare.selection(data, data.training_rows(aside), aside)
+    selection = bare.selection(data, data.training_rows(held_out), held_out)
     return replace(bare, start=weights * bare.problem(selection, Gates(0.0, 0.0)).scale)

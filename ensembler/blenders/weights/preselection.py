@@ -3,7 +3,7 @@
 The first is the best by itself. Each step then adds the member along which the mean cosine rises
 fastest at the optimum of those already taken, as orthogonal matching pursuit does (Pati,
 Rezaiifar & Krishnaprasad 1993). Of the cosines between members it reads those of the taken ones
-with all: K·M numbers a row for K of M.
+with all: K·M numbers per row for K of M.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.weights.fitted import rows_to_fit
 from ensembler.blending.greedy import foremost, places_by_name
 from ensembler.blending.objective import row_slopes
@@ -26,14 +26,14 @@ from ensembler.blending.statistics import Geometry
 from ensembler.search.space import Space
 
 
-def forward_selection(data: Data, aside: Aside, limit: int) -> NDArray[np.int64]:
+def forward_selection(data: Data, held_out: HeldFolds, limit: int) -> NDArray[np.int64]:
     """The members that a blend of a few should have.
 
     All are at unit length, centred where the study allows it.
 
     Args:
-        data: what to choose on.
-        aside: folds whose targets nothing may know.
+        data: to choose on.
+        held_out: folds whose targets nothing may know.
         limit: how many at most, at least one.
 
     Returns:
@@ -43,75 +43,75 @@ def forward_selection(data: Data, aside: Aside, limit: int) -> NDArray[np.int64]
     Raises:
         StoreError: no training row has weight.
     """
-    pairs = KnownPairs(data.statistics.geometry(centred_in(data.space)))
-    return forward_selections(data, [aside], limit, pairs)[0]
+    pairs = KnownPairs(data.statistics.geometry(selects_centred(data.space)))
+    return forward_selections(data, [held_out], limit, pairs)[0]
 
 
 def forward_selections(
     data: Data,
-    asides: Sequence[Aside],
+    held_out: Sequence[HeldFolds],
     limit: int,
     pairs: Pairs,
-    told: Callable[[int], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> list[NDArray[np.int64]]:
     """Several selections, step by step together, so that they prepare their pairs together.
 
     Args:
-        data: what to choose on; its statistics may be without pairs.
-        asides: of each selection, as in `forward_selection`.
+        data: to choose on; its statistics may be without pairs.
+        held_out: of each selection, as in `forward_selection`.
         limit: as there.
-        pairs: of the same members, centred as `centred_in` says.
-        told: called with the number of steps done.
+        pairs: of the same members, centred as `selects_centred` says.
+        on_step: called with the number of steps done.
     """
     places = places_by_name(data.names)[1:]
-    selections = [_Few(data, aside, pairs) for aside in asides]
+    selections = [_Few(data, folds, pairs) for folds in held_out]
     for step in range(limit):
         wanted = [(few, few.rising()) for few in selections]
         steps = [(few, foremost(up, places)) for few, up in wanted if np.isfinite(up.max())]
         pairs.prepare(member for _, member in steps)
         for few, member in steps:
             few.take(member)
-        if told is not None:
-            told(step + 1)
+        if on_step is not None:
+            on_step(step + 1)
     none = np.flatnonzero(places <= limit)
     return [np.sort(few.taken) if few.taken else none for few in selections]
 
 
-def centred_in(space: Space) -> bool:
+def selects_centred(space: Space) -> bool:
     """Whether members stand less their means while they are selected."""
     return space.centrings[-1]
 
 
 class _Few:
-    """The members taken so far on the training rows, their best weights, and what others promise.
+    """The members taken so far on the training rows, their best weights, and the others' promise.
 
     Args:
         data: as in `forward_selection`.
-        aside: as there.
+        held_out: as there.
         pairs: as there.
     """
 
-    def __init__(self, data: Data, aside: Aside, pairs: Pairs) -> None:
+    def __init__(self, data: Data, held_out: HeldFolds, pairs: Pairs) -> None:
         self.taken = list[int]()
-        self._statistics, self._space, self._aside = data.statistics, data.space, aside
-        self._centred, self._pairs = centred_in(data.space), pairs
+        self._statistics, self._space, self._held_out = data.statistics, data.space, held_out
+        self._centred, self._pairs = selects_centred(data.space), pairs
         self._geometry = data.statistics.geometry(self._centred)
-        self._rows = rows_to_fit(data, aside)
+        self._rows = rows_to_fit(data, held_out)
         self._weights = np.array([float(data.space.definition.prior)])
         self._between: dict[tuple[int, int], NDArray[np.floating]] = {}  # by order of taking
 
     def rising(self) -> NDArray[np.float64]:
-        """(M,) what each member promises to whoever takes it next; -inf where nothing."""
+        """(M,) how much each member promises if it is taken next; -inf where nothing."""
         return self._steepness() if self.taken else self._alone()
 
     def _alone(self) -> NDArray[np.float64]:
-        """(M,) what each member scores by itself; -inf where it has no row."""
+        """(M,) the score of each member by itself; -inf where it has no row."""
         share = self._statistics.weight[self._rows]
         total = np.zeros(len(self._statistics.names))
         covered = np.zeros(len(total), dtype=bool)
         for part, rows in self._parts():
             present = self._geometry.lengths[rows] > 0.0
-            prior = prior_cosines(self._statistics, rows, self._aside)
+            prior = prior_cosines(self._statistics, rows, self._held_out)
             total += share[part] @ np.where(present, self._geometry.cross[rows], prior[:, None])
             covered |= present.any(axis=0)
         return np.where(covered, total / share.sum(), -np.inf)
@@ -135,7 +135,7 @@ class _Few:
         rise = np.zeros(len(self._statistics.names))
         for part, rows in self._parts():
             cross, gram = (slopes[part] for slopes in self._slopes)
-            prior = prior_of(self._statistics, rows, self._aside, centred=self._centred)
+            prior = prior_of(self._statistics, rows, self._held_out, centred=self._centred)
             rise += cross @ self._geometry.cross[rows] - self._weights[0] * (prior.cosines @ gram)
             for weight, member in zip(self._weights[1:], self.taken, strict=True):
                 rise -= weight * (gram @ self._pairs.between(member, rows))
@@ -151,7 +151,7 @@ class _Few:
             yield part, self._rows[part]
 
     def _problem(self) -> Problem:
-        """Of the members taken, on the training rows alone."""
+        """The problem of the members taken, on the training rows alone."""
         whole, rows, count = self._statistics, self._rows, len(self.taken)
         here = np.ix_(rows, np.array(self.taken))
         between = [self._between[pair] for pair in combinations(range(count), 2)]
@@ -174,7 +174,7 @@ class _Few:
         selection = Selection(
             statistics=statistics,
             rows=np.arange(len(rows)),
-            held_out=self._aside,
+            held_out=self._held_out,
             centred=self._centred,
         )
         return Problem(selection=selection, alphas=np.ones(count))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.strength import choose_strength
 from ensembler.blenders.weights.fitted import FittedWeights, Rule, Solved, training_problem
 from ensembler.blending.objective import scores
@@ -26,7 +26,7 @@ STRENGTHS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0)  # shares of the way, the strong
 DEFAULT = 0.2  # where folds are too few to choose
 
 
-def shrunk(rule: Rule, strength: float, columns: NDArray[np.bool_], bounds: Bounds) -> Rule:
+def shrinkage_rule(rule: Rule, strength: float, columns: NDArray[np.bool_], bounds: Bounds) -> Rule:
     """The rule whose weights are another's, part of the way to equal ones.
 
     Args:
@@ -67,19 +67,19 @@ def towards_uniform(
 
 
 def choose_shrinkage(
-    data: Data, aside: Aside, fitted: FittedWeights, columns: NDArray[np.bool_]
+    data: Data, held_out: HeldFolds, fitted: FittedWeights, columns: NDArray[np.bool_]
 ) -> float:
     """The share that scores best on inner folds; 0 where shrinking gains nothing.
 
     Args:
-        data: what was fitted on.
-        aside: folds whose targets nothing may know.
+        data: that the weights were fitted on.
+        held_out: folds whose targets nothing may know.
         fitted: the weights as they are without shrinkage, on the same rows.
         columns: (K,) which columns may have weight.
     """
     weighting = fitted.weighting
 
-    def score(inner: Aside, fold: int) -> NDArray[np.float64]:
+    def score(inner: HeldFolds, fold: int) -> NDArray[np.float64]:
         train = training_problem(data, inner, centred=weighting.centred, alphas=weighting.alphas)
         weights = fitted.rule(train).weights
         candidates = np.stack(
@@ -90,5 +90,5 @@ def choose_shrinkage(
         total = float(data.statistics.weight[rows].sum())
         return np.asarray(total * scores(unseen, candidates * unseen.scale))
 
-    choice = choose_strength(data, aside, score, default=STRENGTHS.index(DEFAULT))
+    choice = choose_strength(data, held_out, score, default=STRENGTHS.index(DEFAULT))
     return STRENGTHS[choice.index]

@@ -38,9 +38,10 @@ def worst_source_rule(
     """
     source = data.store.samples.source
     if len(np.unique(source)) < 2:
+        only = f"source {str(source[0])!r}" if source[0] else "one unnamed source"
         raise StoreError(
-            f"{data.store.path}: all samples are of source {str(source[0])!r}, so there is no worst"
-            " one; give samples a source, or take the objective `mean`"
+            f"{data.store.path}: all samples are of {only}, so there is no worst one; give samples"
+            " a source, or take the objective `mean`"
         )
 
     def climb(problem: Problem) -> Solved:

@@ -1,4 +1,4 @@
-"""Some of the members, as blenders see them."""
+"""A subset of the members, as blenders see it."""
 
 from __future__ import annotations
 

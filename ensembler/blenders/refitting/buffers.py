@@ -1,4 +1,4 @@
-"""Vectors kept for a while: in memory, or in a temporary file where they are too many."""
+"""Buffers of vectors: in memory, or in a temporary file where they are too large."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ensembler.errors import StoreError
 from ensembler.files import is_full
 
-HELD_BYTES = 1 << 28  # what is no larger is kept in memory
+MEMORY_BYTES = 1 << 28  # a larger buffer is a temporary file
 
 
-def make_room(rows: int, dim: int) -> NDArray[np.float32]:
+def make_buffer(rows: int, dim: int) -> NDArray[np.float32]:
     """Zeros to write vectors into; they are gone with the last reference.
 
     Args:
@@ -28,11 +28,11 @@ def make_room(rows: int, dim: int) -> NDArray[np.float32]:
         StoreError: the disk of temporary files is full.
     """
     size = rows * dim * np.dtype(np.float32).itemsize
-    if size <= HELD_BYTES:
+    if size <= MEMORY_BYTES:
         return np.zeros((rows, dim), dtype=np.float32)
     try:
         with tempfile.TemporaryFile() as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk is told here, not by a signal later
+            if hasattr(os, "posix_fallocate"):  # a full disk fails here, not by a signal later
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
