@@ -5,74 +5,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ensembler.api import (
-        DumpReport,
-        EvaluationResult,
-        FitResult,
-        Prediction,
-        dump,
-        evaluate,
-        export_blend,
-        fit,
-        predict,
-    )
-    from ensembler.errors import (
-        EnsemblerError,
-        InputError,
-        PredictorError,
-        SpecError,
-        StoreError,
-        StudyError,
-    )
-    from ensembler.inference.prediction import ImagePrediction
-    from ensembler.spec.model import EnsembleSpec
-    from ensembler.store.reader import Store
+if TYPE_CHECKING:  # for type checkers, to which `as` says that a name is exported
+    from ensembler.api import DumpReport as DumpReport
+    from ensembler.api import EvaluationResult as EvaluationResult
+    from ensembler.api import FitResult as FitResult
+    from ensembler.api import Prediction as Prediction
+    from ensembler.api import add_member as add_member
+    from ensembler.api import create_store as create_store
+    from ensembler.api import dump as dump
+    from ensembler.api import evaluate as evaluate
+    from ensembler.api import export_blend as export_blend
+    from ensembler.api import fit as fit
+    from ensembler.api import predict as predict
+    from ensembler.errors import EnsemblerError as EnsemblerError
+    from ensembler.errors import InputError as InputError
+    from ensembler.errors import PredictorError as PredictorError
+    from ensembler.errors import SpecError as SpecError
+    from ensembler.errors import StoreError as StoreError
+    from ensembler.errors import StudyError as StudyError
+    from ensembler.inference.prediction import ImagePrediction as ImagePrediction
+    from ensembler.search.definition import StudyDefinition as StudyDefinition
+    from ensembler.spec.loading import load_spec as load_spec
+    from ensembler.spec.model import EnsembleSpec as EnsembleSpec
+    from ensembler.store.reader import Store as Store
 
 __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import ensembler` loads nothing heavy.
-_HOMES = {
-    "DumpReport": "ensembler.api",
-    "EnsembleSpec": "ensembler.spec.model",
-    "EnsemblerError": "ensembler.errors",
-    "EvaluationResult": "ensembler.api",
-    "FitResult": "ensembler.api",
-    "ImagePrediction": "ensembler.inference.prediction",
-    "InputError": "ensembler.errors",
-    "Prediction": "ensembler.api",
-    "PredictorError": "ensembler.errors",
-    "SpecError": "ensembler.errors",
-    "Store": "ensembler.store.reader",
-    "StoreError": "ensembler.errors",
-    "StudyError": "ensembler.errors",
-    "dump": "ensembler.api",
-    "evaluate": "ensembler.api",
-    "export_blend": "ensembler.api",
-    "fit": "ensembler.api",
-    "predict": "ensembler.api",
+_EXPORTS = {
+    "ensembler.api": "DumpReport EvaluationResult FitResult Prediction"
+    " add_member create_store dump evaluate export_blend fit predict",
+    "ensembler.errors": "EnsemblerError InputError PredictorError SpecError StoreError StudyError",
+    "ensembler.inference.prediction": "ImagePrediction",
+    "ensembler.search.definition": "StudyDefinition",
+    "ensembler.spec.loading": "load_spec",
+    "ensembler.spec.model": "EnsembleSpec",
+    "ensembler.store.reader": "Store",
 }
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
-__all__ = [
-    "DumpReport",
-    "EnsembleSpec",
-    "EnsemblerError",
-    "EvaluationResult",
-    "FitResult",
-    "ImagePrediction",
-    "InputError",
-    "Prediction",
-    "PredictorError",
-    "SpecError",
-    "Store",
-    "StoreError",
-    "StudyError",
-    "dump",
-    "evaluate",
-    "export_blend",
-    "fit",
-    "predict",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:
@@ -82,4 +54,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ensembler.search.searching import Progress
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluationResult:
     """Blends compared; prints as tables.
 
@@ -35,6 +35,10 @@ class EvaluationResult:
     def chosen(self) -> str:
         """The blend to submit: the simplest within one standard error of the best."""
         return self.evaluation.chosen
+
+    def __repr__(self) -> str:
+        blends = len(self.evaluation.comparison.blends)
+        return f"EvaluationResult({blends} blends, best={self.best!r}, chosen={self.chosen!r})"
 
     def summary(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -57,7 +61,7 @@ def evaluate(
     blenders: Sequence[str] | None = None,
     specs: Sequence[str | Path] = (),
     study: str | Path | StudyDefinition = "default",
-    members: Sequence[str] | None = None,
+    members: str | Sequence[str] | None = None,
     corpus: str | Path | None = None,
     repeats: int = 1,
     column: str | None = None,
@@ -70,7 +74,7 @@ def evaluate(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> EvaluationResult:
-    """Compare blends by rows that their fits never saw.
+    """Compare blends on rows that their fits never saw.
 
     Args:
         store: an opened store or its folder; it must have targets.
@@ -78,16 +82,16 @@ def evaluate(
             specs alone where there are any.
         specs: files of frozen specs, each compared by repeating its own fit.
         study: what blenders search: a study's name, file or definition.
-        members: names or patterns, instead of the study's.
+        members: names or patterns, instead of the study's; or one text, as in "clip*, blip".
         corpus: a file that `ensembler data corpus` wrote.
         repeats: how many times folds are dealt.
-        column: of the samples, whose values are told apart, numbers in ranges; the worst groups
-            are told of as well. None: the source.
+        column: of the samples, by whose values scores are shown, numbers in ranges, with the
+            worst groups; None: by source.
         rows: how many of the worst and of the best are shown.
         target_mix: source → share in what is to be predicted.
         leave_source_out: score each source by fits on the others.
-        contributions: tell what each member gives.
-        budgets: tell what seconds per image buy.
+        contributions: also measure what each member contributes.
+        budgets: also measure what seconds per image buy.
         seed: instead of the study's.
         jobs: threads; the result is the same for any number.
         progress: called with (stage, done, total) as work advances.
@@ -105,15 +109,17 @@ def evaluate(
     from threadpoolctl import threadpool_limits
 
     from ensembler.comparing.contestants import contestants
-    from ensembler.comparing.run import Asked, run_evaluation
+    from ensembler.comparing.run import Questions, run_evaluation
     from ensembler.fitting.inputs import resolve_study
     from ensembler.store.corpus import corpus_for
 
     opened = store if isinstance(store, Store) else Store.open(store)
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
-    known = corpus_for(opened, corpus)
-    entrants = contestants(opened, definition, blenders, specs, corpus=known, target_mix=target_mix)
-    asked = Asked(
+    prompts = corpus_for(opened, corpus)
+    entrants = contestants(
+        opened, definition, blenders, specs, corpus=prompts, target_mix=target_mix
+    )
+    questions = Questions(
         repeats=repeats,
         column=column,
         rows=rows,
@@ -124,7 +130,12 @@ def evaluate(
     )
     with threadpool_limits(1):  # as in `fit`
         evaluation = run_evaluation(
-            opened, entrants, asked,
-            corpus=known, seed=definition.seed, jobs=jobs, progress=progress,
-        )  # fmt: skip
+            opened,
+            entrants,
+            questions,
+            corpus=prompts,
+            seed=definition.seed,
+            jobs=jobs,
+            progress=progress,
+        )
     return EvaluationResult(evaluation=evaluation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ def export_blend(
     *,
     blender: str = "weighted",
     study: str | Path | StudyDefinition = "default",
-    members: Sequence[str] | None = None,
+    members: str | Sequence[str] | None = None,
     corpus: str | Path | None = None,
     seed: int | None = None,
     jobs: int = 1,
@@ -38,7 +39,7 @@ def export_blend(
         name: of the new member.
         blender: a blender or a chain.
         study: a study's name, file or definition.
-        members: names or patterns, instead of the study's.
+        members: names or patterns, instead of the study's; or one text, as in "clip*, blip".
         corpus: a file that `ensembler data corpus` wrote.
         seed: instead of the study's.
         jobs: threads.
@@ -48,24 +49,28 @@ def export_blend(
         The member's record.
 
     Raises:
-        InputError: an unknown blender, or a corpus that cannot be used.
+        InputError: an unknown blender, one that cannot be fitted on these members, or a corpus
+            that cannot be used.
         StoreError: a store is broken, `into` is of other samples, or the name is taken.
         StudyError: the study does not fit the store.
     """
     from threadpoolctl import threadpool_limits
 
-    from ensembler.blenders.data import Data
     from ensembler.blenders.refitting.export import export_member
     from ensembler.blenders.registry import parse_blender
-    from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
+    from ensembler.comparing.contestants import make_contestant
+    from ensembler.fitting.inputs import make_space, resolve_study
+    from ensembler.fitting.preparing import prepare_data
     from ensembler.store.corpus import corpus_for
 
     opened = store if isinstance(store, Store) else Store.open(store)
-    fitted = parse_blender(blender)
+    parsed = parse_blender(blender)
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
-    space = make_space(definition, opened)
-    known = corpus_for(opened, corpus)
+    contestant = make_contestant(parsed, make_space(definition, opened), opened)
+    prompts = corpus_for(opened, corpus)
     with threadpool_limits(1):  # as in `fit`
-        statistics = fit_statistics(opened, space, jobs=jobs, progress=progress)
-        data = Data(store=opened, statistics=statistics, space=space, corpus=known, jobs=jobs)
-        return export_member(into, name, data, fitted, definition.seed)
+        prepared = prepare_data(
+            opened, contestant.space, corpus=prompts, jobs=jobs, progress=progress
+        )
+        data = replace(prepared.data, jobs=jobs)  # folds take turns: each fit may have all threads
+        return export_member(into, name, data, contestant.blender, contestant.seed)

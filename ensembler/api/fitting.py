@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ensembler.api.recording import recorded
 from ensembler.report.spec_table import spec_table
@@ -20,7 +19,13 @@ if TYPE_CHECKING:
     import optuna
     from rich.console import RenderableType
 
+    from ensembler.blenders.data import Data
+    from ensembler.comparing.choosing import Choice
     from ensembler.comparing.comparison import Comparison
+    from ensembler.fitting.freezing import Fitted
+    from ensembler.fitting.origin import FitOrigin
+    from ensembler.fitting.preparing import Prepared
+    from ensembler.fitting.searched import Searched
     from ensembler.search.definition import StudyDefinition
     from ensembler.search.searching import Progress
 
@@ -36,7 +41,7 @@ class FitResult:
         blender: what fitted it.
         status: how that ended, by name; `ensembler.fitting.statuses` has the sentences.
         comparison: of all blenders, where one was to be chosen.
-        study: the Optuna study with every trial.
+        study: the Optuna study with every trial; without any for a blend that needed no search.
         warnings: what to look at before trusting the scores.
         seconds: how long the fit took.
         preselection_s: how long of it a few members were chosen of many; 0 where none were.
@@ -85,7 +90,7 @@ def fit(
     *,
     blender: str = WEIGHTED,
     study: str | Path | StudyDefinition = "default",
-    members: Sequence[str] | None = None,
+    members: str | Sequence[str] | None = None,
     corpus: str | Path | None = None,
     target_mix: Mapping[str, float] | None = None,
     trials: int | None = None,
@@ -104,7 +109,7 @@ def fit(
         blender: a blender or a chain such as "gated+ridge+gains"; "auto" compares them all by
             nested score and takes the simplest within one standard error of the best.
         study: a study's name, file or definition.
-        members: names or patterns, instead of the study's.
+        members: names or patterns, instead of the study's; or one text, as in "clip*, blip".
         corpus: a file that `ensembler data corpus` wrote, for blenders that take one.
         target_mix: source → its share in what is to be predicted; None takes the rows as they are.
         trials: instead of the study's.
@@ -129,83 +134,90 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
-    from ensembler.blenders.data import Data
     from ensembler.blenders.registry import parse_blender
-    from ensembler.blenders.weighted import Weighted
-    from ensembler.blenders.weights.budget import affordable
     from ensembler.comparing.choosing import choose_blender
-    from ensembler.comparing.contestants import AUTO
-    from ensembler.comparing.parts import parts_of, reads_corpus
+    from ensembler.comparing.contestants import AUTO, make_contestant
     from ensembler.fitting.caveats import caveats
-    from ensembler.fitting.composing import freeze_fitted
-    from ensembler.fitting.freezing import freeze
-    from ensembler.fitting.held_out import search_held_out
-    from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study, study_identity
-    from ensembler.fitting.narrowing import limited, narrowed
-    from ensembler.search.searching import scorer_of_all, search
+    from ensembler.fitting.freezing import seal_fit
+    from ensembler.fitting.inputs import make_space, resolve_study, study_identity
+    from ensembler.fitting.preparing import prepare_data
+    from ensembler.fitting.searched import search_study
     from ensembler.store.corpus import corpus_for
     from ensembler.store.mix import mix_weights
 
     begun = time.monotonic()
     opened = store if isinstance(store, Store) else Store.open(store)
-    parts = () if blender == AUTO else tuple(parts_of(parse_blender(blender)))
+    named = None if blender == AUTO else parse_blender(blender)
     name, definition = resolve_study(study, members=members, trials=trials, seed=seed)
     space = make_space(definition, opened)
-    for part in parts:
-        if isinstance(part, Weighted) and part.budget is not None:
-            affordable(opened, space.names, part.budget)  # before any work: can it be kept?
-    known = corpus_for(opened, corpus)
+    if named is not None:
+        space = make_contestant(named, space, opened).space
+    prompts = corpus_for(opened, corpus)
     weight = None if target_mix is None else mix_weights(opened.samples, target_mix)
-    names: dict[str, Any] = {"name": name}
-    if target_mix is not None:
-        names["target_mix"] = dict(target_mix)
     # One thread for each product: the order of its sums must not depend on the machine's cores.
     with threadpool_limits(1):
-        if parts:
-            space = limited(space, parts[0])
-        narrow = narrowed(opened, space, jobs=jobs, progress=progress, weight=weight)
-        space = narrow.space
-        names |= narrow.provenance()
-        statistics = fit_statistics(opened, space, jobs=jobs, progress=progress, weight=weight)
-        data = Data(store=opened, statistics=statistics, space=space, corpus=known)
-        identity = study_identity(opened, space, target_mix)
+        prepared = prepare_data(
+            opened, space, corpus=prompts, jobs=jobs, progress=progress, weight=weight
+        )
+        data = prepared.data
+        identity = study_identity(opened, data.space, target_mix)
         with recorded(spec, storage, identity, resume=resume, join=join, jobs=jobs) as record:
-            whole = scorer_of_all(space, statistics, jobs=jobs)
-            outcome = search(
-                space, statistics, np.arange(len(statistics)), None,
-                record=record, jobs=jobs, progress=progress, whole=whole,
-            )  # fmt: skip
-            held_out = search_held_out(space, statistics, jobs=jobs, progress=progress, whole=whole)
-            nested = held_out.nested if held_out else None
             choice = None
             if blender != WEIGHTED:
                 choice = choose_blender(
                     blender, data, definition.seed, jobs=jobs, progress=progress
                 )
-            if choice is not None and choice.comparison is not None:
-                names["chosen_among"] = sorted(choice.comparison.blends)
-                names["choice_held_out"] = choice.comparison.choice.score
-            if choice is None or choice.name == WEIGHTED:
-                status = outcome.status
-                frozen = freeze(names, opened, space, statistics, outcome, nested)
-            else:
-                status = choice.fitted.status
-                names["blender"] = choice.name
-                if known is not None and reads_corpus(parse_blender(choice.name)):
-                    names["corpus"] = known.sha256
-                frozen = freeze_fitted(
-                    names, data, choice.fitted, choice.cosines, outcome, nested,
-                    everyone=narrow.everyone,
-                )  # fmt: skip
+            search = partial(
+                search_study, data.space, data.statistics, record, jobs=jobs, progress=progress
+            )
+            fitted = _freeze(data, choice, search)
+            origin = _origin(name, target_mix, prepared, choice)
+            frozen = seal_fit(origin, prepared, fitted)
             if spec is not None:
                 frozen.save(spec)
     return FitResult(
         spec=frozen,
         blender=WEIGHTED if choice is None else choice.name,
-        status=status,
+        status=fitted.status,
         comparison=None if choice is None else choice.comparison,
         study=record.study,
-        warnings=caveats(opened.samples, statistics, status, held_out),
+        warnings=caveats(data, fitted.status, fitted.statuses),
         seconds=time.monotonic() - begun,
-        preselection_s=narrow.seconds,
+        preselection_s=prepared.narrowing_s,
+    )
+
+
+def _freeze(data: Data, choice: Choice | None, search: Callable[[], Searched]) -> Fitted:
+    """Freeze the chosen blend; the study's search is run where its weights are needed."""
+    from ensembler.fitting.composing import freeze_fitted, needs_stand_in
+    from ensembler.fitting.freezing import freeze_search
+
+    if choice is None or choice.name == WEIGHTED:
+        return freeze_search(data, search())
+    stand_in = search() if needs_stand_in(choice.fitted) else None
+    return freeze_fitted(
+        data, choice.fitted, stand_in, cosines=choice.cosines, statuses=choice.statuses
+    )
+
+
+def _origin(
+    name: str, target_mix: Mapping[str, float] | None, prepared: Prepared, choice: Choice | None
+) -> FitOrigin:
+    """What the spec says of the fit beside the study's definition."""
+    from ensembler.blenders.registry import parse_blender
+    from ensembler.comparing.parts import reads_corpus
+    from ensembler.fitting.origin import FitOrigin
+
+    blender = None if choice is None or choice.name == WEIGHTED else choice.name
+    reads = blender is not None and reads_corpus(parse_blender(blender))
+    corpus = prepared.data.corpus if reads else None
+    compared = None if choice is None else choice.comparison
+    return FitOrigin(
+        name=name,
+        target_mix=None if target_mix is None else dict(target_mix),
+        preselection=prepared.preselection,
+        blender=blender,
+        corpus=None if corpus is None else corpus.sha256,
+        chosen_among=None if compared is None else sorted(compared.blends),
+        choice_held_out=None if compared is None else compared.choice.score,
     )

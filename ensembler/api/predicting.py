@@ -10,7 +10,8 @@ from ensembler.errors import InputError, SpecError, first_few
 from ensembler.inference.prediction import Prediction
 from ensembler.spec.loading import load_spec
 from ensembler.spec.model import EnsembleSpec
-from ensembler.store.reader import MANIFEST, Store
+from ensembler.store.manifest import MANIFEST
+from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
     from ensembler.search.definition import StudyDefinition
@@ -41,13 +42,13 @@ def predict(
     Args:
         spec: a spec or its file; or the file of a study that leaves nothing open, say of weights by
             public scores, ending in .toml: it blends a store of embeddings without a fit.
-        source: an opened store or its folder, or a folder of images; all but the next three
-            arguments are for images alone.
+        source: an opened store or its folder, or a folder of images; the arguments after `strict`
+            are for images alone.
         out: the submission to write; None leaves it to the result's `to_submission`.
         sample_submission: whose order `out` keeps; None sorts the ids.
         strict: refuse to blend without one of the spec's members.
-        checkpoints: as are the next four and `work` and `image_cache`, explained in
-            `ensembler.inference.settings.Settings`.
+        checkpoints: folders to look for checkpoints in; `ensembler.inference.settings.Settings`
+            says more of this, of the next four, and of `work` and `image_cache`.
         devices: names as torch has them.
         batch: images at once.
         precision: float32, float16 or bfloat16.
@@ -97,8 +98,8 @@ def predict(
         return prediction
     if not isinstance(frozen, EnsembleSpec):
         raise InputError(
-            f"{source} is no store, and a study says nothing of how to embed images; add members to"
-            " a store of them, or fit a spec"
+            f"{source} is not a store, and a study says nothing of how to embed images; add members"
+            " to a store of them, or fit a spec"
         )
     from ensembler.inference.images import predict_images
 

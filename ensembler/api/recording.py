@@ -1,4 +1,4 @@
-"""Where the trials of a fit are kept: a journal beside the spec, a database, or nowhere."""
+"""The record of a fit's trials: a journal beside the spec, a database, or memory alone."""
 
 from __future__ import annotations
 

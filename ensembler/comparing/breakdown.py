@@ -1,4 +1,4 @@
-"""Where blends and members do well and badly: by source, by group, by any column of samples."""
+"""Scores of blends and members by source, by group, by any column of the samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ensembler.blending.statistics import Statistics
 from ensembler.errors import InputError, unknown_name
 from ensembler.store.reader import Samples
 
-SOURCE = "source"  # what is told of where nothing is asked for
-FEW = 8  # different numbers of a column that are told apart: of more, quarters of the rows
+SOURCE = "source"  # the column to go by where none is asked for
+FEW = 8  # distinct numbers of a column that stay apart; more become quarters of the rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Part:
 
 
 def column_of(samples: Samples, name: str) -> NDArray[np.str_]:
-    """(rows,) what a column of the samples says of each.
+    """(rows,) the text of a column of the samples.
 
     Numbers, those of weights and of further columns, come as ranges, as in "1.5 … 4", where more
     than FEW differ: equal numbers share one, and each has about a quarter of the rows.
@@ -57,7 +57,7 @@ def column_of(samples: Samples, name: str) -> NDArray[np.str_]:
 
 
 def _ranges(column: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Many numbers as ranges, what is blank or not finite as it is; any other column as it is."""
+    """A column of many numbers as ranges, blanks and non-finite cells kept; any other as it is."""
     try:
         numbers = np.where(column == "", "nan", column).astype(np.float64)
     except ValueError:

@@ -1,7 +1,13 @@
-"""Which blend to submit: the simplest within one standard error of the best.
+"""The choice of the blend to submit: the simplest within one standard error of the best.
 
 The rule is that of Breiman et al., Classification and Regression Trees (1984), section 3.4.3: what
 the data cannot tell apart, simplicity decides. The error is that of the paired difference.
+
+With few groups the error is itself a rough estimate. Requiring a proven lead instead, by the
+interval, does worse: on 8, 14, 20 and 30 groups drawn from ten real members (four or five draws
+each), its choices scored .016, .010, .003 and .001 less on all other groups than those by the
+error. These were .005, .002, .002 and 0 below the best blend, and .005 to .012 above `weighted`.
+So the rule is the same for any number of groups, and the table says when there are few.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ SIMPLEST_FIRST = (
 
 
 def complexity(blender: str) -> tuple[int, ...]:
-    """What to sort blenders by; strangers count as the most complex.
+    """A key that sorts blenders by complexity; unknown ones count as the most complex.
 
     Args:
         blender: its name, as in "weighted:shrinkage=auto+ridge" or "nested(greedy, weighted)".
@@ -38,7 +44,7 @@ def choose(
     blenders: Mapping[str, str],
     bootstrap: GroupBootstrap,
 ) -> str:
-    """The simplest blend that the best one does not beat by more than one standard error.
+    """The name of the simplest blend within one standard error of the best.
 
     Args:
         cosines: (rows,) held-out cosines of each blend on the same rows.
@@ -63,7 +69,7 @@ def choice_held_out(
     foldings: Sequence[NDArray[np.int64]],
     seed: int,
 ) -> NDArray[np.float64]:
-    """What the choice itself is worth: made without each fold's scores, scored on it.
+    """Held-out cosines of the choice itself: made without each fold's scores, scored on it.
 
     A choice by scores flatters the chosen one on the same rows. Here the rows that score a choice
     have no part in it, as far as that is to be had without fitting anything again: the blends that

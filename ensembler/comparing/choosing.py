@@ -1,4 +1,4 @@
-"""A fit by a blender that is named, or by the one that an honest comparison chooses."""
+"""A fit by the blender that is named, or by the one that a nested comparison chooses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import FittedBlend
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.registry import parse_blender
 from ensembler.comparing.choice import complexity
@@ -16,24 +16,27 @@ from ensembler.comparing.comparison import Comparison, compare
 from ensembler.comparing.contestants import AUTO, every_blender
 from ensembler.comparing.estimate import counting, estimate
 from ensembler.comparing.rows import SHOWN
+from ensembler.comparing.turns import forget_all_but
 from ensembler.errors import InputError
 from ensembler.search.searching import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Choice:
-    """The blender of a fit.
+    """The chosen blender and its fits.
 
     Attributes:
         name: as the registry reads it.
         fitted: on all rows.
         cosines: (rows,) float64, held out; None where the study validates nothing.
+        statuses: how the fits without each fold ended, by name; none where it validates nothing.
         comparison: with all others, where there was a choice.
     """
 
     name: str
     fitted: FittedBlend
     cosines: NDArray[np.float64] | None
+    statuses: tuple[str, ...]
     comparison: Comparison | None
 
 
@@ -63,20 +66,20 @@ def choose_blender(
     if definition.validation == "none":
         if name == AUTO:
             raise InputError(
-                'to choose a blender takes held-out scores, but the study says validation = "none"'
+                'choosing a blender takes held-out scores, but the study sets validation = "none";'
+                ' name a blender, or set validation = "nested"'
             )
-        fitted = parse_blender(name).fit(data, NOTHING, seed)
-        return Choice(name=name, fitted=fitted, cosines=None, comparison=None)
+        fitted = parse_blender(name).fit(data, NONE_HELD_OUT, seed)
+        return Choice(name=name, fitted=fitted, cosines=None, statuses=(), comparison=None)
     names = sorted(every_blender(definition), key=complexity) if name == AUTO else (name,)
     blenders = {each: parse_blender(each) for each in names}
-    found = {
-        each: estimate(
-            blender, [data], seed,
-            extremes=SHOWN, kept=True, jobs=jobs,
-            told=counting(each, 1 + data.statistics.folds, progress),
+    found = {}
+    for place, (each, blender) in enumerate(blenders.items(), start=1):
+        on_fit = counting(each, 1 + data.statistics.folds, progress)
+        found[each] = estimate(
+            blender, [data], seed, extremes=SHOWN, kept=True, jobs=jobs, on_fit=on_fit
         )
-        for each, blender in blenders.items()
-    }  # fmt: skip
+        forget_all_but(data, list(blenders.values())[place:])
     statistics = data.statistics
     comparison = (
         compare(found, data.store, statistics.weight, [statistics.fold], seed)
@@ -86,7 +89,8 @@ def choose_blender(
     chosen = name if comparison is None else comparison.chosen
     return Choice(
         name=chosen,
-        fitted=fit_once(data, blenders[chosen], NOTHING, seed),
+        fitted=fit_once(data, blenders[chosen], NONE_HELD_OUT, seed),
         cosines=found[chosen].cosines,
+        statuses=tuple(without.status for without in found[chosen].outer[0]),
         comparison=comparison,
     )

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ensembler.comparing.choice import choice_held_out, choose
 from ensembler.evaluation.intervals import GroupBootstrap
-from ensembler.spec.model import Difference, HeldOut
+from ensembler.fitting.honest import held_out_score
+from ensembler.spec.model import HeldOut
 from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Standing:
         members: those it blends.
         seconds: of its fit on all rows.
         status: how that ended.
-        per_image: seconds that its members take for an image together; None where unknown.
+        per_image: seconds per image that its members take together; None where unknown.
     """
 
     held_out: HeldOut
@@ -98,7 +99,7 @@ def compare(
         blends=standings,
         best=next(iter(standings)),
         chosen=chosen,
-        choice=_held_out(repeated, {chosen: cosines[chosen]}, bootstrap),
+        choice=held_out_score(repeated, {chosen: cosines[chosen]}, bootstrap),
         rows=int(np.count_nonzero(weight)),
         groups=len(np.unique(groups[weight > 0.0])),
         folds=int(foldings[0].max()) + 1,
@@ -114,7 +115,7 @@ def _standing(
     store: Store,
 ) -> Standing:
     others = {other: values for other, values in cosines.items() if other != name}
-    held_out = _held_out(cosines[name], others, bootstrap)
+    held_out = held_out_score(cosines[name], others, bootstrap)
     fitted = estimate.fitted
     records = {record.name: record for record in store.manifest.members}
     taken = [records[member].origin.seconds_per_image for member in fitted.members]
@@ -126,21 +127,4 @@ def _standing(
         seconds=fitted.seconds,
         status=fitted.status,
         per_image=None if None in taken else float(sum(t for t in taken if t is not None)),
-    )
-
-
-def _held_out(
-    own: NDArray[np.float64],
-    others: Mapping[str, NDArray[np.float64]],
-    bootstrap: GroupBootstrap,
-) -> HeldOut:
-    return HeldOut(
-        score=bootstrap.mean(own),
-        interval=bootstrap.interval(own),
-        versus={
-            other: Difference(
-                difference=bootstrap.mean(own - values), interval=bootstrap.interval(own - values)
-            )
-            for other, values in others.items()
-        },
     )

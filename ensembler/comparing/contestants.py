@@ -1,4 +1,4 @@
-"""Who is compared: registered blenders, and frozen specs with the way they were fitted."""
+"""Contestants of a comparison: registered blenders, and the fits of frozen specs repeated."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensembler.blenders.contract import Blender
+from ensembler.blenders.fixed import Fixed
 from ensembler.blenders.registry import blender_names, parse_blender
-from ensembler.comparing.parts import without_corpus
+from ensembler.blenders.weighted import Weighted
+from ensembler.blenders.weights.budget import affordable_members
+from ensembler.comparing.parts import parts_of, without_corpus
 from ensembler.errors import InputError, SpecError, first_few
 from ensembler.fitting.inputs import make_space
-from ensembler.fitting.narrowing import limited
+from ensembler.fitting.narrowing import limit_members
 from ensembler.search.definition import StudyDefinition, parse_study
 from ensembler.search.space import Space
 from ensembler.spec.loading import load_spec
@@ -28,7 +31,7 @@ NEEDS_WEIGHTS = "fixed"  # has nothing to compare until a study or a spec gives 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """A way to fit, and what of a store it looks at.
+    """A blender, and the members and settings it is fitted with.
 
     Attributes:
         blender: what is fitted.
@@ -40,7 +43,7 @@ class Contestant:
 
     @property
     def seed(self) -> int:
-        """Of its fits: its own study's."""
+        """The seed of its fits, its study's."""
         return self.space.definition.seed
 
 
@@ -53,7 +56,7 @@ def contestants(
     corpus: Corpus | None = None,
     target_mix: Mapping[str, float] | None = None,
 ) -> dict[str, Contestant]:
-    """Everyone to compare, by name.
+    """All contestants, by name.
 
     Args:
         store: with targets and members.
@@ -67,7 +70,8 @@ def contestants(
         Name → contestant; a spec goes by its file's name.
 
     Raises:
-        InputError: an unknown blender, or two contestants of one name.
+        InputError: an unknown blender, one that `make_contestant` refuses, or two contestants
+            of one name.
         SpecError: a spec is broken, or was fitted on other members than the store's, with another
             corpus or for another mix of sources.
         StoreError: the store has no targets or no members.
@@ -82,7 +86,7 @@ def contestants(
             f"{AUTO!r} is what `fit` may be left to choose; leave --blender out to compare every"
             " blender and see which it would be"
         )
-    named = [(text, _named(text, space)) for text in blenders]
+    named = [(text, make_contestant(parse_blender(text), space, store)) for text in blenders]
     for path in paths:
         spec = load_spec(path)
         _check_mix(spec, path, target_mix)
@@ -95,18 +99,33 @@ def contestants(
 
 
 def every_blender(definition: StudyDefinition) -> tuple[str, ...]:
-    """What is compared by default: all that are registered, and chains of the best."""
+    """The blenders compared by default: all that are registered, and chains of the best."""
     given = bool(definition.fixed)
     return (*(name for name in blender_names() if given or name != NEEDS_WEIGHTS), *CHAINS)
 
 
-def _named(text: str, space: Space) -> Contestant:
-    blender = parse_blender(text)
-    return Contestant(blender=blender, space=limited(space, blender))
+def make_contestant(blender: Blender, space: Space, store: Store) -> Contestant:
+    """Pair a blender with the space it is fitted on, if it can be fitted there.
+
+    Args:
+        blender: with all its parts.
+        space: its study on the store.
+        store: with the members.
+
+    Raises:
+        InputError: no member fits into the budget, a member's seconds are unknown, or there are no
+            fixed weights to replay.
+    """
+    for part in parts_of(blender):
+        if isinstance(part, Weighted) and part.budget is not None:
+            affordable_members(store, space.names, part.budget)
+        if isinstance(part, Fixed):
+            part.weights_of(space.names, space)
+    return Contestant(blender=blender, space=limit_members(space, blender))
 
 
 def _of_spec(spec: EnsembleSpec, path: Path, store: Store, corpus: Corpus | None) -> Contestant:
-    """A spec is compared by fitting its study anew: its own weights know all rows."""
+    """A spec's study, to be fitted anew: the spec's own weights have seen all rows."""
     fitted = {member.name: member.sha256 for member in spec.weighted.members}
     here = {record.name: record.sha256 for record in store.manifest.members}
     other = [name for name, sha256 in fitted.items() if here.get(name) != sha256]
@@ -126,20 +145,21 @@ def _of_spec(spec: EnsembleSpec, path: Path, store: Store, corpus: Corpus | None
             f"{path} was fitted with the corpus {str(known)[:12]}…, but {given}; name the same file"
             " with --corpus"
         )
-    return Contestant(blender=blender, space=limited(make_space(study, store), blender))
+    return make_contestant(blender, make_space(study, store), store)
 
 
 def _check_mix(spec: EnsembleSpec, path: Path, mix: Mapping[str, float] | None) -> None:
-    """Scores under one mix are none of a fit for another."""
+    """Refuse to score a fit for one mix of sources under another."""
     own: Mapping[str, float] | None = spec.provenance.study.get("target_mix")
     if (own and dict(own)) != (mix and dict(mix)):
         raise SpecError(
-            f"{path} was fitted for {_told(own)}, but the evaluation is for {_told(mix)}; give the"
-            " spec's own --target-mix, or compare its blender with --blender instead"
+            f"{path} was fitted for {_mix_in_words(own)}, but the evaluation is for"
+            f" {_mix_in_words(mix)}; give the spec's own --target-mix, or compare its blender with"
+            " --blender instead"
         )
 
 
-def _told(mix: Mapping[str, float] | None) -> str:
+def _mix_in_words(mix: Mapping[str, float] | None) -> str:
     return "the rows as they are" if mix is None else f"the mix {mix_text(mix)}"
 
 

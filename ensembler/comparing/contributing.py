@@ -1,4 +1,4 @@
-"""What each member gives: losses without it, paths, how alike members err."""
+"""Contributions of members: losses without each, paths, how alike members err."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ensembler.search.searching import without_member
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Contributions:
-    """What members give to the weighted blend.
+    """Contributions of members to the weighted blend.
 
     Attributes:
         losses: member → held-out score lost when it is left out and the others are solved again.
@@ -36,7 +36,7 @@ class Contributions:
 
 
 def contributions(data: Data, weights: PlainWeights, seed: int) -> Contributions:
-    """What members give to the weighted blend.
+    """Measure what members contribute to the weighted blend.
 
     Args:
         data: under the first folding.

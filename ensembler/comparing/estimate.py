@@ -11,25 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.blenders.weights.fitted import FittedWeights
 from ensembler.blending.build import in_order
 from ensembler.blending.weighting import Weighting
-from ensembler.comparing.finished import Finished, Fit, remembering
+from ensembler.comparing.finished import Finished, Fit, cache_fits
 from ensembler.comparing.rows import extremes_of_fold
 from ensembler.search.searching import Progress
 
-Told = Callable[[], None]
-Task = tuple[Data, Aside]
+OnFit = Callable[[], None]  # called after each fit
+Task = tuple[Data, HeldFolds]
 
 
 def _silent() -> None:
-    """Nobody is told."""
+    """Progress that nobody watches."""
 
 
-def counting(stage: str, total: int, progress: Progress | None) -> Told:
-    """Progress of a stage, a fit at a time.
+def counting(stage: str, total: int, progress: Progress | None) -> OnFit:
+    """A callback that reports a stage's progress, one fit at a time.
 
     Args:
         stage: its name.
@@ -38,24 +38,24 @@ def counting(stage: str, total: int, progress: Progress | None) -> Told:
     """
     done = 0
 
-    def told() -> None:
+    def count_fit() -> None:
         nonlocal done
         done += 1
         if progress is not None:
             progress(stage, done, total)
 
-    return told
+    return count_fit
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Held:
-    """What fits without each fold of each repeat gave.
+class HeldOutFits:
+    """Held-out results, by repeat and fold.
 
     Attributes:
         cosines: (rows,) float64, each row's mean over the repeats, always under a fit that saw no
             target of its group.
         first: (rows,) float64, the same under the first folding alone.
-        outer: for each repeat, what was found without each fold, in order.
+        outer: for each repeat, the fits without each fold, in order.
     """
 
     cosines: NDArray[np.float64]
@@ -64,13 +64,13 @@ class Held:
 
     @property
     def weightings(self) -> tuple[tuple[Weighting | None, ...], ...]:
-        """Of each repeat and fold; None where the blend is more than weights."""
+        """The weights of each repeat and fold; None where the blend is more than weights."""
         return tuple(tuple(fit.weighting for fit in without) for without in self.outer)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Estimate(Held):
-    """What repeated nested fits of one blender gave, and the fit on all rows.
+class Estimate(HeldOutFits):
+    """Results of one blender: held out, and of the fit on all rows.
 
     Attributes:
         blender: its name, options and all.
@@ -82,7 +82,7 @@ class Estimate(Held):
 
 
 class PlainWeights(NamedTuple):
-    """What an estimate found of a blender of plain weights, under the first folding.
+    """Weights of a blender of plain weights, under the first folding.
 
     Attributes:
         on_all: on all rows.
@@ -94,7 +94,7 @@ class PlainWeights(NamedTuple):
 
 
 def plain_weights(found: Estimate) -> PlainWeights:
-    """The weightings of an estimate.
+    """The plain weights that an estimate found.
 
     Raises:
         TypeError: its blender is not one of plain weights.
@@ -114,7 +114,7 @@ def estimate(
     extremes: int = 0,
     kept: bool = False,
     jobs: int = 1,
-    told: Told = _silent,
+    on_fit: OnFit = _silent,
 ) -> Estimate:
     """Fit a blender on all rows, and without each fold of each repeat.
 
@@ -122,17 +122,17 @@ def estimate(
         blender: what is fitted.
         repeats: the same store under one folding each.
         seed: of the fits.
-        extremes: how many of each fold's worst and best rows are told of.
+        extremes: number of each fold's worst rows, and of its best, to keep.
         kept: look fits up that were finished before, and keep those that are finished now.
         jobs: threads over folds; the result is the same for any number.
-        told: called after each fit.
+        on_fit: called after each fit.
 
     Raises:
         StoreError: the training rows are too few.
     """
     fit = _fit(blender, seed, extremes, kept=kept)
-    tasks = [(repeats[0], NOTHING), *_without_each_fold(repeats)]
-    fitted, *without = _finished(fit, tasks, jobs, told)
+    tasks = [(repeats[0], NONE_HELD_OUT), *_without_each_fold(repeats)]
+    fitted, *without = _finished(fit, tasks, jobs, on_fit)
     held = _put_together(repeats, without)
     return Estimate(
         blender=blender.name,
@@ -151,28 +151,28 @@ def hold_out(
     extremes: int = 0,
     kept: bool = False,
     jobs: int = 1,
-    told: Told = _silent,
-) -> Held:
+    on_fit: OnFit = _silent,
+) -> HeldOutFits:
     """Fit a blender without each fold of each repeat; the arguments are those of `estimate`."""
     fit = _fit(blender, seed, extremes, kept=kept)
-    return _put_together(repeats, _finished(fit, _without_each_fold(repeats), jobs, told))
+    return _put_together(repeats, _finished(fit, _without_each_fold(repeats), jobs, on_fit))
 
 
 def _without_each_fold(repeats: Sequence[Data]) -> list[Task]:
     return [(data, frozenset({fold})) for data in repeats for fold in range(data.statistics.folds)]
 
 
-def _finished(fit: Fit, tasks: Sequence[Task], jobs: int, told: Told) -> list[Finished]:
-    """What each fit gave, in order."""
+def _finished(fit: Fit, tasks: Sequence[Task], jobs: int, on_fit: OnFit) -> list[Finished]:
+    """Run fits, and return their results in order."""
     found = []
     for one in in_order(lambda task: fit(*task), tasks, jobs):
         found.append(one)
-        told()
+        on_fit()
     return found
 
 
-def _put_together(repeats: Sequence[Data], found: Sequence[Finished]) -> Held:
-    """Of the fits without each fold of each repeat, in order."""
+def _put_together(repeats: Sequence[Data], found: Sequence[Finished]) -> HeldOutFits:
+    """The results of fits without each fold of each repeat, which come in that order."""
     cosines, outer = [], []
     for data in repeats:
         without, found = found[: data.statistics.folds], found[data.statistics.folds :]
@@ -182,27 +182,27 @@ def _put_together(repeats: Sequence[Data], found: Sequence[Finished]) -> Held:
         cosines.append(own)
         outer.append(tuple(without))
     mean = np.mean(cosines, axis=0)
-    return Held(cosines=mean, first=cosines[0], outer=tuple(outer))
+    return HeldOutFits(cosines=mean, first=cosines[0], outer=tuple(outer))
 
 
 def _fit(blender: Blender, seed: int, extremes: int, *, kept: bool) -> Fit:
-    """A fit without some folds, and what it is worth on their rows."""
+    """A function that fits without some folds and scores the fit on their rows."""
 
-    def fit(data: Data, aside: Aside) -> Finished:
+    def fit(data: Data, held_out: HeldFolds) -> Finished:
         begun = time.monotonic()
-        fitted = fit_once(data, blender, aside, seed)
+        fitted = fit_once(data, blender, held_out, seed)
         seconds = time.monotonic() - begun
-        rows = np.flatnonzero(np.isin(data.statistics.fold, list(aside)))
-        cosines = fitted.cosines(data, rows, aside) if aside else np.zeros(0)
+        rows = np.flatnonzero(np.isin(data.statistics.fold, list(held_out)))
+        cosines = fitted.cosines(data, rows, held_out) if held_out else np.zeros(0)
         return Finished(
             members=fitted.blend.members,
             # Of a fit without a fold nobody asks it, and it costs a pass over all rows.
-            objective=np.nan if aside else fitted.objective,
+            objective=np.nan if held_out else fitted.objective,
             status=fitted.status,
             weighting=fitted.weighting if isinstance(fitted, FittedWeights) else None,
             seconds=seconds,
             cosines=cosines,
-            extremes=extremes_of_fold(data, fitted.blend, rows, cosines, aside, extremes),
+            extremes=extremes_of_fold(data, fitted.blend, rows, cosines, held_out, extremes),
         )
 
-    return remembering(fit, blender, seed, extremes) if kept else fit
+    return cache_fits(fit, blender, seed, extremes) if kept else fit

@@ -28,7 +28,7 @@ class Evaluation:
         left_out: each source scored by fits on the others; empty where not asked for.
         kept_in: sources without which the others would be too few to fit on.
         target_mix: source → share in what is to be predicted; None: the rows as they are.
-        plain: the blend that contributions and budgets are told of; None where neither is.
+        plain: the blend that contributions and budgets are of; None where neither was asked for.
         contributions: of members; None where not asked for.
         budgets: of the weighted blend, the smallest first; empty where not asked for.
         seconds: that all of it took.

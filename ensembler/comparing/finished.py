@@ -1,4 +1,4 @@
-"""What is kept of a fit once it is finished: what tables tell of it, not what it took to find it.
+"""Results of finished fits: the numbers that tables show, kept in the cache folder.
 
 A file of arrays for each fit, none of them pickled. The cache folder keeps one folder of them for
 each blender on each store, foldings, weights and all; its name is the digest of whatever decides
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from ensembler.arrays import read_arrays
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blending.weighting import Weighting
-from ensembler.caching import cache_folder, making, mark_used
-from ensembler.comparing.parts import parts_of
+from ensembler.caching import cache_folder, lock_entry, mark_used
+from ensembler.comparing.parts import as_plain_data, parts_of
 from ensembler.comparing.rows import Extremes
 from ensembler.files import BROKEN, atomic_write, sha256_arrays, sha256_json
 from ensembler.fitting.inputs import study_identity
@@ -56,11 +56,11 @@ class Finished:
     extremes: Extremes
 
 
-Fit = Callable[[Data, Aside], Finished]
+Fit = Callable[[Data, HeldFolds], Finished]
 
 
-def remembering(fit: Fit, blender: Blender, seed: int, extremes: int) -> Fit:
-    """A fit that is looked up first, and written down when it had to be made.
+def cache_fits(fit: Fit, blender: Blender, seed: int, extremes: int) -> Fit:
+    """Wrap a fit so that its result is looked up first, and written down once it is made.
 
     Where nothing can be written it is made every time.
 
@@ -71,22 +71,22 @@ def remembering(fit: Fit, blender: Blender, seed: int, extremes: int) -> Fit:
         extremes: how many rows it tells of.
     """
 
-    def remembered(data: Data, aside: Aside) -> Finished:
+    def cached_fit(data: Data, held_out: HeldFolds) -> Finished:
         folder = _folder(data, blender, seed, extremes)
         if folder is None:
-            return fit(data, aside)
-        file = folder / ("-".join(map(str, sorted(aside))) or "all")
+            return fit(data, held_out)
+        file = folder / ("-".join(map(str, sorted(held_out))) or "all")
         found = _read(file)
         if found is None:
-            found = fit(data, aside)
+            found = fit(data, held_out)
             _write(file, found)
         return found
 
-    return remembered
+    return cached_fit
 
 
 def _folder(data: Data, blender: Blender, seed: int, extremes: int) -> Path | None:
-    """Where a blender's finished fits on some data are; None where what it runs cannot be told."""
+    """The folder of a blender's finished fits on some data; None where its code has no files."""
     packages = {type(part).__module__.partition(".")[0] for part in parts_of(blender)}
     try:
         code = [code_digest(package) for package in sorted(packages)]
@@ -102,13 +102,13 @@ def _folder(data: Data, blender: Blender, seed: int, extremes: int) -> Path | No
             "fold": sha256_arrays(data.statistics.fold),
             "weight": sha256_arrays(data.statistics.weight),
             "corpus": data.corpus and data.corpus.sha256,
-            "blender": repr(blender),
+            "blender": as_plain_data(blender),
             "seed": seed,
             "extremes": extremes,
         }
     )
     if not entry.is_dir():
-        with making(entry):
+        with lock_entry(entry):
             entry.mkdir(exist_ok=True)
     mark_used(entry)
     return entry
@@ -125,7 +125,7 @@ def code_digest(package: str) -> str:
 
     Raises:
         ImportError: there is none of this name.
-        ValueError: it is no file.
+        ValueError: it is not in a file.
     """
     spec = find_spec(package)
     if spec is None:
@@ -141,7 +141,7 @@ def code_digest(package: str) -> str:
 
 
 def _write(file: Path, finished: Finished) -> None:
-    told = {
+    summary = {
         "members": finished.members,
         "objective": finished.objective,
         "status": finished.status,
@@ -151,7 +151,7 @@ def _write(file: Path, finished: Finished) -> None:
     content = io.BytesIO()
     rows, vectors = finished.extremes
     np.savez(
-        content, told=np.array(json.dumps(told)), cosines=finished.cosines, rows=rows,
+        content, summary=np.array(json.dumps(summary)), cosines=finished.cosines, rows=rows,
         vectors=vectors,
     )  # fmt: skip
     with suppress(OSError), atomic_write(file) as opened:
@@ -159,17 +159,17 @@ def _write(file: Path, finished: Finished) -> None:
 
 
 def _read(file: Path) -> Finished | None:
-    """What a file says; None where there is none, or a broken one."""
+    """The result in a file; None where there is no file, or a broken one."""
     try:
         arrays = read_arrays(file)
-        told = json.loads(str(arrays["told"]))
-        weighting = told["weighting"]
+        summary = json.loads(str(arrays["summary"]))
+        weighting = summary["weighting"]
         return Finished(
-            members=tuple(told["members"]),
-            objective=told["objective"],
-            status=told["status"],
+            members=tuple(summary["members"]),
+            objective=summary["objective"],
+            status=summary["status"],
             weighting=weighting and _weighting(**weighting),
-            seconds=told["seconds"],
+            seconds=summary["seconds"],
             cosines=arrays["cosines"],
             extremes=Extremes(arrays["rows"], arrays["vectors"]),
         )

@@ -1,4 +1,4 @@
-"""Which rows are held out together, once for each repeat."""
+"""Foldings: which rows are held out together, once for each repeat."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ def folds_for(
         return fold
     left = np.unique(groups[counts])
     if len(left) < FEWEST:
+        have = "1 group" if len(left) == 1 else f"{len(left)} groups"
         raise InputError(
-            f"the rows {of} are of {len(left)} groups, too few to hold one out ({FEWEST} are"
-            " needed): add samples of other groups"
+            f"the rows {of} are of {have}, too few to hold one out ({FEWEST} are needed): add"
+            " samples of other groups"
         )
     dealt = group_folds(groups[counts], folds)
     fold_of = dict(zip(groups[counts].tolist(), dealt.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A store under some foldings and row weights: what contestants of one study share."""
+"""A store under some foldings and row weights, with the data that contestants share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from ensembler.blenders.data import Data
 from ensembler.blending.statistics import Statistics
 from ensembler.comparing.folding import folds_for
-from ensembler.fitting.inputs import fit_statistics
-from ensembler.fitting.narrowing import narrowed
+from ensembler.fitting.preparing import Prepared, prepare_data
 from ensembler.search.searching import Progress
 from ensembler.search.space import Space
 from ensembler.store.corpus import Corpus
@@ -21,15 +20,15 @@ from ensembler.store.reader import Store
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ground:
-    """Where fits stand.
+    """A store under fixed foldings and row weights; keeps the `Data` of each study.
 
     Attributes:
         store: with targets.
         foldings: of each repeat, (rows,) int64.
         weight: (rows,) float64 row weights.
         corpus: or None.
-        jobs: threads that build statistics.
-        progress: told of rows where they must be built; None for nobody.
+        jobs: threads that build statistics, and fit without one fold each.
+        progress: told of rows where statistics must be built, and of fits; None for nobody.
     """
 
     store: Store
@@ -38,7 +37,8 @@ class Ground:
     corpus: Corpus | None
     jobs: int
     progress: Progress | None = None
-    _kept: dict[int, list[Data]] = field(default_factory=dict, repr=False)
+    # By the id of a space, which what is prepared holds: no other space can have it meanwhile.
+    _prepared: dict[int, list[Prepared]] = field(default_factory=dict, init=False, repr=False)
 
     def repeats(self, space: Space) -> list[Data]:
         """The store under each folding, the same objects for the same space.
@@ -47,14 +47,12 @@ class Ground:
         serve every chain that has one.
 
         Args:
-            space: one that outlives the ground.
+            space: of a study; two that are equal but not the same share nothing.
 
         Raises:
             StoreError: a file is broken, or the rows are too few.
         """
-        if id(space) not in self._kept:
-            self._kept[id(space)] = [self._data(space, fold) for fold in self.foldings]
-        return self._kept[id(space)]
+        return [prepared.data for prepared in self._of(space)]
 
     def everyone(self, space: Space) -> Statistics:
         """All members under the first folding; each by itself, where fits look at few of many.
@@ -62,13 +60,12 @@ class Ground:
         Args:
             space: as `repeats` takes it.
         """
-        if space.at_most is None:
-            return self.repeats(space)[0].statistics
-        return self._statistics(space, self.foldings[0], pairs=False)
+        first = self._of(space)[0]
+        return (first.everyone or first.data).statistics
 
     @property
     def folds(self) -> int:
-        """How many there are, in all repeats together."""
+        """The number of folds, in all repeats together."""
         return sum(int(fold.max()) + 1 for fold in self.foldings)
 
     def under(self, weight: NDArray[np.float64], of: str) -> Ground:
@@ -83,29 +80,21 @@ class Ground:
         """
         groups = self.store.samples.group
         foldings = [folds_for(fold, groups, weight, of) for fold in self.foldings]
-        return replace(self, foldings=foldings, weight=weight, _kept={})
+        return replace(self, foldings=foldings, weight=weight)
 
-    def _data(self, whole: Space, fold: NDArray[np.int64]) -> Data:
-        space = narrowed(
-            self.store,
-            whole,
-            jobs=self.jobs,
-            progress=self.progress,
-            fold=fold,
-            weight=self.weight,
-        ).space
-        statistics = self._statistics(space, fold)
-        return Data(store=self.store, statistics=statistics, space=space, corpus=self.corpus)
-
-    def _statistics(
-        self, space: Space, fold: NDArray[np.int64], *, pairs: bool = True
-    ) -> Statistics:
-        return fit_statistics(
-            self.store,
-            space,
-            jobs=self.jobs,
-            progress=self.progress,
-            fold=fold,
-            weight=self.weight,
-            pairs=pairs,
-        )
+    def _of(self, space: Space) -> list[Prepared]:
+        """A study under each folding, prepared once."""
+        if id(space) not in self._prepared:
+            self._prepared[id(space)] = [
+                prepare_data(
+                    self.store,
+                    space,
+                    corpus=self.corpus,
+                    jobs=self.jobs,
+                    progress=self.progress,
+                    fold=fold,
+                    weight=self.weight,
+                )
+                for fold in self.foldings
+            ]
+        return self._prepared[id(space)]

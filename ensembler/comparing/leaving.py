@@ -11,7 +11,7 @@ from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.estimate import counting, hold_out
 from ensembler.comparing.ground import Ground
 from ensembler.comparing.shift import LeftOut, own_means_cosines
-from ensembler.search.searching import Progress
+from ensembler.comparing.turns import in_turn
 
 
 def leave_source_out(
@@ -19,9 +19,6 @@ def leave_source_out(
     ground: Ground,
     entrants: Mapping[str, Contestant],
     known: Mapping[str, NDArray[np.float64]],
-    *,
-    jobs: int,
-    progress: Progress | None,
 ) -> LeftOut:
     """Score a source with blends that were fitted on the others.
 
@@ -32,8 +29,6 @@ def leave_source_out(
         ground: with the source, under the store's own row weights.
         entrants: by name.
         known: (rows,) held-out cosines of each, the source fitted, under the same row weights.
-        jobs: threads; the result is the same for any number.
-        progress: told of each fit.
 
     Raises:
         InputError: without the source the groups are too few.
@@ -43,10 +38,12 @@ def leave_source_out(
     weight = np.where(rows, 0.0, samples.weight)
     others = ground.under(weight, f"of the other sources than {source!r}")
     scores, own_means = {}, {}
-    for name, entrant in entrants.items():
+    for name, entrant in in_turn(entrants, others):
         repeats = others.repeats(entrant.space)
-        told = counting(f"without {source}: {name}", others.folds, progress)
-        held = hold_out(entrant.blender, repeats, entrant.seed, kept=True, jobs=jobs, told=told)
+        on_fit = counting(f"without {source}: {name}", others.folds, others.progress)
+        held = hold_out(
+            entrant.blender, repeats, entrant.seed, kept=True, jobs=others.jobs, on_fit=on_fit
+        )
         scores[name] = _mean(held.cosines[rows], samples.weight[rows])
         own = own_means_cosines(repeats, held.weightings, rows)
         if own is not None:

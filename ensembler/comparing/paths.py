@@ -1,8 +1,8 @@
-"""How few members will do: the weakest dropped one by one, or the strongest taken.
+"""Paths to fewer members: the weakest dropped one by one, or the strongest taken.
 
 A path is walked on the training rows of each fold and scored on the fold, so that the order is as
-honest as the weights: what is told of k members is what k members, chosen without the rows that
-score them, are worth. The blend's centring and norms stay; weights are solved again at each step.
+honest as the weights: the score of k members is that of k members chosen without the rows that
+score them. The blend's centring and norms stay; weights are solved again at each step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Aside, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
 from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import Bounds, Solution, solve
@@ -41,7 +41,7 @@ class Step:
 
 
 class Stage(NamedTuple):
-    """Where a path stands.
+    """One stage of a path.
 
     Attributes:
         member: position of the one dropped or taken last; None at the start.
@@ -118,26 +118,26 @@ def walk(walker: Walker, data: Data, weights: PlainWeights, seed: int) -> tuple[
         seed: of the intervals.
     """
     statistics = data.statistics
-    whole = _walked(walker, data, weights.on_all, NOTHING)
+    whole = _walked(walker, data, weights.on_all, NONE_HELD_OUT)
     cosines = np.zeros((len(whole), len(statistics)))
     for fold, weighting in enumerate(weights.without):
-        aside, rows = frozenset({fold}), data.fold_rows(fold)
-        for step, stage in enumerate(_walked(walker, data, weighting, aside)):
+        held_out, rows = frozenset({fold}), data.fold_rows(fold)
+        for step, stage in enumerate(_walked(walker, data, weighting, held_out)):
             again = replace(weighting, weights=tuple(stage.solution.weights.tolist()))
-            cosines[step, rows] = weighting_cosines(statistics, again, rows, aside)
+            cosines[step, rows] = weighting_cosines(statistics, again, rows, held_out)
     measured = measure(list(cosines), data.store.samples.group, statistics.weight, seed)
     return tuple(
         Step(
             members=stage.members,
             name=None if stage.member is None else statistics.names[stage.member],
-            held_out=held_out,
+            held_out=worth,
         )
-        for stage, held_out in zip(whole, measured, strict=True)
+        for stage, worth in zip(whole, measured, strict=True)
     )
 
 
-def _walked(walker: Walker, data: Data, weighting: Weighting, aside: Aside) -> list[Stage]:
-    problem = training_problem(data, aside, centred=weighting.centred, alphas=weighting.alphas)
+def _walked(walker: Walker, data: Data, weighting: Weighting, held_out: HeldFolds) -> list[Stage]:
+    problem = training_problem(data, held_out, centred=weighting.centred, alphas=weighting.alphas)
     return walker(problem, data.space.columns, data.space.definition.bounds)
 
 

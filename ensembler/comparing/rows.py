@@ -1,18 +1,19 @@
-"""The worst and best rows of a blend, each with the prompt that its prediction is nearest to."""
+"""The worst and best rows of a blend, each with the prompt nearest to its prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blends.contract import Blend
 
 BLOCK = 4096  # targets looked at at once
+T = TypeVar("T")
 SHOWN = 16  # rows that finished fits can tell of at least: a few more then call for no other fit
 
 
@@ -62,10 +63,22 @@ class Extremes(NamedTuple):
     vectors: NDArray[np.float32]
 
 
+class WorstAndBest(NamedTuple, Generic[T]):
+    """Both ends of the rows in order of their cosines.
+
+    Attributes:
+        worst: the worst first.
+        best: the best first.
+    """
+
+    worst: T
+    best: T
+
+
 def extremes(
     cosines: NDArray[np.float64], ids: NDArray[np.str_], weight: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the worst rows are, worst first, and the best, best first; ties go by id.
+) -> WorstAndBest[NDArray[np.int64]]:
+    """Positions of the worst and best rows; ties go by id.
 
     Args:
         cosines: (rows,) float64, held out.
@@ -74,12 +87,12 @@ def extremes(
         count: how many of each; a row is not both.
 
     Returns:
-        Two arrays of positions, (k,) int64.
+        (k,) int64 each.
     """
     order = np.lexsort((ids, cosines))
     order = order[weight[order] > 0.0]
     worst = order[:count]
-    return worst, order[len(worst) :][::-1][:count]
+    return WorstAndBest(worst, order[len(worst) :][::-1][:count])
 
 
 def extremes_of_fold(
@@ -87,30 +100,30 @@ def extremes_of_fold(
     blend: Blend,
     rows: NDArray[np.int64],
     cosines: NDArray[np.float64],
-    aside: Aside,
+    held_out: HeldFolds,
     count: int,
 ) -> Extremes:
-    """What a fold may give to the extremes of all rows.
+    """The worst and best rows of a fold, which may be those of all rows.
 
     Args:
         data: whose rows.
         blend: fitted without the fold.
         rows: (n,) int64, ascending: the fold's.
         cosines: (n,) float64, theirs.
-        aside: the fold.
+        held_out: the fold.
         count: how many of the worst, and of the best.
     """
     samples = data.store.samples
     found = extremes(cosines, samples.id[rows], data.statistics.weight[rows], count)
     places = np.sort(rows[np.concatenate(found)])
-    blocks = [block.blended.vectors for block in data.blended(blend, places, aside)]
+    blocks = [block.blended.vectors for block in data.blended(blend, places, held_out)]
     vectors = np.concatenate(blocks) if blocks else np.zeros((0, data.dim))
     return Extremes(places, vectors.astype(np.float32))
 
 
 def describe(
     data: Data, cosines: NDArray[np.float64], kept: Sequence[Extremes], count: int
-) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+) -> WorstAndBest[tuple[Row, ...]]:
     """The worst and best rows of a blend under one folding.
 
     Args:
@@ -118,9 +131,6 @@ def describe(
         cosines: (rows,) float64, held out.
         kept: of each fold, at least `count` worst and best rows.
         count: how many of each.
-
-    Returns:
-        The worst, worst first, and the best, best first.
     """
     samples = data.store.samples
     vectors = {
@@ -129,7 +139,7 @@ def describe(
         for row, vector in zip(rows.tolist(), of_fold, strict=True)
     }
 
-    def told(places: NDArray[np.int64]) -> tuple[Row, ...]:
+    def described(places: NDArray[np.int64]) -> tuple[Row, ...]:
         if not len(places):
             return ()
         predicted = np.array([vectors[place] for place in places.tolist()])
@@ -147,7 +157,7 @@ def describe(
         )
 
     worst, best = extremes(cosines, samples.id, data.statistics.weight, count)
-    return told(worst), told(best)
+    return WorstAndBest(described(worst), described(best))
 
 
 def nearest_to(

@@ -1,4 +1,4 @@
-"""Running an evaluation: every contestant under every folding, then what is asked besides."""
+"""The run of an evaluation: every contestant under every folding, then further questions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ensembler.blenders.data import Data
 from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.budget import seconds_per_image
 from ensembler.comparing.breakdown import SOURCE, by_value, column_of
 from ensembler.comparing.budgets import Budget, budgets
-from ensembler.comparing.choice import complexity
 from ensembler.comparing.comparison import compare
 from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.contributing import contributions
-from ensembler.comparing.estimate import counting, estimate, hold_out, plain_weights
+from ensembler.comparing.estimate import Estimate, counting, estimate, hold_out, plain_weights
 from ensembler.comparing.evaluation import Evaluation
 from ensembler.comparing.folding import fold_assignments
 from ensembler.comparing.ground import Ground
 from ensembler.comparing.leaving import leave_source_out
-from ensembler.comparing.rows import SHOWN, describe
+from ensembler.comparing.rows import SHOWN, Row, WorstAndBest, describe
 from ensembler.comparing.shift import Sources, sources_to_leave_out
+from ensembler.comparing.turns import in_turn
 from ensembler.errors import InputError, first_few
 from ensembler.search.searching import Progress
 from ensembler.store.corpus import Corpus
@@ -29,17 +33,17 @@ from ensembler.store.reader import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What an evaluation is to tell.
+class Questions:
+    """What an evaluation is asked.
 
     Attributes:
-        repeats: foldings, at least one.
-        column: of the samples, whose values are told apart; None for the source, briefly.
-        rows: how many of the worst and best are shown.
+        repeats: number of foldings, at least one.
+        column: of the samples, by whose values scores are shown; None for the source, briefly.
+        rows: number of the worst rows, and of the best.
         target_mix: source → share in what is to be predicted; None takes the rows as they are.
-        leave_source_out: whether each source is scored by fits on the others.
-        contributions: whether it is told what each member gives.
-        budgets: whether it is told what seconds per image buy.
+        leave_source_out: what does each source score under fits on the others?
+        contributions: what does each member give?
+        budgets: what do seconds per image buy?
     """
 
     repeats: int = 1
@@ -54,7 +58,7 @@ class Asked:
 def run_evaluation(
     store: Store,
     entrants: Mapping[str, Contestant],
-    asked: Asked,
+    questions: Questions,
     *,
     corpus: Corpus | None = None,
     seed: int = 0,
@@ -65,8 +69,8 @@ def run_evaluation(
 
     Args:
         store: with targets.
-        entrants: by name; contributions and budgets are told of the first that is `weighted`.
-        asked: what is to be told.
+        entrants: by name; contributions and budgets are of the first that is `weighted`.
+        questions: to be answered besides which blend leads.
         corpus: or None.
         seed: of foldings and intervals; fits have that of their contestant's study.
         jobs: threads; the result is the same for any number.
@@ -78,104 +82,110 @@ def run_evaluation(
     """
     begun = time.monotonic()
     samples = store.samples
-    column = column_of(samples, asked.column or SOURCE)
-    weighted = _weighted(entrants) if asked.contributions or asked.budgets else None
-    if asked.budgets and weighted:
-        seconds_per_image(store, entrants[weighted].space.names)  # before any work: are they known?
-    sources = sources_to_leave_out(samples) if asked.leave_source_out else Sources((), ())
+    column = column_of(samples, questions.column or SOURCE)
+    plain = _plain_contestant(store, entrants, questions)
+    sources = sources_to_leave_out(samples) if questions.leave_source_out else Sources((), ())
     whole = Ground(
         store=store,
-        foldings=fold_assignments(store, asked.repeats, seed),
+        foldings=fold_assignments(store, questions.repeats, seed),
         weight=samples.weight,
         corpus=corpus,
         jobs=jobs,
         progress=progress,
     )
-    ground = whole if asked.target_mix is None else _mixed(whole, asked.target_mix)
-    found = {
-        name: estimate(
-            entrant.blender,
-            ground.repeats(entrant.space),
-            entrant.seed,
-            extremes=max(asked.rows, SHOWN),
-            kept=True,
-            jobs=jobs,
-            told=counting(name, 1 + ground.folds, progress),
-        )
-        # The simplest first: what stands on them fits them no second time.
-        for name, entrant in sorted(entrants.items(), key=_complexity)
-    }
-    comparison = compare(found, store, ground.weight, ground.foldings, seed)
-    cosines = {name: found[name].cosines for name in comparison.blends}
-    known = cosines
-    if sources.enough and ground is not whole:  # to compare with fits on the others, under no mix
-        known = {
-            name: hold_out(
-                entrant.blender,
-                whole.repeats(entrant.space),
-                entrant.seed,
-                kept=True,
-                jobs=jobs,
-                told=counting(f"under no mix: {name}", whole.folds, progress),
-            ).cosines
-            for name, entrant in entrants.items()
-        }
+    mix = questions.target_mix
+    ground = whole if mix is None else _mixed(whole, mix)
+    estimates = _estimate_all(entrants, ground, max(questions.rows, SHOWN))
+    comparison = compare(estimates, store, ground.weight, ground.foldings, seed)
+    cosines = {name: estimates[name].cosines for name in comparison.blends}
+    # A source is left out under no mix, and so is what that is compared with.
+    unmixed = _unmixed_cosines(entrants, whole) if sources.enough and mix is not None else cosines
     left_out = tuple(
-        leave_source_out(
-            source,
-            whole,
-            entrants,
-            known,
-            jobs=jobs,
-            progress=progress,
-        )
-        for source in sources.enough
+        leave_source_out(source, whole, entrants, unmixed) for source in sources.enough
     )
-    chosen = found[comparison.chosen]
     space = entrants[comparison.chosen].space
-    data, everyone = ground.repeats(space)[0], ground.everyone(space)
-    of_folds = [without.extremes for without in chosen.outer[0]]
-    worst, best = describe(data, chosen.first, of_folds, asked.rows)
-    given, bought = None, tuple[Budget, ...]()
-    if weighted:
-        plain = ground.repeats(entrants[weighted].space)[0], plain_weights(found[weighted])
-        given = contributions(*plain, seed) if asked.contributions else None
-        bought = budgets(*plain, seed) if asked.budgets else ()
+    everyone = ground.everyone(space)
+    ends = _ends(estimates[comparison.chosen], ground.repeats(space)[0], questions.rows)
+    contributed, bought = None, tuple[Budget, ...]()
+    if plain is not None:
+        data, weights = ground.repeats(entrants[plain].space)[0], plain_weights(estimates[plain])
+        contributed = contributions(data, weights, seed) if questions.contributions else None
+        bought = budgets(data, weights, seed) if questions.budgets else ()
     return Evaluation(
         comparison=comparison,
-        column=asked.column or SOURCE,
-        column_asked=asked.column is not None,
+        column=questions.column or SOURCE,
+        column_asked=questions.column is not None,
         parts=by_value(column, cosines, everyone),
-        groups=by_value(samples.group, cosines, everyone)[: asked.rows],
-        worst=worst,
-        best=best,
+        groups=by_value(samples.group, cosines, everyone)[: questions.rows],
+        worst=ends.worst,
+        best=ends.best,
         left_out=left_out,
         kept_in=sources.needed,
-        target_mix=asked.target_mix,
-        plain=weighted,
-        contributions=given,
+        target_mix=mix,
+        plain=plain,
+        contributions=contributed,
         budgets=bought,
         seconds=time.monotonic() - begun,
     )
 
 
-def _complexity(named: tuple[str, Contestant]) -> tuple[int, ...]:
-    return complexity(named[1].blender.name)
-
-
-def _weighted(entrants: Mapping[str, Contestant]) -> str:
-    """The contestant that contributions and budgets are told of."""
+def _plain_contestant(
+    store: Store, entrants: Mapping[str, Contestant], questions: Questions
+) -> str | None:
+    """The contestant that contributions and budgets are of; None where nobody asks for them."""
+    if not questions.contributions and not questions.budgets:
+        return None
     for name, entrant in entrants.items():
         if isinstance(entrant.blender, Weighted):
+            if questions.budgets:  # before any work: are the seconds known?
+                seconds_per_image(store, entrant.space.names)
             return name
     raise InputError(
-        "contributions and budgets are told of the weighted blend, which is not among"
+        "contributions and budgets are those of the weighted blend, which is not among"
         f" {first_few(entrants)}; compare it as well"
     )
 
 
 def _mixed(ground: Ground, mix: Mapping[str, float]) -> Ground:
     """The same store under the row weights of another mix of sources."""
-    samples = ground.store.samples
-    weight = mix_weights(samples, mix)
-    return ground.under(weight, f"of {first_few(mix)}")
+    return ground.under(mix_weights(ground.store.samples, mix), f"of {first_few(mix)}")
+
+
+def _estimate_all(
+    entrants: Mapping[str, Contestant], ground: Ground, extremes: int
+) -> dict[str, Estimate]:
+    return {
+        name: estimate(
+            entrant.blender,
+            ground.repeats(entrant.space),
+            entrant.seed,
+            extremes=extremes,
+            kept=True,
+            jobs=ground.jobs,
+            on_fit=counting(name, 1 + ground.folds, ground.progress),
+        )
+        for name, entrant in in_turn(entrants, ground)
+    }
+
+
+def _unmixed_cosines(
+    entrants: Mapping[str, Contestant], whole: Ground
+) -> dict[str, NDArray[np.float64]]:
+    """(rows,) held-out cosines of each contestant under the store's own row weights."""
+    return {
+        name: hold_out(
+            entrant.blender,
+            whole.repeats(entrant.space),
+            entrant.seed,
+            kept=True,
+            jobs=whole.jobs,
+            on_fit=counting(f"under no mix: {name}", whole.folds, whole.progress),
+        ).cosines
+        for name, entrant in in_turn(entrants, whole)
+    }
+
+
+def _ends(chosen: Estimate, data: Data, count: int) -> WorstAndBest[tuple[Row, ...]]:
+    """The worst and best rows of the chosen blend under the first folding."""
+    of_folds = [without.extremes for without in chosen.outer[0]]
+    return describe(data, chosen.first, of_folds, count)

@@ -13,7 +13,7 @@ from ensembler.evaluation.intervals import GroupBootstrap, Interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one blend of a series is worth, held out.
+    """The held-out score of one blend of a series.
 
     Attributes:
         score: mean cosine.

@@ -1,4 +1,4 @@
-"""When the samples to predict come from another mix of sources than those to fit on.
+"""Scores for samples that come from another mix of sources than those to fit on.
 
 The 4th place's weights of best validation were not those of the best leaderboard. A mix is a matter
 of row weights, and so is a source left out: its rows weigh nothing in any fit, prior, mean or
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
-from ensembler.blenders.weights.fitted import spelt_out
+from ensembler.blenders.weights.fitted import weighted_blend
 from ensembler.blending.weighting import Weighting
 from ensembler.comparing.folding import FEWEST
 from ensembler.errors import InputError, first_few
@@ -60,7 +60,7 @@ class Sources(NamedTuple):
 
 
 def sources_to_leave_out(samples: Samples) -> Sources:
-    """Which sources can be left out: those without which FEWEST groups are left.
+    """Find the sources that can be left out: those without which FEWEST groups are left.
 
     Raises:
         InputError: none can.
@@ -72,11 +72,17 @@ def sources_to_leave_out(samples: Samples) -> Sources:
         for source in sources
     }
     enough = tuple(source for source in sources if left[source] >= FEWEST)
+    if len(sources) == 1:
+        only = f"source {sources[0]!r}" if sources[0] else "one unnamed source"
+        raise InputError(
+            f"no source can be left out: all samples are of {only}; name sources in the column"
+            " `source` of the samples"
+        )
     if not enough:
         raise InputError(
             f"no source can be left out: without {first_few(sources, 3)} the others have"
-            f" {first_few(left.values(), 3)} groups, and {FEWEST} are needed; name sources in the"
-            " column `source` of the samples"
+            f" {first_few(left.values(), 3)} groups, and {FEWEST} are needed: add samples of other"
+            " groups"
         )
     return Sources(enough, tuple(source for source in sources if source not in enough))
 
@@ -86,7 +92,7 @@ def own_means_cosines(
     weightings: Sequence[Sequence[Weighting | None]],
     rows: NDArray[np.bool_],
 ) -> NDArray[np.float64] | None:
-    """Some rows under a blend whose members are centred on these rows' own means.
+    """Cosines of some rows under a blend whose members are centred on these rows' own means.
 
     Args:
         repeats: the store under each folding.
@@ -106,7 +112,7 @@ def own_means_cosines(
     for data, without in zip(repeats, known, strict=True):
         for fold, weighting in enumerate(without):
             at = np.flatnonzero(rows & (data.statistics.fold == fold))
-            total[at] += data.cosines(spelt_out(own, weighting), at, frozenset({fold}))
+            total[at] += data.cosines(weighted_blend(own, weighting), at, frozenset({fold}))
     return np.asarray(total[rows] / len(repeats))
 
 

@@ -1,1 +1,1 @@
-"""Honest scores: nested estimates, paired intervals, what each member contributes."""
+"""Honest scores: folds held out, paired intervals, baselines, what a member contributes."""

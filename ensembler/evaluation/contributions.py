@@ -48,9 +48,9 @@ def losses_without(statistics: Statistics, nested: Nested, without: Without) -> 
     weight = statistics.weight / statistics.weight.sum()
     losses = np.zeros(len(statistics.names))
     for fold, weighting in enumerate(nested.weightings):
-        aside = statistics.fold == fold
-        test = np.flatnonzero(aside)
-        train = weighting_problem(statistics, weighting, np.flatnonzero(~aside), fold)
+        held_out = statistics.fold == fold
+        test = np.flatnonzero(held_out)
+        train = weighting_problem(statistics, weighting, np.flatnonzero(~held_out), fold)
         unseen = weighting_problem(statistics, weighting, test, fold)
         for member in np.flatnonzero(np.array(weighting.weights[1:])):
             again = without(weighting, train, int(member))

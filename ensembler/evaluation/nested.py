@@ -45,9 +45,9 @@ def nested_cosines(statistics: Statistics, fit: Fit) -> Nested:
     cosines = np.empty(len(statistics))
     weightings = []
     for fold in range(statistics.folds):
-        aside = statistics.fold == fold
-        weighting = fit(np.flatnonzero(~aside), fold)
-        rows = np.flatnonzero(aside)
+        held_out = statistics.fold == fold
+        weighting = fit(np.flatnonzero(~held_out), fold)
+        rows = np.flatnonzero(held_out)
         cosines[rows] = weighting_cosines(statistics, weighting, rows, fold)
         weightings.append(weighting)
     return Nested(cosines=cosines, weightings=tuple(weightings))

@@ -1,1 +1,1 @@
-"""The steps of a fit, which the API strings together: inputs, search, scores, caveats, freezing."""
+"""The steps of a fit: inputs, search, scores, caveats, freezing."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
 from ensembler.blending.priors import priors_out_of_fold
-from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.evaluation.nested import Nested
 from ensembler.fitting.honest import honest_scores
-from ensembler.search.run import Outcome
-from ensembler.search.space import Space
-from ensembler.spec.composed import ComposedBlend
+from ensembler.fitting.origin import FitOrigin
+from ensembler.fitting.preparing import Prepared
+from ensembler.fitting.searched import Searched
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.coreset import make_coreset
 from ensembler.spec.freeze import freeze_blend, versions
 from ensembler.spec.loading import seal
@@ -23,102 +23,89 @@ from ensembler.spec.model import EnsembleSpec, Provenance
 from ensembler.spec.rescore import rescore
 from ensembler.spec.tensors import Tensors
 from ensembler.spec.thaw import thaw_blend
-from ensembler.spec.weighted import WeightedBlend
-from ensembler.store.reader import Store
+from ensembler.spec.weighted import WeightedSpec
 
 
-class Found(NamedTuple):
-    """What a fit found.
+class Fitted(NamedTuple):
+    """A frozen blend, and what its scores are computed from.
 
     Attributes:
         blend: frozen.
         tensors: of a composed blend.
         weighting: the blend's own, or that of the plain weights that stand in for it.
-        trials: of the search for that.
-        nested: that search without each fold; None: losses are not told.
+        trials: number of trials of the study's search for that; 0 where there was no search.
+        nested: that search without each fold; None: members' losses stay unknown.
         cosines: (rows,) held out, of a blend that `nested` is not of.
-        everyone: all members, of a fit that looked at few of many; None for any other.
+        status: how the fit on all rows ended, by name.
+        statuses: how the fits without each fold ended, by name; none where nothing is held out.
     """
 
-    blend: WeightedBlend | ComposedBlend
+    blend: WeightedSpec | ComposedSpec
     tensors: Tensors | None
     weighting: Weighting
     trials: int
     nested: Nested | None
-    cosines: NDArray[np.float64] | None = None
-    everyone: Data | None = None
+    cosines: NDArray[np.float64] | None
+    status: str
+    statuses: tuple[str, ...]
 
 
-def freeze(
-    names: dict[str, Any],
-    store: Store,
-    space: Space,
-    statistics: Statistics,
-    outcome: Outcome,
-    nested: Nested | None,
-) -> EnsembleSpec:
-    """Freeze what a search found, with its honest scores.
+def freeze_search(data: Data, searched: Searched) -> Fitted:
+    """Freeze the plain weights that a study's search found.
 
     Args:
-        names: what the provenance tells of the study beside its definition: its name, and the mix
-            of sources that the fit was for, where there is one.
-        store: what was fitted on.
-        space: of the study.
-        statistics: of all rows.
-        outcome: of the search on all rows.
-        nested: the search repeated without each fold, or None.
+        data: what was searched on.
+        searched: what it found, on all rows and without each fold.
     """
-    blend = freeze_blend(outcome.weighting, statistics, store)
-    found = Found(blend, None, outcome.weighting, len(outcome.trials), nested)
-    return seal_found(names, store, space, statistics, found)
+    outcome = searched.outcome
+    return Fitted(
+        blend=freeze_blend(outcome.weighting, data.statistics, data.store),
+        tensors=None,
+        weighting=outcome.weighting,
+        trials=len(outcome.trials),
+        nested=searched.nested,
+        cosines=None,
+        status=outcome.status,
+        statuses=searched.statuses,
+    )
 
 
-def seal_found(
-    names: dict[str, Any], store: Store, space: Space, statistics: Statistics, found: Found
-) -> EnsembleSpec:
-    """Score what a fit found, and put it under its digest.
+def seal_fit(origin: FitOrigin, prepared: Prepared, fitted: Fitted) -> EnsembleSpec:
+    """Score a frozen blend, and put it under its digest.
 
     Args:
-        names: what the provenance calls the study, beside its definition.
-        store: what was fitted on.
-        space: of the study.
-        statistics: of all rows.
-        found: the blend.
+        origin: what the provenance says of the fit beside the study's definition.
+        prepared: what was fitted on.
+        fitted: the blend.
     """
-    samples, targets, dim = store.samples, store.manifest.targets, statistics.means.shape[1]
-    blend = found.blend
-    weighted = blend.fallback if isinstance(blend, ComposedBlend) else blend
+    data, blend = prepared.data, fitted.blend
+    store, statistics, definition = data.store, data.statistics, data.space.definition
+    weighted = blend.fallback if isinstance(blend, ComposedSpec) else blend
     used = [statistics.names.index(member.name) for member in weighted.members]
     in_sample = rescore(
-        thaw_blend(blend, found.tensors, dim),
+        thaw_blend(blend, fitted.tensors, data.dim),
         store,
         statistics.fold,
         priors_out_of_fold(statistics.fold_sums),
         statistics.weight,
     )
+    targets = store.manifest.targets
     return seal(
-        dim=dim,
+        dim=data.dim,
         blend=blend,
         scores=honest_scores(
-            space,
-            statistics,
-            samples,
-            found.weighting,
-            in_sample,
-            found.nested,
-            found.cosines,
-            found.everyone,
+            prepared, fitted.weighting, in_sample, nested=fitted.nested, cosines=fitted.cosines
         ),
         provenance=Provenance(
             store=store.digest,
             encoder=targets.encoder if targets else None,
-            study={**names, **space.definition.model_dump(mode="json")},
-            seed=space.definition.seed,
-            trials=found.trials,
+            study={**origin.document(), **definition.model_dump(mode="json")},
+            seed=definition.seed,
+            trials=fitted.trials,
             versions=versions(),
         ),
         coreset=make_coreset(
-            statistics, found.weighting, np.array(used, dtype=np.int64), samples.id
+            statistics, fitted.weighting, np.array(used, dtype=np.int64), store.samples.id
         ),
-        tensors=found.tensors,
+        tensors=fitted.tensors,
     )

@@ -9,56 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembler.blenders.data import Data
-from ensembler.blenders.weights.fitted import spelt_out
+from ensembler.blenders.weights.fitted import weighted_blend
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_problem
 from ensembler.evaluation.baselines import baseline_fits
 from ensembler.evaluation.contributions import alone, losses_without
 from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.evaluation.nested import Fit, Nested, nested_cosines
+from ensembler.fitting.preparing import Prepared
 from ensembler.folds import why_dealt_anew
 from ensembler.search.searching import without_member
-from ensembler.search.space import Space
 from ensembler.spec.model import Baselines, Difference, HeldOut, MemberScore, Scores
-from ensembler.store.reader import Samples
 
 
 def honest_scores(
-    space: Space,
-    statistics: Statistics,
-    samples: Samples,
+    prepared: Prepared,
     weighting: Weighting,
     in_sample: float,
+    *,
     nested: Nested | None,
-    cosines: NDArray[np.float64] | None = None,
-    everyone: Data | None = None,
+    cosines: NDArray[np.float64] | None,
 ) -> Scores:
     """All scores of a spec.
 
     Args:
-        space: of the study.
-        statistics: of all rows.
-        samples: of the store.
+        prepared: what was fitted on; the baselines are of all members, however few were.
         weighting: what the search on all rows found.
         in_sample: the frozen blend's score on the rows that chose it.
         nested: the search repeated without each fold, or None.
-        cosines: (rows,) held out, of a blend that is no plain search's: `weighting` and `nested`,
-            if any, are then of the weights that stand in for it.
-        everyone: all members, where `statistics` are of few of many: the baselines are theirs.
+        cosines: (rows,) held out, of a blend that no plain search found: `weighting` and `nested`,
+            if any, are then of the weights that stand in for it; None for the search's own.
 
     Returns:
         The scores; without `nested` and `cosines` none is held out.
     """
+    data = prepared.data
+    statistics, samples = data.statistics, data.store.samples
     rows, means = alone(statistics)
     shares = _shares(statistics, weighting)
     losses: list[float | None] = [None] * len(rows)
     held_out = baselines = None
     if nested is not None:
-        losses = list(losses_without(statistics, nested, partial(without_member, space)))
+        losses = list(losses_without(statistics, nested, partial(without_member, data.space)))
         cosines = nested.cosines if cosines is None else cosines
     if cosines is not None:
-        bootstrap = GroupBootstrap(samples.group, statistics.weight, space.definition.seed)
-        held_out, baselines = _versus(cosines, _baselines(statistics, everyone), bootstrap)
+        bootstrap = GroupBootstrap(samples.group, statistics.weight, data.space.definition.seed)
+        rivals = _baselines(prepared)
+        held_out = held_out_score(cosines, rivals, bootstrap)
+        baselines = Baselines(**{name: bootstrap.mean(rivals[name]) for name in rivals})
     return Scores(
         in_sample=in_sample,
         held_out=held_out,
@@ -80,8 +78,33 @@ def honest_scores(
     )
 
 
+def held_out_score(
+    cosines: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.float64]],
+    bootstrap: GroupBootstrap,
+) -> HeldOut:
+    """The held-out score of a blend, and its lead over each of some others.
+
+    Args:
+        cosines: (rows,) float64, the blend's.
+        others: (rows,) float64 by name, on the same rows.
+        bootstrap: the draws.
+    """
+    return HeldOut(
+        score=bootstrap.mean(cosines),
+        interval=bootstrap.interval(cosines),
+        versus={
+            name: Difference(
+                difference=bootstrap.mean(cosines - values),
+                interval=bootstrap.interval(cosines - values),
+            )
+            for name, values in others.items()
+        },
+    )
+
+
 def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]:
-    """(K,) what prior and members weigh in the sum; their magnitudes sum to 1.
+    """(K,) shares of the prior and the members in the sum; their magnitudes sum to 1.
 
     A weight alone says little: without a norm it is small where a member's vectors are long.
     """
@@ -90,9 +113,11 @@ def _shares(statistics: Statistics, weighting: Weighting) -> NDArray[np.float64]
     return np.asarray(scaled / np.abs(scaled).sum() + 0.0)  # + 0.0: no negative zeros
 
 
-def _baselines(statistics: Statistics, everyone: Data | None) -> dict[str, NDArray[np.float64]]:
+def _baselines(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
     """(rows,) held-out cosines of each baseline; from the vectors where pairs are not known."""
+    everyone = prepared.everyone
     if everyone is None:
+        statistics = prepared.data.statistics
         fits = baseline_fits(statistics)
         return {name: nested_cosines(statistics, fit).cosines for name, fit in fits.items()}
     fits = baseline_fits(everyone.statistics)
@@ -100,29 +125,11 @@ def _baselines(statistics: Statistics, everyone: Data | None) -> dict[str, NDArr
 
 
 def _streamed(data: Data, fit: Fit) -> NDArray[np.float64]:
-    """(rows,) what `nested_cosines` gives, without a look at the members' pairs."""
+    """(rows,) the cosines of `nested_cosines`, from the vectors instead of the members' pairs."""
     cosines = np.empty(len(data.statistics))
     for fold in range(data.statistics.folds):
         rows = data.fold_rows(fold)
         weighting = fit(np.flatnonzero(data.statistics.fold != fold), fold)
-        blend = spelt_out(data.statistics, weighting)
+        blend = weighted_blend(data.statistics, weighting)
         cosines[rows] = data.cosines(blend, rows, frozenset({fold}))
     return cosines
-
-
-def _versus(
-    held_out: NDArray[np.float64],
-    baselines: Mapping[str, NDArray[np.float64]],
-    bootstrap: GroupBootstrap,
-) -> tuple[HeldOut, Baselines]:
-    scores, versus = {}, {}
-    for name, cosines in baselines.items():
-        lead = held_out - cosines
-        scores[name] = bootstrap.mean(cosines)
-        versus[name] = Difference(
-            difference=bootstrap.mean(lead), interval=bootstrap.interval(lead)
-        )
-    held = HeldOut(
-        score=bootstrap.mean(held_out), interval=bootstrap.interval(held_out), versus=versus
-    )
-    return held, Baselines(**scores)

@@ -1,4 +1,4 @@
-"""What a fit starts from: the study, its space on this store, the statistics."""
+"""Inputs of a fit: the study, its space on this store, the statistics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ensembler.store.reader import Store
 
 # Raised when equal inputs come to propose or score other trials: the order of a run, the sample of
 # the rows and when it rules a trial out, the seeding of a sampler.
-RULES = 2
+RULES = 3
 
 # Settings that do not change which trial comes at which place: a resumed study may differ in them.
 LASTING = {"description", "members", "patience", "trials", "validation"}
@@ -30,7 +30,7 @@ LASTING = {"description", "members", "patience", "trials", "validation"}
 def resolve_study(
     study: str | Path | StudyDefinition,
     *,
-    members: Sequence[str] | None,
+    members: str | Sequence[str] | None,
     trials: int | None,
     seed: int | None,
 ) -> tuple[str, StudyDefinition]:
@@ -38,7 +38,7 @@ def resolve_study(
 
     Args:
         study: a name, a file or a definition.
-        members: names or patterns, or None.
+        members: names or patterns, also as one text between commas, or None.
         trials: how many, or None.
         seed: or None.
 
@@ -52,13 +52,15 @@ def resolve_study(
         name, definition = "given", study
     else:
         name, definition = Path(study).stem, load_study(study)
+    if isinstance(members, str):
+        members = [name.strip() for name in members.split(",")]
     own = {"members": members and list(members), "trials": trials, "seed": seed}
     changed = {key: value for key, value in own.items() if value is not None}
     return name, parse_study(definition.model_dump(mode="json") | changed, f"study {name}")
 
 
 def make_space(definition: StudyDefinition, store: Store) -> Space:
-    """What a study leaves open for a store's members.
+    """The search space of a study on a store's members.
 
     Raises:
         StoreError: the store has no members or no targets.
@@ -160,7 +162,7 @@ def store_folds(store: Store) -> NDArray[np.int64]:
 
 
 def _counted(progress: Progress) -> Callable[[int], Callable[[int], None]]:
-    """Progress by rows added up, from what is told of rows done since the last call."""
+    """Progress by the total of rows done, from counts of rows done since the last call."""
 
     def begin(total: int) -> Callable[[int], None]:
         done = 0

@@ -1,18 +1,18 @@
-"""Weights that somebody else found, without a fit: a study of fixed weights as a blend."""
+"""Weights found elsewhere, without a fit: a study of fixed weights as a blend."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ensembler.blending.apply import WeightedSum
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.errors import StudyError
 from ensembler.search.definition import StudyDefinition, select_members
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
 
-def fixed_blend(definition: StudyDefinition, store: Store) -> Weighted:
+def fixed_blend(definition: StudyDefinition, store: Store) -> WeightedBlend:
     """The one blend that a study of fixed weights leaves, for a store that may lack targets.
 
     Args:
@@ -53,4 +53,4 @@ def fixed_blend(definition: StudyDefinition, store: Store) -> Weighted:
         alphas=np.full(len(weights), candidate.alphas[0]),
         means=None,
     )
-    return Weighted(members=tuple(weights), numbers=numbers)
+    return WeightedBlend(members=tuple(weights), numbers=numbers)

@@ -1,9 +1,8 @@
-"""How fits end, in words."""
+"""Sentences on how fits end."""
 
 from __future__ import annotations
 
 from ensembler.blenders import nested, ridge
-from ensembler.blenders.weights.fitted import GIVEN
 from ensembler.blending import solver
 
 SENTENCES = {
@@ -11,11 +10,10 @@ SENTENCES = {
     for statuses in (ridge.Status, nested.Status, solver.Status)
     for status in statuses
 }
-UNREMARKABLE = (GIVEN, solver.Status.CONVERGED.name)
 
 
 def remark(status: str) -> str | None:
-    """What there is to say of a fit's end.
+    """A remark on how a fit ended, if there is one.
 
     Args:
         status: as `FittedBlend.status` has it.
@@ -24,4 +22,4 @@ def remark(status: str) -> str | None:
         A sentence without a full stop, the status itself where a plug-in has its own; None where
         there is nothing to remark.
     """
-    return None if status in UNREMARKABLE else SENTENCES.get(status, status)
+    return None if status in solver.UNREMARKABLE else SENTENCES.get(status, status)

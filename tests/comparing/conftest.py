@@ -59,9 +59,9 @@ def predicted() -> Predicted:
     def predict(data: Data, blender: Blender) -> NDArray[np.float64]:
         vectors = np.zeros((len(data.statistics), data.dim))
         for fold in range(data.statistics.folds):
-            aside, rows = frozenset({fold}), data.fold_rows(fold)
-            blend = fit_once(data, blender, aside, 0).blend
-            for block in data.blended(blend, rows, aside):
+            held_out, rows = frozenset({fold}), data.fold_rows(fold)
+            blend = fit_once(data, blender, held_out, 0).blend
+            for block in data.blended(blend, rows, held_out):
                 vectors[block.rows] = block.blended.vectors
         return vectors
 

@@ -15,7 +15,7 @@ from threading import Lock
 
 from ensembler import api
 from ensembler.blenders.contract import Blender, FittedBlend
-from ensembler.blenders.data import Aside, Data
+from ensembler.blenders.data import Data, HeldFolds
 from ensembler.blenders.refitting.memory import fit_once
 from ensembler.comparing import estimate
 from ensembler.search.definition import parse_study
@@ -26,7 +26,7 @@ BLENDERS = ("uniform", "weighted", "gains")
 def main(store: str, fits: Path, dies: int, jobs: int) -> None:
     made, lock = 0, Lock()
 
-    def noted(data: Data, blender: Blender, aside: Aside, seed: int) -> FittedBlend:
+    def noted(data: Data, blender: Blender, held_out: HeldFolds, seed: int) -> FittedBlend:
         nonlocal made
         with lock:
             if made == dies:
@@ -34,8 +34,8 @@ def main(store: str, fits: Path, dies: int, jobs: int) -> None:
             made += 1
             with fits.open("a") as file:
                 of = data.statistics
-                file.write(f"{blender.name} {of.weight.tolist()} {of.fold.tolist()} {aside}\n")
-        return fit_once(data, blender, aside, seed)
+                file.write(f"{blender.name} {of.weight.tolist()} {of.fold.tolist()} {held_out}\n")
+        return fit_once(data, blender, held_out, seed)
 
     vars(estimate)["fit_once"] = noted
     found = api.evaluate(

@@ -67,7 +67,7 @@ def test_every_column_but_the_id_can_be_asked_for(data: Data, world: World) -> N
     assert column_of(replace(samples, prompt=prompts), "prompt").tolist() == prompts.tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     numbers=st.lists(st.one_of(st.integers(-50, 50), st.just(3)), min_size=40, max_size=40),
     blank=st.lists(st.integers(0, 39), max_size=10),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.budget import seconds_per_image
-from ensembler.blenders.weights.fitted import spelt_out, training_problem
+from ensembler.blenders.weights.fitted import training_problem, weighted_blend
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import solve
 from ensembler.blending.weighting import Weighting
@@ -142,8 +142,8 @@ def test_a_weighted_blend_keeps_its_budget_and_is_the_best_that_does(
 
 
 def test_a_budget_for_all_changes_nothing(timed: Data) -> None:
-    assert Weighted(budget=9.0).fit(timed, NOTHING, 0).objective == pytest.approx(
-        Weighted().fit(timed, NOTHING, 0).objective, abs=TIE
+    assert Weighted(budget=9.0).fit(timed, NONE_HELD_OUT, 0).objective == pytest.approx(
+        Weighted().fit(timed, NONE_HELD_OUT, 0).objective, abs=TIE
     )
 
 
@@ -170,9 +170,9 @@ def test_budgets_are_scored_by_members_chosen_without_the_fold(timed: Data) -> N
     for budget in found:
         total = 0.0
         for fold, weighting in enumerate(weights.without):
-            aside = frozenset({fold})
+            held_out = frozenset({fold})
             problem = training_problem(
-                timed, aside, centred=weighting.centred, alphas=weighting.alphas
+                timed, held_out, centred=weighting.centred, alphas=weighting.alphas
             )
             tried = []
             for k in range(1, 5):
@@ -196,4 +196,4 @@ def _cosines(
     fold: int,
 ) -> Numbers:
     weighting = Weighting(centred=centred, alphas=alphas, weights=tuple(weights.tolist()))
-    return data.cosines(spelt_out(data.statistics, weighting), rows, frozenset({fold}))
+    return data.cosines(weighted_blend(data.statistics, weighting), rows, frozenset({fold}))

@@ -14,7 +14,7 @@ ROWS = 60
 GROUPS = np.array([f"g{row // 3}" for row in range(ROWS)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**16), spread=st.floats(0.001, 0.3))
 def test_the_choice_is_the_first_in_simplicity_whose_lag_is_within_its_error(
     seed: int, spread: float

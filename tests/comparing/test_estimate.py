@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.fixed import Fixed
 from ensembler.blenders.registry import blender_names, parse_blender
 from ensembler.comparing.contestants import CHAINS
@@ -49,7 +49,7 @@ def test_the_targets_of_a_fold_change_no_prediction_of_its_rows(
     assert UNCOVERED in own  # the prior is held to it too
     honest, told_lies = (predicted(d, blender)[own] for d in (data, lied_to))
     assert np.abs(told_lies - honest).max() <= SAME
-    moved = np.abs(lied_to.priors(NOTHING) - data.priors(NOTHING)).max(axis=1)
+    moved = np.abs(lied_to.priors(NONE_HELD_OUT) - data.priors(NONE_HELD_OUT)).max(axis=1)
     assert (moved > SAME).tolist() == [fold != OWN for fold in range(4)]  # others hear the lie
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from ensembler.blenders.contract import Blender
 from ensembler.blenders.data import Data
 from ensembler.blenders.registry import parse_blender
+from ensembler.blenders.uniform import Uniform
 from ensembler.caching import cache_folder
 from ensembler.comparing import estimate as estimating
 from ensembler.comparing import finished
@@ -48,9 +49,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     """The names of the blenders that were fitted, fit by fit."""
     names: Made = []
 
-    def noted(data: Data, blender: Blender, aside: frozenset[int], seed: int) -> Any:  # noqa: ANN401 - whatever it finds
+    def noted(data: Data, blender: Blender, held_out: frozenset[int], seed: int) -> Any:  # noqa: ANN401 - whatever it finds
         names.append(blender.name)
-        return blender.fit(data, aside, seed)
+        return blender.fit(data, held_out, seed)
 
     monkeypatch.setattr(estimating, "fit_once", noted)
     return names
@@ -145,6 +146,20 @@ def test_other_code_options_or_seeds_call_for_fits_of_their_own(
     monkeypatch.setattr(finished, "code_digest", lambda package: f"other {package}")
     _asked(data, "greedy")
     assert len(made) == 4 * FITS
+
+
+@dataclass(frozen=True)
+class Quiet(Uniform):
+    """The plain average, with an option that its repr leaves out."""
+
+    __module__ = Uniform.__module__  # as if a package had brought it
+    depth: int = field(default=1, repr=False)
+
+
+def test_options_that_a_repr_leaves_out_call_for_fits_of_their_own(data: Data, made: Made) -> None:
+    for depth in (1, 2, 1):
+        estimate(Quiet(depth=depth), [data], 0, kept=True)
+    assert len(made) == 2 * FITS
 
 
 def test_code_that_no_file_tells_of_is_not_looked_up(

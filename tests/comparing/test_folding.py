@@ -58,7 +58,8 @@ def test_folds_left_without_a_row_that_counts_are_dealt_anew() -> None:
     assert set(fold[weight > 0.0]) == set(range(5))
 
 
-def test_too_few_groups_that_count_are_refused() -> None:
-    weight = (np.arange(45) < 6).astype(np.float64)
-    with pytest.raises(InputError, match=r"the rows of 'sd' are of 2 groups, too few to hold one"):
+@pytest.mark.parametrize(("rows", "have"), [(3, "1 group"), (6, "2 groups")])
+def test_too_few_groups_that_count_are_refused(rows: int, have: str) -> None:
+    weight = (np.arange(45) < rows).astype(np.float64)
+    with pytest.raises(InputError, match=f"the rows of 'sd' are of {have}, too few to hold one"):
         folds_for(FOLD, GROUPS, weight, "of 'sd'")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.weighted import Weighted
 from ensembler.blenders.weights.fitted import training_problem
 from ensembler.blending.problem import Problem
@@ -31,7 +31,7 @@ def weighted(data: Data) -> Estimate:
 @pytest.fixture(scope="module")
 def problem(data: Data, weighted: Estimate) -> Problem:
     on_all = plain_weights(weighted).on_all
-    return training_problem(data, NOTHING, centred=on_all.centred, alphas=on_all.alphas)
+    return training_problem(data, NONE_HELD_OUT, centred=on_all.centred, alphas=on_all.alphas)
 
 
 def _best_of(problem: Problem, size: int, within: frozenset[int] = frozenset(range(4))) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from ensembler.blenders.data import Data
 from ensembler.blenders.registry import parse_blender
-from ensembler.blenders.weights.fitted import spelt_out
+from ensembler.blenders.weights.fitted import weighted_blend
 from ensembler.blending.build import Kernel, build_statistics
 from ensembler.comparing.contestants import Contestant
 from ensembler.comparing.estimate import hold_out
@@ -69,7 +69,11 @@ def test_a_source_is_left_out_where_three_groups_stay(data: Data) -> None:
     late = np.where(np.arange(96) < 88, "early", "late")  # late: two groups
     found = sources_to_leave_out(replace(samples, source=late))
     assert (found.enough, found.needed) == (("late",), ("early",))
-    with pytest.raises(InputError, match="no source can be left out: without sd the others have 0"):
+    few = np.where(np.arange(96) < 8, samples.source, "drawn")  # two groups, of both sources
+    weight = (np.arange(96) < 8).astype(np.float64)
+    with pytest.raises(InputError, match="without drawn, painted the others have 2, 2 groups"):
+        sources_to_leave_out(replace(samples, source=few, weight=weight))
+    with pytest.raises(InputError, match="all samples are of source 'sd'; name sources"):
         sources_to_leave_out(replace(samples, source=np.full(96, "sd")))
 
 
@@ -118,7 +122,7 @@ def test_a_source_left_out_scores_what_fits_on_the_others_make_of_it(
     entrants = {"weighted": Contestant(blender=parse_blender("weighted"), space=data.space)}
     rows = np.array([source == "painted" for source in world.samples["source"]])
     known = {"weighted": np.linspace(0.0, 1.0, len(world))}
-    left = leave_source_out("painted", _ground(data), entrants, known, jobs=1, progress=None)
+    left = leave_source_out("painted", _ground(data), entrants, known)
     assert (left.source, left.rows) == ("painted", rows.sum())
     assert left.known["weighted"] == pytest.approx(known["weighted"][rows].mean())
     others = _ground(data).under((~rows).astype(np.float64), "of the other source")
@@ -140,7 +144,7 @@ def test_own_means_replace_those_of_the_other_sources(data: Data, world: World) 
         fold = int(world.samples["fold"][place])
         weighting = greedy.weightings[0][fold]
         assert weighting is not None
-        blend_of_fold = spelt_out(data.statistics, weighting)
+        blend_of_fold = weighted_blend(data.statistics, weighting)
         numbers, names = blend_of_fold.numbers, blend_of_fold.members
         prior = data.priors(frozenset({fold}))[fold]
         total = numbers.prior_weight * prior

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ensembler import api
+from ensembler.blenders.data import Data
 from ensembler.blending.solver import MAX_STEPS, Status
 from ensembler.fitting.caveats import caveats
 from ensembler.search.definition import StudyDefinition
@@ -20,11 +21,9 @@ QUICK = StudyDefinition(trials=12, validation="none")
 ROWS = 120
 
 
-class Prepared(NamedTuple):
-    """What tests/conftest.py gives back from `prepare(…)`; the space is not looked at here."""
-
-    space: object
-    statistics: Any
+def _data(store: Store, prepare: Make) -> Data:
+    space, statistics = prepare(store)
+    return Data(store=store, statistics=statistics, space=space)
 
 
 @pytest.fixture
@@ -37,8 +36,7 @@ def said_of(generate: Make, write_store: Make, prepare: Make) -> Callable[..., t
         data = generate("noise", rows=ROWS, members=2)
         change(data)
         store = write_store(data.targets, data.members, groups=data.groups, folds=folds)
-        statistics = Prepared(*prepare(store)).statistics
-        return caveats(store.samples, statistics, "CONVERGED", None)
+        return caveats(_data(store, prepare), "CONVERGED")
 
     return say
 
@@ -55,7 +53,7 @@ def test_a_leak_is_one_where_the_audit_says_so(
     data.members["m0"][covered:] = 0.0
     data.members["m0"][:known] = data.targets[:known]
     store = write_store(data.targets, data.members, groups=data.groups)
-    said = caveats(store.samples, Prepared(*prepare(store)).statistics, "CONVERGED", None)
+    said = caveats(_data(store, prepare), "CONVERGED")
     found = [finding for finding in audit(store) if finding.kind is Kind.LEAK]
     assert bool(said) == bool(found) == (known >= 0.02 * covered)
     for sentence in said:
@@ -74,15 +72,17 @@ def test_folds_that_cannot_serve_are_told_of_and_kept_in_the_spec(
     assert (result.spec.scores.dealt_anew, result.spec.scores.folds) == (reason, 5)
 
 
-@pytest.mark.parametrize(("rows", "tested"), [(9, False), (10, True)])
+@pytest.mark.parametrize(
+    ("rows", "have", "tested"), [(1, "1 row", False), (9, "9 rows", False), (10, "10 rows", True)]
+)
 def test_a_member_of_few_rows_is_hardly_tested(
-    rows: int, tested: bool, said_of: Callable[..., tuple[str, ...]]
+    rows: int, have: str, tested: bool, said_of: Callable[..., tuple[str, ...]]
 ) -> None:
     def keep(data: Any) -> None:  # noqa: ANN401 - what tests/conftest.py calls Generated
         data.members["m0"][rows:] = 0.0
 
     said = said_of(keep)
-    assert [sentence.startswith(f"member 'm0' has {rows} rows in ") for sentence in said] == (
+    assert [sentence.startswith(f"member 'm0' has {have} in ") for sentence in said] == (
         [] if tested else [True]
     )
 
@@ -100,7 +100,7 @@ def test_a_member_in_one_fold_alone_is_hardly_tested(
     assert f"has {folds.count(3)} rows in 1 of 5 folds: its weight is hardly tested" in sentence
 
 
-def test_a_search_that_did_not_converge_is_named_with_its_fold(
+def test_a_fit_that_did_not_converge_is_named_with_its_fold(
     small: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_STEPS > 1
@@ -109,9 +109,24 @@ def test_a_search_that_did_not_converge_is_named_with_its_fold(
     assert result.status == "MAX_ITERATIONS"
     ran_out = Status.MAX_ITERATIONS.value
     assert result.warnings == (
-        f"the search on all rows: {ran_out}",
-        *(f"the search without fold {fold}: {ran_out}" for fold in range(5)),
+        f"the fit on all rows: {ran_out}",
+        *(f"the fit without fold {fold}: {ran_out}" for fold in range(5)),
     )
+
+
+def test_of_another_blender_its_own_fits_are_told_and_no_search(
+    small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ensembler.blending.solver.MAX_STEPS", 1)
+    result = api.fit(
+        small, blender="greedy", study=QUICK.model_copy(update={"validation": "nested"})
+    )
+    assert (result.status, result.warnings) == ("given", ())
+    shrunk = api.fit(small, blender="weighted:shrinkage=0.625", trials=12)
+    whole, *without = shrunk.warnings  # some folds converge at once from the weights of all
+    assert whole == f"the fit on all rows: {Status.MAX_ITERATIONS.value}"
+    assert without
+    assert all(said.startswith("the fit without fold ") for said in without)
 
 
 def test_given_weights_have_nothing_to_converge(small: Store) -> None:

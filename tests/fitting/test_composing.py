@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ensembler.blenders.contract import Blender, FittedBlend
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.gains import Gains
 from ensembler.blenders.gated import Gated
 from ensembler.blenders.greedy import Greedy
@@ -20,15 +20,18 @@ from ensembler.blenders.kernel import Kernel
 from ensembler.blenders.nested import Nested
 from ensembler.blenders.ridge import Ridge
 from ensembler.blends.contract import Blend
-from ensembler.blends.weighted import Weighted
+from ensembler.blends.linear import LinearBlend
+from ensembler.blends.weighted import WeightedBlend
 from ensembler.fitting.composing import freeze_fitted
-from ensembler.fitting.freezing import freeze
+from ensembler.fitting.freezing import Fitted, freeze_search, seal_fit
 from ensembler.fitting.held_out import search_held_out
+from ensembler.fitting.origin import FitOrigin
+from ensembler.fitting.preparing import Prepared
+from ensembler.fitting.searched import Searched
 from ensembler.inference.blend import predict_store
 from ensembler.metrics import unit_rows
-from ensembler.search.run import Outcome
 from ensembler.search.searching import search
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.loading import load_spec
 from ensembler.spec.model import EnsembleSpec
 from ensembler.spec.numbers import decode_vector
@@ -50,10 +53,10 @@ class Given:
     objective: float = 0.0
     evaluations: int = 0
 
-    def cosines(self, data: Data, rows: NDArray[np.int64], aside: frozenset[int]) -> Any:  # noqa: ANN401 - never asked
+    def cosines(self, data: Data, rows: NDArray[np.int64], held_out: frozenset[int]) -> Any:  # noqa: ANN401 - never asked
         raise NotImplementedError
 
-    def refitted(self, data: Data, aside: frozenset[int]) -> FittedBlend:
+    def refitted(self, data: Data, held_out: frozenset[int]) -> FittedBlend:
         raise NotImplementedError
 
 
@@ -64,16 +67,25 @@ def data(small: Store, prepare: Callable[..., Any]) -> Data:
 
 
 @pytest.fixture(scope="module")
-def stand_in(data: Data) -> Outcome:
-    return search(data.space, data.statistics, np.arange(len(data.statistics)), None)
+def stand_in(data: Data) -> Searched:
+    rows = np.arange(len(data.statistics))
+    return Searched(outcome=search(data.space, data.statistics, rows, None))
 
 
 def frozen(
-    data: Data, blend: Blend, stand_in: Outcome, cosines: NDArray[np.float64] | None = None
+    data: Data, blend: Blend, stand_in: Searched, cosines: NDArray[np.float64] | None = None
 ) -> EnsembleSpec:
-    return freeze_fitted(
-        {"name": "default", "blender": "some"}, data, Given(blend), cosines, stand_in, None
-    )
+    return seal(data, freeze_fitted(data, Given(blend), stand_in, cosines=cosines), "some")
+
+
+def seal(data: Data, fitted: Fitted, blender: str | None = None) -> EnsembleSpec:
+    return seal_fit(FitOrigin(name="default", blender=blender), Prepared(data=data), fitted)
+
+
+def with_weights(searched: Searched, weights: tuple[float, ...]) -> Searched:
+    """A search that has found other weights."""
+    found = replace(searched.outcome.weighting, weights=weights)
+    return replace(searched, outcome=replace(searched.outcome, weighting=found))
 
 
 def cosines_by_hand(data: Data, blend: Blend, priors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,16 +102,16 @@ def cosines_by_hand(data: Data, blend: Blend, priors: NDArray[np.float64]) -> ND
 
 
 def test_the_score_in_a_composed_spec_is_that_of_its_rows_by_hand(
-    data: Data, stand_in: Outcome
+    data: Data, stand_in: Searched
 ) -> None:
     spec = frozen(data, every_kind(NAMES, DIM), stand_in)
-    priors = data.priors(NOTHING)[data.statistics.fold]
+    priors = data.priors(NONE_HELD_OUT)[data.statistics.fold]
     expected = np.average(cosines_by_hand(data, thaw(spec), priors), weights=data.statistics.weight)
     assert spec.scores.in_sample == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_composed_spec_verifies_on_its_store_and_not_after_a_change(
-    data: Data, stand_in: Outcome, tmp_path: Path
+    data: Data, stand_in: Searched, tmp_path: Path
 ) -> None:
     frozen(data, every_kind(NAMES, DIM), stand_in).save(tmp_path / "ensemble.json")
     spec = load_spec(tmp_path / "ensemble.json")
@@ -116,15 +128,13 @@ def test_a_composed_spec_verifies_on_its_store_and_not_after_a_change(
     ids=lambda blender: blender.name,
 )
 def test_what_a_blender_finds_predicts_as_it_was_fitted(
-    data: Data, stand_in: Outcome, blender: Blender
+    data: Data, stand_in: Searched, blender: Blender
 ) -> None:
-    fitted = blender.fit(data, NOTHING, 0)
-    spec = freeze_fitted(
-        {"name": "default", "blender": blender.name}, data, fitted, None, stand_in, None
-    )
+    fitted = blender.fit(data, NONE_HELD_OUT, 0)
+    spec = seal(data, freeze_fitted(data, fitted, stand_in), blender.name)
     assert spec.provenance.study["blender"] == blender.name
     rows = np.arange(len(data.statistics))
-    cosines = fitted.cosines(data, rows, NOTHING)
+    cosines = fitted.cosines(data, rows, NONE_HELD_OUT)
     in_sample = np.average(cosines, weights=data.statistics.weight)
     assert spec.scores.in_sample == pytest.approx(in_sample, abs=1e-6)
     prior = unit_rows(decode_vector(spec.weighted.prior.vector)[None])[0]
@@ -135,19 +145,34 @@ def test_what_a_blender_finds_predicts_as_it_was_fitted(
     np.testing.assert_allclose(found, by_hand, atol=2e-6)
 
 
+def test_a_map_of_some_members_is_kept_without_the_others_that_its_base_reads(
+    data: Data, stand_in: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ensembler.blenders.ridge.COLUMNS", 2 * DIM)
+    blend = Ridge(strength=3.0).fit(data, NONE_HELD_OUT, 0).blend
+    assert isinstance(blend, LinearBlend)
+    frozen(data, blend, stand_in).save(tmp_path / "ensemble.json")
+    spec = load_spec(tmp_path / "ensemble.json")
+    assert isinstance(spec.blend, ComposedSpec)
+    assert spec.tensors is not None
+    assert spec.tensors.arrays["tree.maps"].shape == (2, DIM, DIM)
+    assert {member.name for member in spec.weighted.members} == set(blend.members)
+    assert len(blend.members) > 2
+    prior = unit_rows(decode_vector(spec.weighted.prior.vector)[None])[0]
+    expected = cosines_by_hand(data, blend, np.tile(prior, (len(data.statistics), 1)))
+    predicted = predict_store(spec, data.store).embeddings
+    found = np.einsum("id,id->i", predicted, unit_rows(data.store.targets()))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
 def test_held_out_scores_are_the_blends_and_shares_and_losses_those_of_the_stand_in(
-    data: Data, stand_in: Outcome
+    data: Data, stand_in: Searched
 ) -> None:
     held_out = search_held_out(data.space, data.statistics, jobs=1, progress=None)
-    assert held_out is not None
+    searched = replace(stand_in, held_out=held_out)
     own = np.random.default_rng(0).uniform(-1.0, 1.0, len(data.statistics))
-    spec = freeze_fitted(
-        {"name": "default", "blender": "some"},
-        *(data, Given(every_kind(NAMES, DIM)), own, stand_in, held_out.nested),
-    )
-    plain = freeze(
-        {"name": "default"}, data.store, data.space, data.statistics, stand_in, held_out.nested
-    )
+    spec = frozen(data, every_kind(NAMES, DIM), searched, own)
+    plain = seal(data, freeze_search(data, searched))
     assert spec.scores.held_out is not None
     assert plain.scores.held_out is not None
     assert spec.scores.held_out.score == pytest.approx(
@@ -164,11 +189,10 @@ def test_held_out_scores_are_the_blends_and_shares_and_losses_those_of_the_stand
 
 
 def test_a_member_of_the_tree_without_plain_weight_is_named_with_weight_0(
-    data: Data, stand_in: Outcome
+    data: Data, stand_in: Searched
 ) -> None:
     without = (0.2, 0.5, 0.3, 0.0, 0.0)
-    some = replace(stand_in, weighting=replace(stand_in.weighting, weights=without))
-    spec = frozen(data, every_kind(NAMES, DIM), some)
+    spec = frozen(data, every_kind(NAMES, DIM), with_weights(stand_in, without))
     assert [(m.name, m.weight) for m in spec.weighted.members] == [
         ("m0", 0.5),
         ("m1", 0.3),
@@ -179,25 +203,23 @@ def test_a_member_of_the_tree_without_plain_weight_is_named_with_weight_0(
 
 
 def test_the_stand_in_does_without_members_that_the_tree_has_not(
-    data: Data, stand_in: Outcome
+    data: Data, stand_in: Searched
 ) -> None:
-    even = replace(stand_in.weighting, weights=(0.2,) * 5)
-    spec = frozen(data, every_kind(["m0", "m2"], DIM), replace(stand_in, weighting=even))
+    even = with_weights(stand_in, (0.2,) * 5)
+    spec = frozen(data, every_kind(["m0", "m2"], DIM), even)
     assert [member.name for member in spec.weighted.members] == ["m0", "m2"]
-    assert isinstance(spec.blend, ComposedBlend)
+    assert isinstance(spec.blend, ComposedSpec)
     total = spec.weighted.prior.weight + sum(m.weight for m in spec.weighted.members)
     assert total == pytest.approx(1.0, abs=1e-6)
 
 
-def test_plain_weights_of_any_blender_make_a_plain_spec(data: Data, stand_in: Outcome) -> None:
-    fitted = Greedy().fit(data, NOTHING, 0)
-    assert isinstance(fitted.blend, Weighted)
-    cosines = fitted.cosines(data, np.arange(len(data.statistics)), NOTHING)
-    spec = freeze_fitted(
-        {"name": "default", "blender": "greedy"}, data, fitted, cosines, stand_in, None
-    )
+def test_plain_weights_of_any_blender_make_a_plain_spec_without_a_search(data: Data) -> None:
+    fitted = Greedy().fit(data, NONE_HELD_OUT, 0)
+    assert isinstance(fitted.blend, WeightedBlend)
+    cosines = fitted.cosines(data, np.arange(len(data.statistics)), NONE_HELD_OUT)
+    spec = seal(data, freeze_fitted(data, fitted, None, cosines=cosines), "greedy")
     assert spec.blend is spec.weighted
-    assert spec.tensors is None
+    assert (spec.tensors, spec.provenance.trials) == (None, 0)
     assert [m.name for m in spec.weighted.members] == list(fitted.blend.members)
     assert spec.scores.in_sample == pytest.approx(fitted.objective, abs=1e-6)
     assert all(score.loss_without is None for score in spec.scores.members.values())
@@ -205,8 +227,8 @@ def test_plain_weights_of_any_blender_make_a_plain_spec(data: Data, stand_in: Ou
     assert sum(map(abs, shares)) + abs(spec.scores.prior_share) == pytest.approx(1.0)
 
 
-def test_the_searchs_own_weights_freeze_alike_either_way(data: Data, stand_in: Outcome) -> None:
-    plain = freeze({"name": "default"}, data.store, data.space, data.statistics, stand_in, None)
+def test_the_searchs_own_weights_freeze_alike_either_way(data: Data, stand_in: Searched) -> None:
+    plain = seal(data, freeze_search(data, stand_in))
     spec = frozen(data, thaw(plain), stand_in)
     assert spec.weighted == plain.weighted
     assert spec.scores.in_sample == plain.scores.in_sample

@@ -11,15 +11,15 @@ import pytest
 
 from ensembler import api
 from ensembler.blenders.contract import Blender
-from ensembler.blenders.data import NOTHING, Data
+from ensembler.blenders.data import NONE_HELD_OUT, Data
 from ensembler.blenders.registry import parse_blender
 from ensembler.blenders.weighted import Weighted
 from ensembler.blending import cache
 from ensembler.caching import cache_folder
 from ensembler.errors import StoreError
 from ensembler.fitting import narrowing
-from ensembler.fitting.inputs import fit_statistics
-from ensembler.fitting.narrowing import limited, narrowed
+from ensembler.fitting.narrowing import limit_members
+from ensembler.fitting.preparing import prepare_data
 from ensembler.spec.loading import load_spec
 from ensembler.store.reader import Store
 
@@ -45,16 +45,13 @@ def test_no_fit_is_changed_by_the_members_left_out_before_it(
 ) -> None:
     space, statistics = prepare(wide, trials=8, **keys)
     blender = Weighted(members_at_most=3)
-    narrow = narrowed(wide, limited(space, blender), jobs=1, progress=None)
+    narrow = prepare_data(wide, limit_members(space, blender))
     assert narrow.everyone is not None
     assert narrow.everyone.names == space.names
-    fewer = narrow.space
-    assert set(fewer.names) < set(space.names)
-    whole = Data(store=wide, statistics=statistics, space=space)
-    few = fit_statistics(wide, fewer, jobs=1, progress=None)
-    less = Data(store=wide, statistics=few, space=fewer)
-    for aside in (NOTHING, *(frozenset({fold}) for fold in range(statistics.folds))):
-        found, expected = (blender.fit(data, aside, 0) for data in (less, whole))
+    less, whole = narrow.data, Data(store=wide, statistics=statistics, space=space)
+    assert set(less.names) < set(space.names)
+    for held_out in (NONE_HELD_OUT, *(frozenset({fold}) for fold in range(statistics.folds))):
+        found, expected = (blender.fit(data, held_out, 0) for data in (less, whole))
         assert found.blend.members == expected.blend.members
         assert found.blend.numbers.weights == pytest.approx(
             expected.blend.numbers.weights, rel=1e-3, abs=1e-4
@@ -147,8 +144,8 @@ def test_who_blends_a_few_of_all_is_known_by_name(
 ) -> None:
     space, _ = prepare(wide)
     blender: Blender = parse_blender(text)
-    assert limited(space, blender).at_most == limit
-    assert limited(space.among(space.names[1:]), blender).at_most is None  # not many
+    assert limit_members(space, blender).at_most == limit
+    assert limit_members(space.among(space.names[1:]), blender).at_most is None  # not many
 
 
 def test_too_many_pairs_are_refused_before_any_work_and_the_remedy_works(
@@ -160,3 +157,5 @@ def test_too_many_pairs_are_refused_before_any_work_and_the_remedy_works(
         api.fit(wide, trials=1)
     assert not list(cache_folder().iterdir())
     assert np.isfinite(api.fit(wide, blender=LIMITED, trials=1).score)
+    record = api.export_blend(wide, tmp_path / "stack", "few", blender=LIMITED)
+    assert len(record.origin.config["members"]) < MEMBERS
