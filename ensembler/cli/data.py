@@ -7,7 +7,10 @@ import click
 from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
-    "import": ("ensembler.cli.data_import:import_", "Turn pairs as they come into one table."),
+    "import": (
+        "ensembler.cli.data_import:import_",
+        "Turn captions or metadata into a table of pairs.",
+    ),
     "filter": ("ensembler.cli.data_filter:filter_", "Drop pairs that are not worth training on."),
     "resize": ("ensembler.cli.data_resize:resize", "Write pairs' images as WebDataset shards."),
     "embed": ("ensembler.cli.data_embed:embed", "Turn the prompts of pairs into targets."),
@@ -19,4 +22,4 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_at=_COMMANDS)
 def data() -> None:
-    """Curate image–prompt pairs; make what a fit may use besides a store."""
+    """Curate image–prompt pairs; make a corpus for a fit."""

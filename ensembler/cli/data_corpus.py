@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
 
-from ensembler.cli.data_options import encoder_option
-from ensembler.cli.options import json_option
+from ensembler.cli.options import encoder_option, json_option
+from ensembler.cli.output import print_json
 
 
 @click.command()
 @click.argument("prompts", type=click.Path(path_type=Path))
-@click.option("--column", help="The column of the prompts; default: prompt.")
+@click.option(
+    "--column",
+    metavar="NAME",
+    show_default="prompt",
+    help="Column of the table that holds the prompts.",
+)
 @encoder_option
 @click.option(
     "--exclude",
@@ -28,7 +32,8 @@ from ensembler.cli.options import json_option
     type=click.Path(path_type=Path),
     default=Path("corpus.safetensors"),
     show_default=True,
-    help="The file to write.",
+    metavar="FILE",
+    help="Corpus file to write.",
 )
 @json_option
 def corpus(
@@ -41,8 +46,8 @@ def corpus(
 ) -> None:
     """Write the mean and covariance of the embeddings of PROMPTS, for --corpus.
 
-    PROMPTS is a table (.csv, .tsv or .parquet) or a .txt file with a prompt in each line. TSV is
-    read without quoting. No prompt itself is kept.
+    PROMPTS is a table (.csv, .tsv or .parquet) or a .txt file with one prompt per line. TSV is
+    read without quoting. The file holds no prompts.
     """
     from ensembler.cli.progress import stages
     from ensembler.store.prompts import make_corpus, read_prompts
@@ -57,8 +62,7 @@ def corpus(
             progress=partial(advance, "embedding prompts"),
         )
     if as_json:
-        document = {"corpus": str(out), **asdict(made)}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json({"corpus": str(out), **asdict(made)})
         return
     near = f", {made.near} near targets of {exclude} left out" if exclude else ""
     click.echo(f"{out}: {made.kept} prompts{near}, {made.dim} dimensions, {made.encoder}")

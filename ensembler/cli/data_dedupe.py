@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 import click
 
 from ensembler.cli.data_options import check_comparable, comparing_options
+from ensembler.cli.output import print_json
 
 
 @click.command()
@@ -19,7 +19,8 @@ from ensembler.cli.data_options import check_comparable, comparing_options
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.9,
     show_default=True,
-    help="Cosine from which two are near-duplicates.",
+    metavar="COSINE",
+    help="Cosine from which two pairs are near-duplicates.",
 )
 @comparing_options
 def dedupe(
@@ -31,13 +32,13 @@ def dedupe(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write PAIRS without near-duplicates: the first in the table's order stays.
+    """Write PAIRS without near-duplicates: the first in the table's order is kept.
 
-    A pair goes when it is near one that stays and comes before it; so whatever goes is near one
-    that stays, and no two that stay are near. By image, an image that stays keeps all its pairs.
+    A pair is dropped when it is near an earlier kept one: every dropped pair is near a kept one,
+    and no two kept pairs are near. By image, a kept image keeps all its pairs.
     PAIRS is a table with the columns image (or id) and prompt; a .tsv of image, prompt and fold
-    needs no header. Up to 200,000 rows all are compared; above, a row looks in the nearest cells of
-    a space cut up by k-means, and the share that is found is printed.
+    needs no header. Up to 200,000 rows, all are compared; beyond, a row is compared with those in
+    the nearest cells of a k-means partition, and the share of near-duplicates found is printed.
     """
     from ensembler.cli.progress import stages
     from ensembler.curation.deduplicating import dedupe as dedupe_pairs
@@ -54,8 +55,7 @@ def dedupe(
             advance=advance,
         )
     if as_json:
-        document = {"pairs": str(out), "by": by, "threshold": threshold, **asdict(done)}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json({"pairs": str(out), "by": by, "threshold": threshold, **asdict(done)})
         return
     click.echo(
         f"{out}: {done.kept} of {done.rows} pairs; {done.rows - done.kept} near-duplicates by"

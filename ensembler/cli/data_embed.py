@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
 
-from ensembler.cli.data_options import encoder_option
-from ensembler.cli.options import json_option
+from ensembler.cli.interrupting import resumable
+from ensembler.cli.options import encoder_option, json_option
+from ensembler.cli.output import print_json
 from ensembler.curation.embedding import SHARD_ROWS
 
 
@@ -21,7 +21,7 @@ from ensembler.curation.embedding import SHARD_ROWS
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder of the vectors; made, or gone on with.",
+    help="Folder of the vectors to make, or to go on with.",
 )
 @encoder_option
 @click.option(
@@ -29,21 +29,21 @@ from ensembler.curation.embedding import SHARD_ROWS
     type=click.IntRange(min=1),
     default=SHARD_ROWS,
     show_default=True,
-    help="Prompts in a file.",
+    metavar="N",
+    help="Number of prompts in each file of vectors.",
 )
 @json_option
 def embed(prompts: Path, out: Path, encoder: Path | None, shard_rows: int, as_json: bool) -> None:
     """Embed the prompts of PROMPTS: the targets of its images.
 
     PROMPTS is a table (.csv, .tsv or .parquet) with the columns image (or id) and prompt; a .tsv of
-    image, prompt and fold needs no header. The vectors are NumPy files of so many rows each, their
-    ids beside them; `dedupe` and `fold` take the folder as --vectors. The same command goes on
-    after an interruption, to the same bytes.
+    image, prompt and fold needs no header. The vectors are NumPy files of --shard-rows rows each,
+    their ids beside them; `dedupe` and `fold` take the folder as --vectors. The same command goes
+    on after an interruption, to the same bytes.
     """
-    from ensembler.cli.progress import stages
     from ensembler.curation.embedding import embed as embed_prompts
 
-    with stages() as advance:
+    with resumable() as advance:
         made = embed_prompts(
             prompts,
             out,
@@ -52,10 +52,12 @@ def embed(prompts: Path, out: Path, encoder: Path | None, shard_rows: int, as_js
             progress=partial(advance, "embedding prompts"),
         )
     if as_json:
-        click.echo(json.dumps({"embeddings": str(out), **asdict(made)}, ensure_ascii=False))
+        print_json({"embeddings": str(out), **asdict(made)})
         return
     click.echo(
         f"{out}: {made.rows} prompts, {made.dim} dimensions, {made.encoder}; shards: {made.shards}"
     )
-    if made.resumed:
+    if made.resumed == made.rows:
+        click.echo("  nothing to do: an earlier run had finished")
+    elif made.resumed:
         click.echo(f"  {made.resumed} prompts had been embedded before an interruption")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,37 +9,47 @@ from pathlib import Path
 import click
 
 from ensembler.cli.data_options import out_option, workers_option
+from ensembler.cli.interrupting import resumable
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.curation.filtering import Filtered, filter_pairs
 from ensembler.curation.filtering_rules import Rules
 
 
 @click.command("filter")
 @click.argument("pairs", type=click.Path(path_type=Path))
-@click.option("--min-words", type=click.IntRange(min=1), help="Fewest words of a prompt.")
-@click.option("--max-words", type=click.IntRange(min=1), help="Most words of a prompt.")
+@click.option(
+    "--min-words", type=click.IntRange(min=1), metavar="N", help="Drop prompts of fewer words."
+)
+@click.option(
+    "--max-words", type=click.IntRange(min=1), metavar="N", help="Drop prompts of more words."
+)
 @click.option(
     "--language",
     "languages",
     multiple=True,
     metavar="CODE",
-    help="Of prompts, as in en; give it again for another one that is welcome.",
+    show_default="any",
+    help="Language that prompts may be in, as en; repeatable.",
 )
 @click.option(
     "--banned",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Words and phrases that no prompt may hold, one in each line.",
+    help="File of words and phrases that no prompt may hold, one in each line.",
 )
 @click.option(
     "--images",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Drop pairs whose image cannot be read from here.",
+    help="Drop pairs whose image cannot be read from this folder.",
 )
 @click.option("--blank", is_flag=True, help="Drop images of one colour.")
 @click.option(
-    "--max-aspect", type=float, metavar="RATIO", help="Of an image's longer side to its shorter."
+    "--max-aspect",
+    type=float,
+    metavar="RATIO",
+    help="Drop images whose longer side is more than RATIO times the shorter.",
 )
 @workers_option
 @out_option
@@ -58,13 +67,12 @@ def filter_(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write those PAIRS (image, prompt) that pass every rule given; count the others by reason.
+    """Write the PAIRS (image, prompt) that pass every rule; count the others by reason.
 
     A pair is dropped for the first rule that it fails. Language is judged with care for short
     prompts: one is dropped when another language is 20 times likelier. The same command goes on
     after an interruption.
     """
-    from ensembler.cli.progress import stages
     from ensembler.curation.filtering_text import read_banned
 
     rules = Rules(
@@ -75,15 +83,17 @@ def filter_(
         max_aspect=max_aspect,
         blank=blank,
     )
-    with stages() as advance:
+    with resumable() as advance:
         filtered = filter_pairs(
-            *(pairs, out, rules),
+            pairs,
+            out,
+            rules,
             images=images,
             workers=workers,
             progress=partial(advance, "judging pairs"),
         )
     if as_json:
-        click.echo(json.dumps({"table": str(out), **asdict(filtered)}, ensure_ascii=False))
+        print_json({"table": str(out), **asdict(filtered)})
     else:
         click.echo(_table(filtered))
         click.echo(f"\n{out}: {filtered.kept} of {filtered.pairs} pairs")

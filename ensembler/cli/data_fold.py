@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ensembler.cli.data_options import check_comparable, comparing_options
+from ensembler.cli.output import print_json
 
 if TYPE_CHECKING:
     from ensembler.curation.grouping_folds import Folded, Grouping
@@ -23,17 +23,23 @@ SHOWN = 5  # of the largest groups
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.7,
     show_default=True,
-    help="Cosine from which two share a group.",
+    metavar="COSINE",
+    help="Cosine from which two pairs share a group.",
 )
 @click.option(
-    "--folds", type=click.IntRange(min=2), default=10, show_default=True, help="How many folds."
+    "--folds",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Number of folds.",
 )
 @click.option(
     "--grouping",
     type=click.Choice(["components", "leaders"]),
     default="components",
     show_default=True,
-    help="Whole chains of near pairs, or what is near the first of them.",
+    help="Groups to make: whole chains of near pairs, or a leader and what is near it.",
 )
 @comparing_options
 def fold(
@@ -47,12 +53,12 @@ def fold(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write PAIRS with a fold for each, similar pairs in the same.
+    """Write PAIRS with a column fold; similar pairs share a fold.
 
     Pairs are grouped by similarity, and whole groups are dealt to folds of nearly equal size.
     Components leave no two near pairs in different folds, but chains can grow into a group larger
     than a fold; leaders do not chain, and part some near pairs. Either way all pairs of an image
-    share a fold. What is left of similarity across folds is printed. PAIRS is a table with the
+    share a fold. The remaining similarity across folds is printed. PAIRS is a table with the
     columns image (or id) and prompt; a .tsv of image, prompt and fold needs no header.
     """
     from ensembler.cli.progress import stages
@@ -72,14 +78,13 @@ def fold(
         )
     if as_json:
         settings = {"by": by, "threshold": threshold, "grouping": grouping}
-        document = {"pairs": str(out), **settings, **_document(done)}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json({"pairs": str(out), **settings, **_document(done)})
     else:
-        click.echo(f"{out}: {_said(done, threshold)}")
+        click.echo(f"{out}: {_summary(done, threshold)}")
     if done.uneven:
         click.echo(
             f"Warning: the largest group has {done.sizes[0]} of {sum(done.folds)} pairs, more than"
-            " a fold's share; raise --threshold, or take --grouping leaders.",
+            " a fold's share; raise --threshold, or set --grouping leaders.",
             err=True,
         )
 
@@ -100,7 +105,7 @@ def _document(done: Folded) -> dict[str, object]:
     }
 
 
-def _said(done: Folded, threshold: float) -> str:
+def _summary(done: Folded, threshold: float) -> str:
     rows, leak = sum(done.folds), done.leak
     largest = ", ".join(map(str, done.sizes[:SHOWN]))
     among = "" if leak.looked == rows else f" (of {leak.looked} rows drawn)"

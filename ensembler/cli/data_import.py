@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from ensembler.cli.data_options import out_option
 from ensembler.cli.main import DEGRADED
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.curation.importing import Format, Imported, import_pairs
 from ensembler.curation.importing_tables import Named
 
@@ -21,15 +21,19 @@ from ensembler.curation.importing_tables import Named
     "--format",
     "kind",
     type=click.Choice([str(one) for one in Format]),
-    help="What SOURCE is.  [default: by its name and columns]",
+    show_default="by its name and columns",
+    help="Form of SOURCE.",
 )
-@click.option("--image-column", metavar="NAME", help="Of a table: ids or paths of images.")
-@click.option("--prompt-column", metavar="NAME", help="Of a table: the prompts.")
+@click.option(
+    "--image-column", metavar="NAME", help="Column of a table with the images' ids or paths."
+)
+@click.option("--prompt-column", metavar="NAME", help="Column of a table with the prompts.")
 @click.option(
     "--source",
     "origin",
     metavar="TEXT",
-    help="Fills the column source.  [default: the source's own column, or its name]",
+    show_default="SOURCE's own column, or its name",
+    help="Text to fill the column source with.",
 )
 @out_option
 @json_option
@@ -44,12 +48,12 @@ def import_(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write the pairs of SOURCE as one table: image, prompt, source.
+    """Write the pairs of SOURCE as one table of image, prompt and source.
 
     SOURCE is COCO's captions (.json), DiffusionDB's metadata (.parquet), a folder of images with
-    one table, or a table of images and prompts, as the competition's prompts.csv. A fold that is
-    there is kept. Tabs, line breaks and double blanks in a prompt become one blank. Exits with 4
-    when pairs had to be left out, for want of a prompt or an image.
+    one table, or a table of images and prompts, as the competition's prompts.csv. An existing
+    column fold is kept. Tabs, line breaks and double blanks in a prompt become one blank. Exits
+    with 4 when pairs without a prompt or an image were left out.
     """
     from rich.console import Console
 
@@ -64,7 +68,7 @@ def import_(
             progress=lambda pairs: status.update(f"importing: {pairs} pairs"),
         )
     if as_json:
-        click.echo(json.dumps({"table": str(out), **asdict(imported)}, ensure_ascii=False))
+        print_json({"table": str(out), **asdict(imported)})
     else:
         click.echo(f"{out}: {imported.pairs} pairs, read as {imported.format}")
     if imported.dropped:

@@ -1,4 +1,4 @@
-"""Options that several commands of `ensembler data` have."""
+"""Options shared by several commands of `ensembler data`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
-from ensembler.cli.options import json_option
+from ensembler.cli.options import encoder_option, json_option
 from ensembler.curation.pairs_images import WORKERS
 from ensembler.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-encoder_option = click.option(
-    "--encoder",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder for the prompts; default: the MiniLM that is installed.",
-)
 
 out_option = click.option(
     "--out",
     required=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The table to write: .csv, .tsv or .parquet.",
+    help="Table to write: .csv, .tsv or .parquet.",
 )
 
 workers_option = click.option(
@@ -34,7 +27,8 @@ workers_option = click.option(
     type=click.IntRange(min=1),
     default=WORKERS,
     show_default=True,
-    help="Threads that work on images.",
+    metavar="N",
+    help="Number of threads that work on images.",
 )
 
 _COMPARING = (
@@ -43,14 +37,15 @@ _COMPARING = (
         type=click.Choice(["prompt", "image"]),
         default="prompt",
         show_default=True,
-        help="What is compared: prompts, or images by --vectors.",
+        help="Compare prompts, or images by their --vectors.",
     ),
     click.option(
         "--vectors",
         metavar="PATH",
         type=click.Path(path_type=Path),
+        show_default="the prompts, embedded",
         help="Vectors by image id: a folder that `data embed` made, a .parquet, .npz or .csv, or an"
-        " .npy in the pairs' order.  [default: the prompts are embedded]",
+        " .npy in the pairs' order.",
     ),
     encoder_option,
     out_option,
@@ -59,22 +54,21 @@ _COMPARING = (
 
 
 def comparing_options(command: Command) -> Command:
-    """Give a command the options by which pairs are compared and written."""
+    """Add the options for comparing and writing pairs to a command."""
     for option in reversed(_COMPARING):
         command = option(command)
     return command
 
 
 def check_comparable(by: str, vectors: Path | None, encoder: Path | None) -> None:
-    """Refuse options that do not go together.
+    """Refuse options that contradict one another.
 
     Raises:
         InputError: images without vectors, or an encoder of prompts that are not encoded.
     """
     if by == "image" and vectors is None:
         raise InputError(
-            "--by image compares what a tower makes of the images: give its vectors by image id"
-            " with --vectors"
+            "--by image compares vectors of images: give them, by image id, with --vectors"
         )
     if vectors is not None and encoder is not None:
-        raise InputError("--encoder makes vectors, and --vectors gives them; leave one out")
+        raise InputError("--encoder makes vectors and --vectors gives them: drop one of the two")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ensembler.cli.data_options import workers_option
+from ensembler.cli.interrupting import resumable
 from ensembler.cli.main import DEGRADED
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.curation.resizing import SHARD_ROWS, resize_images
 from ensembler.curation.resizing_shards import FITS, QUALITY, Form
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder that the images' paths start from.",
+    help="Folder that the images' paths start from.",
 )
 @click.option(
     "--out",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder of the shards; made, or gone on with.",
+    help="Folder of the shards to make, or to go on with.",
 )
 @click.option(
     "--size",
@@ -43,29 +44,31 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help="Of both sides; give it again for another size from the same decode.",
+    help="Length of both sides; repeatable, several sizes come from one decode.",
 )
 @click.option(
     "--fit",
     type=click.Choice(FITS),
     default="crop",
     show_default=True,
-    help="Of images that are not square: cut the centre out, squash, or keep all of it, PIXELS"
-    " being the shorter side.",
+    help="Treatment of images that are not square: crop the centre, squash, or keep the shape,"
+    " PIXELS being the shorter side.",
 )
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
     default=QUALITY,
     show_default=True,
-    help="Of the JPEG files.",
+    metavar="N",
+    help="Quality of the JPEG files.",
 )
 @click.option(
     "--shard-rows",
     type=click.IntRange(min=1),
     default=SHARD_ROWS,
     show_default=True,
-    help="Pairs to a shard.",
+    metavar="N",
+    help="Number of pairs in a shard.",
 )
 @workers_option
 @json_option
@@ -84,22 +87,22 @@ def resize(
 ) -> None:
     """Write the images of PAIRS (image, prompt, fold) as WebDataset shards.
 
-    Each size is a folder of shards, DIR/256/00000.tar; DIR/pairs.tsv is the table of what is in
-    them, DIR/failures.csv lists the rest. The same command goes on after an interruption. Exits
-    with 4 when images could not be read.
+    Each size is a folder of shards, DIR/256/00000.tar; DIR/pairs.tsv is the table of the pairs in
+    them, DIR/failures.csv lists the other pairs. The same command goes on after an interruption.
+    Exits with 4 when images could not be read.
     """
-    from ensembler.cli.progress import stages
-
-    with stages() as advance:
+    with resumable() as advance:
         resized = resize_images(
-            *(pairs, images, out, Form(sizes=sizes, fit=fit, quality=quality)),
+            pairs,
+            images,
+            out,
+            Form(sizes=sizes, fit=fit, quality=quality),
             shard_rows=shard_rows,
             workers=workers,
             progress=partial(advance, "resizing images"),
         )
     if as_json:
-        document = {"out": str(out), **asdict(resized), "failures": str(resized.failures)}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json({"out": str(out), **asdict(resized), "failures": str(resized.failures)})
     else:
         shards = f"{resized.shards} shards" if resized.shards > 1 else "1 shard"
         of_sizes = ", ".join(map(str, sizes))
@@ -108,8 +111,8 @@ def resize(
             click.echo(f"  {resized.resumed} had been made before an interruption")
     if resized.failed:
         click.echo(
-            f"Warning: pairs without an image that can be read: {resized.failed};"
-            f" {resized.failures} says why.",
+            f"Warning: pairs without a readable image: {resized.failed};"
+            f" {resized.failures} gives the reasons.",
             err=True,
         )
         context.exit(DEGRADED)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ensembler.cli.interrupting import resumable
 from ensembler.cli.main import DEGRADED
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.dumping.dump import BATCH, WORKERS, DumpReport
-from ensembler.inference.devices import AUTO
 from ensembler.predicting.batches import PRECISIONS, Precision
 from ensembler.predicting.contract import Learner
+from ensembler.predicting.devices import AUTO
 from ensembler.predicting.registry import find_adapter
 
 if TYPE_CHECKING:
@@ -28,67 +29,72 @@ if TYPE_CHECKING:
     required=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The predictor's definition, a TOML file; its paths are relative to it.",
+    help="Definition of the predictor, a TOML file; its paths are relative to it.",
 )
 @click.option(
     "--images",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder of the samples' images, named by id.",
+    help="Folder of the samples' images, named by id.",
 )
 @click.option(
     "--device",
     default=AUTO,
     show_default=True,
-    help="As torch names it; auto takes the first CUDA device, or else the CPU.",
+    metavar="NAME",
+    help="Device to embed on, as torch names it; auto takes the first GPU, or else the CPU.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
     default=BATCH,
     show_default=True,
-    help="Images embedded at once; halved where memory ends.",
+    metavar="N",
+    help="Number of images embedded at once; halved where memory ends.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="float32",
     show_default=True,
-    help="Of the arithmetic; what overflows is done again in float32.",
+    help="Precision of the arithmetic; what overflows is done again in float32.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=WORKERS,
     show_default=True,
-    help="Threads that decode images.",
+    metavar="N",
+    help="Number of threads that decode images.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
     default="float32",
     show_default=True,
-    help="What is stored.",
+    help="Type of the numbers stored.",
 )
-@click.option("--partial", is_flag=True, help="Leave samples without an image without a row.")
+@click.option("--partial", is_flag=True, help="Leave out samples without an image.")
 @click.option(
     "--failures",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Where images that gave no vector are listed.  [default: NAME.failures.csv]",
+    show_default="NAME.failures.csv",
+    help="List to write of images that gave no vector.",
 )
 @click.option(
     "--work",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Keeps what is embedded so far.  [default: .OOF.NAME.dump beside OOF]",
+    show_default=".OOF.NAME.dump beside OOF",
+    help="Folder to keep what is embedded so far in.",
 )
 @click.option(
     "--image-cache",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Keeps images, resized, for other dumps and `predict`.",
+    help="Folder to keep resized images in, for other dumps and `predict`.",
 )
 @json_option
 @click.pass_context
@@ -117,9 +123,8 @@ def dump(
     when images gave no vector.
     """
     from ensembler import api
-    from ensembler.cli.progress import stages
 
-    with stages() as advance:
+    with resumable() as advance:
         report = api.dump(
             oof,
             name,
@@ -136,7 +141,10 @@ def dump(
             image_cache=image_cache,
             progress=advance,
         )
-    click.echo(json.dumps(_document(oof, report), ensure_ascii=False) if as_json else _said(report))
+    if as_json:
+        print_json(_document(oof, report))
+    else:
+        click.echo(_summary(report))
     if report.cache_fault:
         click.echo(f"Images were decoded more often than need be: {report.cache_fault}", err=True)
     if report.failures:
@@ -168,17 +176,23 @@ def _document(oof: Path, report: DumpReport) -> dict[str, object]:
         "failures": None if report.failures_file is None else str(report.failures_file),
         "uncovered": {str(fold): rows for fold, rows in report.uncovered.items()},
         "resumed": report.resumed,
+        "learned_in": None if report.learned_in is None else str(report.learned_in),
         "cache_fault": report.cache_fault,
     }
 
 
-def _said(report: DumpReport) -> str:
+def _summary(report: DumpReport) -> str:
     member = report.member
     seconds = member.origin.seconds_per_image
     whole = f"{member.name}: {member.rows} rows, {_coverage(report):.1%} of the samples"
     lines = [f"{whole}; {member.dtype}, {seconds} s for an image"]
     if report.resumed:
         lines.append(f"  {report.resumed} images had been embedded before an interruption")
+    if report.learned_in:
+        lines.append(
+            f"  what it learned from the store is in {report.learned_in}, since its own folder is"
+            " read-only: give `ensembler predict` both as --checkpoints"
+        )
     if report.missing:
         lines.append(f"  {report.missing} samples have no image")
     for fold, rows in report.uncovered.items():

@@ -2,47 +2,75 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
-from ensembler.cli.interrupting import terminated_as_interrupted
-from ensembler.cli.main import INTERRUPTED
-from ensembler.cli.options import corpus_option, json_option, members_option, target_mix_option
-from ensembler.cli.progress import stages
-
-if TYPE_CHECKING:
-    from ensembler.search.searching import Progress
+from ensembler.cli.interrupting import resumable
+from ensembler.cli.options import (
+    corpus_option,
+    jobs_option,
+    json_option,
+    members_option,
+    seed_option,
+    study_option,
+    target_mix_option,
+)
+from ensembler.cli.output import print_json
 
 
 @click.command()
 @click.argument("oof")
-@click.option("--spec", "specs", multiple=True, metavar="FILE", help="Repeat a spec's own fit.")
 @click.option(
-    "--blender", "blenders", multiple=True, metavar="NAME", help="A blender, or a chain like a+b."
+    "--spec",
+    "specs",
+    multiple=True,
+    metavar="FILE",
+    help="Frozen spec whose own fit is repeated and compared; repeatable.",
 )
-@click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
+@click.option(
+    "--blender",
+    "blenders",
+    multiple=True,
+    metavar="NAME",
+    help="Blender to compare, or a chain like gated+ridge; repeatable.",
+)
+@study_option
 @members_option
 @corpus_option
 @click.option(
-    "--repeats", default=1, show_default=True, type=click.IntRange(min=1), help="Deals of folds."
+    "--repeats",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of times that folds are dealt and all fits repeated.",
 )
 @click.option(
-    "--by", "column", metavar="COLUMN", help="Scores by any column of the samples; worst groups."
+    "--by",
+    "column",
+    metavar="COLUMN",
+    show_default="source",
+    help="Column of the samples to score by value; given, worst groups are shown too.",
 )
 @click.option(
-    "--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Worst and best."
+    "--rows",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Number of the worst and of the best rows to show.",
 )
 @target_mix_option
-@click.option("--leave-source-out", is_flag=True, help="Score each source by fits on the others.")
-@click.option("--contributions", is_flag=True, help="What each member gives, and how few will do.")
-@click.option("--budgets", is_flag=True, help="What seconds per image buy.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
+@click.option(
+    "--leave-source-out", is_flag=True, help="Score each source by fits on the others, too."
+)
+@click.option(
+    "--contributions", is_flag=True, help="Show what each member adds, and how few will do."
+)
+@click.option("--budgets", is_flag=True, help="Show what seconds per image buy.")
+@seed_option
+@jobs_option
 @json_option
 def evaluate(
     *,
@@ -63,14 +91,14 @@ def evaluate(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Compare blends on the store OOF by rows that their fits never saw.
+    """Compare blends on rows of the store OOF that their fits never saw.
 
     Each whole fit is repeated without each fold of whole groups. Without --spec and --blender,
     every registered blender is compared. The same command goes on after an interruption.
     """
     from ensembler import api
 
-    with _resumable() as progress:
+    with resumable("The same command goes on: finished fits are kept.") as progress:
         found = api.evaluate(
             oof,
             blenders=blenders or None,
@@ -89,15 +117,7 @@ def evaluate(
             jobs=jobs,
             progress=progress,
         )
-    click.echo(json.dumps(found.summary()) if as_json else str(found))
-
-
-@contextmanager
-def _resumable() -> Iterator[Progress]:
-    """Progress bars; an interruption says how to go on."""
-    try:
-        with terminated_as_interrupted(), stages() as progress:
-            yield progress
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted. The same command goes on: finished fits are kept.", err=True)
-        sys.exit(INTERRUPTED)
+    if as_json:
+        print_json(found.summary())
+    else:
+        click.echo(str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 import sys
@@ -13,14 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ensembler.cli.interrupting import terminated_as_interrupted
-from ensembler.cli.main import INTERRUPTED
-from ensembler.cli.options import corpus_option, json_option, members_option, target_mix_option
-from ensembler.cli.progress import stages
+from ensembler.cli.interrupting import resumable
+from ensembler.cli.options import (
+    corpus_option,
+    jobs_option,
+    json_option,
+    members_option,
+    seed_option,
+    study_option,
+    target_mix_option,
+)
+from ensembler.cli.output import print_json
 
 if TYPE_CHECKING:
     from ensembler.api import FitResult
-    from ensembler.search.searching import Progress
     from ensembler.spec.model import EnsembleSpec
 
 
@@ -31,20 +36,42 @@ if TYPE_CHECKING:
     default="weighted",
     show_default=True,
     metavar="NAME",
-    help="A blender, a chain like a+b, or auto.",
+    help="Blender to fit, a chain like gated+ridge, or auto, which compares all.",
 )
-@click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
-@click.option("--spec", default="ensemble.json", show_default=True, help="The spec to write.")
+@study_option
+@click.option(
+    "--spec",
+    default="ensemble.json",
+    show_default=True,
+    metavar="FILE",
+    help="Spec file to write; the journal of trials lies beside it.",
+)
 @members_option
 @corpus_option
 @target_mix_option
-@click.option("--budget", metavar="TIME", help="What members may take an image, as in 1.2s.")
-@click.option("--trials", type=click.IntRange(min=1), help="In all; the baselines always run.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
-@click.option("--storage", metavar="URL", help="An SQL database instead of the journal file.")
-@click.option("--resume", is_flag=True, help="Go on from the recorded trials.")
-@click.option("--join", is_flag=True, help="Share the storage's study with whoever joins it.")
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Time per image that the members may take together, as in 1.2s.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the study's",
+    help="Number of trials; the baselines always run.",
+)
+@seed_option
+@jobs_option
+@click.option(
+    "--storage", metavar="URL", help="SQL database to keep the trials in, instead of the journal."
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from the trials that an interrupted fit recorded."
+)
+@click.option(
+    "--join", is_flag=True, help="Share the trials with every fit that joins the --storage."
+)
 @json_option
 def fit(
     *,
@@ -68,11 +95,11 @@ def fit(
 
     The trials are kept in a journal beside the spec; a fit that was interrupted goes on with
     --resume and ends as if it had not been. Started with the same --storage and --join on several
-    machines it is one fit, whose trials they share out; each writes the spec, all the same.
+    machines it is one fit, whose trials they share out; each of them writes the same spec.
     """
     from ensembler import api
 
-    with _told_on_stderr(), _resumable() as progress:
+    with _told_on_stderr(), resumable(_go_on(), since="study") as progress:
         result = api.fit(
             oof,
             blender=blender if budget is None else _within(blender, budget),
@@ -92,7 +119,7 @@ def fit(
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps(_summary(result, spec)))
+        print_json(_summary(result, spec))
     else:
         sidecar = _sidecar(result.spec, spec)
         beside = "" if sidecar is None else f" and, which belongs to it, {sidecar}"
@@ -108,7 +135,7 @@ def _within(blender: str, budget: str) -> str:
         weighted = f"weighted:budget={seconds_of(budget):g}"
     except InputError as error:
         raise click.UsageError(
-            f"--budget: {budget!r} is no duration; give one like 1.2s"
+            f"--budget: {budget!r} is not a duration; give one like 1.2s"
         ) from error
     if blender != "weighted":
         raise click.UsageError(
@@ -125,29 +152,14 @@ def _sidecar(spec: EnsembleSpec, path: str) -> str | None:
     return None if spec.tensors is None else str(sidecar_path(Path(path), spec.tensors.sha256))
 
 
-@contextmanager
-def _resumable() -> Iterator[Progress]:
-    """Progress bars; an interruption says how to go on, once there are trials to go on from."""
-    seen = set()
-    try:
-        with terminated_as_interrupted(), stages() as show:
+def _go_on() -> str:
+    """The command that goes on from the recorded trials, without a storage's password."""
+    from ensembler.search.place import without_password
 
-            def progress(stage: str, done: int, total: int) -> None:
-                seen.add(stage)
-                show(stage, done, total)
-
-            yield progress
-    except KeyboardInterrupt:
-        if "study" not in seen:
-            raise
-        from ensembler.search.place import without_password
-
-        given = [without_password(word) for word in sys.argv[1:]]
-        if "--join" not in given and "--resume" not in given:
-            given.append("--resume")
-        again = shlex.join(["ensembler", *given])
-        click.echo(f"\nInterrupted. Go on with: {again}", err=True)
-        sys.exit(INTERRUPTED)
+    given = [without_password(word) for word in sys.argv[1:]]
+    if "--join" not in given and "--resume" not in given:
+        given.append("--resume")
+    return f"Go on with: {shlex.join(['ensembler', *given])}"
 
 
 @contextmanager
@@ -193,6 +205,7 @@ def _summary(result: FitResult, path: str) -> dict[str, object]:
         "spec": path,
         "sidecar": _sidecar(spec, path),
         "digest": spec.digest,
+        "seconds_per_image": spec.seconds_per_image,
         "seconds": round(result.seconds, 3),
     }
 

@@ -17,20 +17,17 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "fit": ("ensembler.cli.fit:fit", "Tune a blend on a store; print its scores, write its spec."),
-    "evaluate": ("ensembler.cli.evaluate:evaluate", "Compare blends by rows they never saw."),
+    "evaluate": (
+        "ensembler.cli.evaluate:evaluate",
+        "Compare blends on rows that their fits never saw.",
+    ),
     "predict": ("ensembler.cli.predict:predict", "Blend images or embeddings into submission.csv."),
     "store": ("ensembler.cli.store:store", "Create, fill, show and audit an OOF store."),
     "data": ("ensembler.cli.data:data", "Curate image–prompt pairs; make a corpus for a fit."),
     "train": ("ensembler.cli.train:train", "Train a predictor's checkpoints, one for each fold."),
-    "recipe": ("ensembler.cli.recipe:recipe", "List and show what predictors are trained by."),
-    "dump": (
-        "ensembler.cli.dump:dump",
-        "Embed a store's images: a predictor's out-of-fold member.",
-    ),
-    "predictors": (
-        "ensembler.cli.predictors:predictors",
-        "List the predictors that are installed.",
-    ),
+    "recipe": ("ensembler.cli.recipe:recipe", "List and show recipes to train predictors by."),
+    "dump": ("ensembler.cli.dump:dump", "Add a predictor's out-of-fold rows to a store."),
+    "predictors": ("ensembler.cli.predictors:predictors", "List and show installed predictors."),
     "spec": ("ensembler.cli.spec:spec", "Show, verify or export a frozen spec."),
     "study": ("ensembler.cli.study:study", "List and show studies; look at recorded trials."),
 }

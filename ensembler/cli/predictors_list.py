@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 
 
 @click.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """The registered predictors, for a definition's `adapter`.
+    """List the registered predictors: the names that a definition's `adapter` takes.
 
-    For one whose model libraries are not installed, the pip line that installs them. All that a
-    definition may say: `ensembler predictors show NAME`.
+    For one whose model libraries are not installed, the pip line is shown that installs them. All
+    that a definition may say: `ensembler predictors show NAME`.
     """
     from ensembler.predicting.listing import list_predictors
 
@@ -32,7 +31,7 @@ def list_(*, as_json: bool) -> None:
             }
             for one in listed
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     from ensembler.report.predictors_table import predictors_table
     from ensembler.report.tables import as_text

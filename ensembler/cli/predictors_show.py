@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 
 
 @click.command()
 @click.argument("name")
 @json_option
 def show(name: str, *, as_json: bool) -> None:
-    """What NAME is, and a definition of it to fill in.
+    """Show what NAME is, and a definition of it to fill in.
 
-    Every file that it is loaded from and every key of its config, with the defaults.
+    The definition has every file that it is loaded from and every key of its config, with the
+    defaults.
     """
     from dataclasses import asdict
 
@@ -47,7 +47,7 @@ def show(name: str, *, as_json: bool) -> None:
             },
             "definition": skeleton,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     state = "installed" if listed.installed else f"lacks {', '.join(listed.missing)}"
     click.echo(f"{name} ({listed.package}, {state}): {listed.about}")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 @contextmanager
 def stages(unit: str | None = None) -> Iterator[Callable[[str, int, int], None]]:
     """Bars that come with the first word of a stage and go when the block ends.
+
+    Those of one part of the work, as "fold 0: training", go when another part begins.
 
     Args:
         unit: of what is counted, as in "images": its rate is shown, and how long is left.
@@ -49,12 +55,20 @@ def stages(unit: str | None = None) -> Iterator[Callable[[str, int, int], None]]
         console=console,
         transient=True,
     )
-    tasks = {}
+    tasks: dict[str, TaskID] = {}
 
     def advance(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
+            for other in [one for one in tasks if _are_of_two_parts(one, stage)]:
+                bars.remove_task(tasks.pop(other))
             tasks[stage] = bars.add_task(stage, total=total)
         bars.update(tasks[stage], completed=done)
 
     with bars:
         yield advance
+
+
+def _are_of_two_parts(one: str, other: str) -> bool:
+    """Whether both stages name a part of the work before a colon, and not the same."""
+    (part, named, _), (other_part, also_named, _) = one.partition(": "), other.partition(": ")
+    return bool(named and also_named) and part != other_part

@@ -7,8 +7,11 @@ import click
 from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
-    "list": ("ensembler.cli.recipe_list:list_", "The recipes that come with ensembler."),
-    "show": ("ensembler.cli.recipe_show:show", "A recipe's file, with what it says of itself."),
+    "list": ("ensembler.cli.recipe_list:list_", "List the recipes that come with ensembler."),
+    "show": (
+        "ensembler.cli.recipe_show:show",
+        "Show a recipe's file, with what it says of itself.",
+    ),
 }
 
 

@@ -1,11 +1,10 @@
-"""`ensembler recipe show`: a recipe's file, to read or to start one's own from."""
+"""`ensembler recipe show`: the file of a recipe, to read or to adapt."""
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from ensembler.cli.output import print_json
 from ensembler.training.recipe import load_recipe, recipe_file
 
 
@@ -13,9 +12,9 @@ from ensembler.training.recipe import load_recipe, recipe_file
 @click.argument("recipe", metavar="NAME|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print every key as one JSON object.")
 def show(*, recipe: str, as_json: bool) -> None:
-    """A recipe's file: how it is started, what of it was published, and its keys."""
+    """Show a recipe's file: its command, what of it was published, and its keys."""
     checked = load_recipe(recipe)
     if as_json:
-        click.echo(json.dumps(checked.model_dump(mode="json")))
+        print_json(checked.model_dump(mode="json"))
         return
     click.echo(recipe_file(recipe).read_text(encoding="utf-8"), nl=False)

@@ -7,9 +7,12 @@ import click
 from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
-    "show": ("ensembler.cli.spec_show:show", "The blend and its scores, as `fit` printed them."),
+    "show": (
+        "ensembler.cli.spec_show:show",
+        "Show the blend and its scores, as `fit` printed them.",
+    ),
     "verify": ("ensembler.cli.spec_verify:verify", "Check digests; with --store, re-score it too."),
-    "export": ("ensembler.cli.spec_export:export", "A stand-alone numpy file of the same blend."),
+    "export": ("ensembler.cli.spec_export:export", "Write the blend as a stand-alone numpy file."),
 }
 
 

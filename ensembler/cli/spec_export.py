@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.errors import InputError
 from ensembler.files import atomic_write, writable_file
 from ensembler.spec.export import export_python
@@ -21,7 +20,7 @@ from ensembler.spec.loading import load_spec
     default="-",
     show_default=True,
     metavar="FILE",
-    help="The file to write; - prints it.",
+    help="File to write; - prints it.",
 )
 @json_option
 def export(spec: str, *, out: str, as_json: bool) -> None:
@@ -33,7 +32,7 @@ def export(spec: str, *, out: str, as_json: bool) -> None:
     if out != "-":
         _write(out, source)
     if as_json:
-        click.echo(json.dumps({"python": source if out == "-" else out}))
+        print_json({"python": source if out == "-" else out})
     elif out == "-":
         click.echo(source, nl=False)
 

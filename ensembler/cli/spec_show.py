@@ -9,7 +9,7 @@ from ensembler.spec.loading import load_spec
 
 @click.command()
 @click.argument("spec")
-@click.option("--json", "as_json", is_flag=True, help="Print the document itself.")
+@click.option("--json", "as_json", is_flag=True, help="Print the spec itself, the JSON document.")
 def show(spec: str, *, as_json: bool) -> None:
     """Print the blend of SPEC and its scores, as `fit` printed them."""
     frozen = load_spec(spec)

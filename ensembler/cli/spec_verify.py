@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ensembler.cli.main import FINDINGS
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.spec.loading import load_spec
 
 
 @click.command()
 @click.argument("spec")
-@click.option("--store", metavar="OOF", help="Score the blend again on the store it came from.")
+@click.option(
+    "--store", metavar="OOF", help="Store that the blend was fitted on, to score it there again."
+)
 @json_option
 @click.pass_context
 def verify(context: click.Context, *, spec: str, store: str | None, as_json: bool) -> None:
@@ -25,20 +26,20 @@ def verify(context: click.Context, *, spec: str, store: str | None, as_json: boo
     from ensembler.store.reader import Store
 
     frozen = load_spec(spec)
-    found = against.verify(frozen, Store.open(store)) if store else None
-    findings = list(found.findings) if found else []
+    verified = against.verify(frozen, Store.open(store)) if store else None
+    findings = list(verified.findings) if verified else []
     if as_json:
         result = {
             "digest": frozen.digest,
-            "score": found.score if found else None,
+            "score": verified.score if verified else None,
             "findings": findings,
         }
-        click.echo(json.dumps(result))
+        print_json(result)
     else:
         click.echo(f"{spec}: digest {frozen.digest[:12]} fits the contents")
-        if found and found.score is not None:
+        if verified and verified.score is not None:
             stated = frozen.scores.in_sample
-            click.echo(f"score on {store}: {found.score:.7f} (the spec says {stated:.7f})")
+            click.echo(f"score on {store}: {verified.score:.7f} (the spec says {stated:.7f})")
         for finding in findings:
             click.echo(finding)
     context.exit(FINDINGS if findings else 0)

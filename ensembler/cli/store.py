@@ -11,7 +11,7 @@ _COMMANDS = {
     "add": ("ensembler.cli.store_add:add", "Add a member from files of embeddings or captions."),
     "blend": ("ensembler.cli.store_blend:blend", "Add a blend's out-of-fold rows as a member."),
     "remove": ("ensembler.cli.store_remove:remove", "Take a member out."),
-    "show": ("ensembler.cli.store_show:show", "What the store holds."),
+    "show": ("ensembler.cli.store_show:show", "Show what the store holds."),
     "audit": ("ensembler.cli.store_audit:audit", "Look for what spoils a blend."),
 }
 

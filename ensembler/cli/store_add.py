@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from ensembler.cli.options import encoder_option, json_option
+from ensembler.cli.output import print_json
+from ensembler.errors import counted
 
 if TYPE_CHECKING:
     from ensembler.store.model import Dtype
@@ -20,30 +23,28 @@ if TYPE_CHECKING:
 @click.option(
     "--ids",
     multiple=True,
+    metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Ids for files that hold none (text, .npy or a table), for all in order or for each.",
+    help="Ids of files that hold none: text, .npy or a table, one for all or one for each;"
+    " repeatable.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
     default="float32",
     show_default=True,
-    help="What is stored.",
+    help="Type of the numbers stored.",
 )
 @click.option("--drop-unknown", is_flag=True, help="Leave out rows whose id no sample has.")
-@click.option(
-    "--encoder",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder for captions; default: the MiniLM that is installed.",
-)
+@encoder_option
 @click.option(
     "--seconds-per-image",
     type=click.FloatRange(min=0.0, min_open=True),
     metavar="SECONDS",
-    help="What the member takes for an image, which --budget goes by.",
+    help="Seconds that the member takes per image, which --budget counts.",
 )
-@click.option("--no-texts", is_flag=True, help="Encode captions, but keep none in the store.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-texts", is_flag=True, help="Keep no captions in the store, only their vectors.")
+@json_option
 def add(
     store: Path,
     name: str,
@@ -94,11 +95,10 @@ def add(
             "seconds_per_image": member.origin.seconds_per_image,
             "sha256": member.sha256,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
+    size = f"{counted(member.rows, 'row')}, {report.coverage:.1%} of the samples"
     notes = f", {member.zero_rows} of length zero" if member.zero_rows else ""
     if report.unknown_dropped:
         notes += f", {report.unknown_dropped} of unknown ids left out"
-    click.echo(
-        f"{name}: {member.rows} rows, {report.coverage:.1%} of the samples{notes}; {member.dtype}"
-    )
+    click.echo(f"{name}: {size}{notes}; {member.dtype}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
 from ensembler.cli.main import FINDINGS
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
+from ensembler.errors import counted
 from ensembler.store.audit import Finding, Kind
 from ensembler.store.audit import audit as audit_store
 from ensembler.store.reader import Store
@@ -28,11 +29,11 @@ def audit(ctx: click.Context, store: str, as_json: bool) -> None:
     from rich.console import Console
 
     opened = Store.open(store)
-    with Console(stderr=True).status(f"auditing {len(opened.names)} members"):
+    with Console(stderr=True).status(f"auditing {counted(len(opened.names), 'member')}"):
         findings = audit_store(opened)
     if as_json:
         found = [asdict(finding) for finding in findings]
-        click.echo(json.dumps({"checked": _checked(opened), "findings": found}))
+        print_json({"checked": _checked(opened), "findings": found})
     elif findings:
         for finding in findings:
             click.echo(_line(finding))
@@ -57,4 +58,6 @@ def _all_clear(store: Store) -> str:
     without = "; without targets the rest cannot be" if len(checked) < len(Kind) else ""
     rows, members = store.manifest.samples.rows, len(store.names)
     names = ", ".join(checked)
-    return f"no findings in {rows} samples; members: {members} (checked: {names}{without})"
+    return (
+        f"no findings in {counted(rows, 'sample')}; members: {members} (checked: {names}{without})"
+    )

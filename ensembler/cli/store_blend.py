@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import click
 
-from ensembler.cli.options import corpus_option, json_option, members_option
+from ensembler.cli.options import (
+    corpus_option,
+    jobs_option,
+    json_option,
+    members_option,
+    seed_option,
+    study_option,
+)
+from ensembler.cli.output import print_json
 from ensembler.cli.progress import stages
 
 
 @click.command()
 @click.argument("store")
 @click.argument("name")
-@click.option("--of", "oof", required=True, metavar="OOF", help="The store it blends.")
-@click.option("--blender", default="weighted", show_default=True, metavar="NAME")
-@click.option("--study", default="default", show_default=True, metavar="NAME|FILE")
+@click.option("--of", "oof", required=True, metavar="OOF", help="Store whose members are blended.")
+@click.option(
+    "--blender",
+    default="weighted",
+    show_default=True,
+    metavar="NAME",
+    help="Blender to fit, or a chain like gated+ridge.",
+)
+@study_option
 @members_option
 @corpus_option
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the study's.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Threads.")
+@seed_option
+@jobs_option
 @json_option
 def blend(
     *,
@@ -53,6 +67,6 @@ def blend(
             progress=progress,
         )
     if as_json:
-        click.echo(record.model_dump_json())
+        print_json(record.model_dump(mode="json"))
     else:
         click.echo(f"{name}: {record.rows} rows of {blender}, each by a fit without its fold")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
 import click
 
-from ensembler.errors import first_few
+from ensembler.cli.options import encoder_option, json_option
+from ensembler.cli.output import print_json
+from ensembler.errors import counted, first_few
 
 
 @click.command()
@@ -16,28 +17,28 @@ from ensembler.errors import first_few
 @click.argument("samples", type=click.Path(path_type=Path))
 @click.option(
     "--targets",
+    metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Vectors: .npy in the samples' order, or any file of vectors with ids.",
+    show_default="the prompts, encoded",
+    help="Target vectors: .npy in the samples' order, or any file of vectors with ids.",
 )
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    default=5,
-    show_default=True,
-    help="Folds to deal, by group, where SAMPLES has none.",
+    show_default="5",
+    metavar="N",
+    help="Number of folds to deal, by group, where SAMPLES has none.",
 )
+@encoder_option
 @click.option(
-    "--encoder",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder for the prompts; default: the MiniLM that is installed.",
+    "--no-texts", is_flag=True, help="Keep neither prompts nor further columns in the store."
 )
-@click.option("--no-texts", is_flag=True, help="Keep no prompts in the store, nor further columns.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def create(
     store: Path,
     samples: Path,
     targets: Path | None,
-    folds: int,
+    folds: int | None,
     encoder: Path | None,
     no_texts: bool,
     as_json: bool,
@@ -77,8 +78,9 @@ def create(
             "targets": manifest.targets is not None,
             "digest": made.digest,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
+    size = f"{counted(len(rows), 'sample')} in {counted(groups, 'group')}"
     scored = f"targets of {manifest.dim} numbers" if manifest.targets else "no targets"
-    kept = f"; kept besides: {first_few(rows.further)}" if rows.further else ""
-    click.echo(f"{store}: {len(rows)} samples in {groups} groups and {dealt} folds, {scored}{kept}")
+    kept = f"; further columns: {first_few(rows.further)}" if rows.further else ""
+    click.echo(f"{store}: {size} and {counted(dealt, 'fold')}, {scored}{kept}")

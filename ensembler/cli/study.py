@@ -7,11 +7,11 @@ import click
 from ensembler.cli.lazy import LazyGroup
 
 _COMMANDS = {
-    "list": ("ensembler.cli.study_list:list_", "The studies that come with ensembler."),
-    "show": ("ensembler.cli.study_show:show", "A study's definition, every key spelt out."),
+    "list": ("ensembler.cli.study_list:list_", "List the studies that come with ensembler."),
+    "show": ("ensembler.cli.study_show:show", "Show a study's definition, every key spelt out."),
     "dashboard": (
         "ensembler.cli.study_dashboard:dashboard",
-        "A fit's trials in a browser, by optuna-dashboard.",
+        "Show a fit's trials in a browser, by optuna-dashboard.",
     ),
 }
 

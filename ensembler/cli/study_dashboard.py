@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
 from ensembler.cli.options import json_option
+from ensembler.cli.output import print_json
 from ensembler.errors import InputError
 
 HOST = "127.0.0.1"  # trials are shown to this machine only
@@ -22,7 +22,8 @@ HOST = "127.0.0.1"  # trials are shown to this machine only
     default=8080,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="0: any free one.",
+    metavar="N",
+    help="Port of this machine to serve on; 0 takes any free one.",
 )
 @json_option
 def dashboard(*, journal: str, port: int, as_json: bool) -> None:
@@ -42,7 +43,10 @@ def dashboard(*, journal: str, port: int, as_json: bool) -> None:
         ) from error
     with server, contextlib.suppress(KeyboardInterrupt):
         address = f"http://{HOST}:{server.server_port}/"
-        click.echo(json.dumps({"address": address}) if as_json else address)
+        if as_json:
+            print_json({"address": address})
+        else:
+            click.echo(address)
         click.echo("Ctrl-C ends it.", err=True)
         server.serve_forever()
 

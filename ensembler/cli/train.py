@@ -1,21 +1,29 @@
-"""`ensembler train`: a predictor's checkpoints, one for each fold."""
+"""`ensembler train`: train a predictor's checkpoints, one for each fold."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from ensembler.cli.options import json_option
+from ensembler.cli.interrupting import resumable
+from ensembler.cli.main import INTERRUPTED
+from ensembler.cli.options import encoder_option, json_option
+from ensembler.cli.output import print_json
+from ensembler.errors import EnsemblerError
 from ensembler.predicting.batches import PRECISIONS, Precision
 
 if TYPE_CHECKING:
+    from ensembler.training.records import Finished
     from ensembler.training.run import TrainReport
 
+FIRST_REPORTS_S: Final = 30.0  # by then the first process has met the same error
 ROLE: Final = re.compile(r"(?P<role>[a-z_]+)=(?P<path>.+)")  # ./a=b is a path
 
 
@@ -24,21 +32,21 @@ def _fold(_: click.Context, __: click.Parameter, given: str) -> int | Literal["a
     if given == "all":
         return "all"
     if not given.isdecimal():
-        raise click.BadParameter(f"{given!r} is no fold; give its number, or all")
+        raise click.BadParameter(f"{given!r} is not a fold; give its number, or all")
     return int(given)
 
 
 def _begin_with(
     _: click.Context, __: click.Parameter, given: tuple[str, ...]
 ) -> Path | Mapping[str, Path] | None:
-    """A path alone, or one for each role."""
-    named = [ROLE.match(one) for one in given]
+    """A single path, or one for each role."""
+    named = [ROLE.match(text) for text in given]
     if len(given) == 1 and named[0] is None:
         return Path(given[0])
-    found = {one["role"]: Path(one["path"]) for one in named if one is not None}
-    if len(found) < len(given):
-        raise click.BadParameter("several are told apart by their roles: ROLE=PATH, each role once")
-    return found or None
+    paths = {match["role"]: Path(match["path"]) for match in named if match is not None}
+    if len(paths) < len(given):
+        raise click.BadParameter("several paths need their roles: ROLE=PATH, each role once")
+    return paths or None
 
 
 @click.command()
@@ -48,7 +56,7 @@ def _begin_with(
     required=True,
     metavar="NAME|FILE",
     type=click.Path(path_type=Path),
-    help="What is trained and how: a recipe that comes with ensembler, or a TOML file.",
+    help="Recipe to train by: one of `recipe list`, or a TOML file.",
 )
 @click.option(
     "--data",
@@ -56,73 +64,74 @@ def _begin_with(
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Pairs: image, prompt, fold (.tsv, .csv, .parquet); may be given several times.",
+    help="Table of image, prompt and fold: .tsv, .csv or .parquet; repeatable.",
 )
 @click.option(
     "--images",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder of the images, named by path below it or by id.",
+    help="Folder of the images, named by path below it or by id.",
 )
 @click.option(
     "--fold",
     required=True,
     callback=_fold,
     metavar="K|all",
-    help="What is held out; all trains one checkpoint for each fold.",
+    help="Fold to hold out; all trains one checkpoint for each fold.",
 )
 @click.option(
     "--out",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder to make, or to go on in.",
+    help="Folder of the training to make, or to go on in.",
 )
 @click.option(
     "--weights",
     multiple=True,
     callback=_begin_with,
     metavar="[ROLE=]PATH",
-    help="To begin with: a checkpoint, or another training's folder, for its best of the fold. A"
-    " predictor of several files takes one for each role: tower=FILE.",
+    show_default="new ones",
+    help="Weights to begin with: a checkpoint, or another training's folder, for its best of the"
+    " fold. A predictor of several files takes one for each role: tower=FILE.",
 )
-@click.option(
-    "--encoder",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A sentence-transformers folder for the targets; default: the MiniLM that is installed.",
-)
+@encoder_option
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu"]),
     default="auto",
     show_default=True,
-    help="auto takes the GPUs there are.",
+    help="Device to train on; auto takes the GPUs there are.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
-    help="Of the arithmetic, instead of the recipe's; float16 needs a GPU.",
+    show_default="the recipe's",
+    help="Precision of the arithmetic; float16 needs a GPU.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    help="Refuse to run in another number; start them with torchrun.",
+    metavar="N",
+    show_default="any",
+    help="Number of processes that must be running; start them with torchrun.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Threads that decode images, in each process.",
+    metavar="N",
+    help="Number of threads that decode images, in each process.",
 )
 @click.option(
     "--save-steps",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Steps between two states to go on from, besides one at every epoch's end.",
+    metavar="N",
+    help="Number of steps between saved states; each epoch's end saves one, too.",
 )
 @json_option
 def train(
@@ -141,17 +150,16 @@ def train(
     save_steps: int,
     as_json: bool,
 ) -> None:
-    """Train predictor NAME, without the prompts of each fold, on one image of each prompt an epoch.
+    """Train predictor NAME, without the prompts of each fold, on one image per prompt and epoch.
 
     Writes OUT/predictor.toml, which `ensembler dump` takes, and for each fold the best and the last
-    checkpoint, what they were made from, and metrics as JSON lines and for TensorBoard. Folds that
-    are finished are skipped; the same command goes on after an interruption.
+    checkpoint, a record, and metrics as JSON lines and for TensorBoard. Finished folds are skipped;
+    the same command goes on after an interruption.
     """
-    from ensembler.cli.progress import stages
     from ensembler.training.run import is_first_process
     from ensembler.training.run import train as train_folds
 
-    with stages("images") as advance:
+    with resumable(unit="images") if is_first_process() else _others() as advance:
         report = train_folds(
             name,
             recipe=recipe,
@@ -167,40 +175,74 @@ def train(
             workers=workers,
             save_steps=save_steps,
             progress=advance,
+            finished=_fold_reporter() if fold == "all" else None,
         )
     if not is_first_process():
         return
-    click.echo(json.dumps(_document(report), ensure_ascii=False) if as_json else _said(report))
+    if as_json:
+        print_json(_document(report))
+    else:
+        click.echo(_summary(report))
+
+
+@contextmanager
+def _others() -> Iterator[None]:
+    """Keep a process other than the first silent about errors that the first one reports.
+
+    An error that all meet ends the first one, and torchrun then ends those that wait here. A
+    process that survives the wait has failed alone, and reports its error.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except EnsemblerError:
+        time.sleep(FIRST_REPORTS_S)
+        raise
+
+
+def _fold_reporter() -> Callable[[Finished], None]:
+    """Make a function that reports each fold's score and seconds on stderr."""
+    since = time.monotonic()
+
+    def report(record: Finished) -> None:
+        nonlocal since
+        seconds, since = time.monotonic() - since, time.monotonic()
+        score = record.result.best_score
+        # By print, which rich brings above its bars; click.echo would write into them.
+        print(f"fold {record.fold}: {score:.4f} after {seconds:,.0f} s", file=sys.stderr)
+
+    return report
 
 
 def _document(report: TrainReport) -> dict[str, object]:
     return {
         "definition": str(report.definition),
         "folds": {
-            str(one.fold): {
-                "score": one.result.best_score,
-                "best_epoch": one.result.best_epoch,
-                "scores": one.result.scores,
-                "steps": one.result.steps,
-                "trained": one.result.trained,
-                "held_out": one.result.held_out,
-                "judged": one.result.judged,
-                "cut": one.result.cut,
-                "processes": one.result.processes,
-                "finished_before": one.fold in report.before,
+            str(record.fold): {
+                "score": record.result.best_score,
+                "best_epoch": record.result.best_epoch,
+                "scores": record.result.scores,
+                "steps": record.result.steps,
+                "trained": record.result.trained,
+                "held_out": record.result.held_out,
+                "judged": record.result.judged,
+                "cut": record.result.cut,
+                "processes": record.result.processes,
+                "finished_before": record.fold in report.before,
             }
-            for one in report.folds
+            for record in report.folds
         },
     }
 
 
-def _said(report: TrainReport) -> str:
+def _summary(report: TrainReport) -> str:
     lines = []
-    for one in report.folds:
-        made = one.result
-        before = ", finished before" if one.fold in report.before else ""
+    for record in report.folds:
+        result = record.result
+        before = ", finished before" if record.fold in report.before else ""
         lines.append(
-            f"fold {one.fold}: {made.best_score:.4f} over {made.judged} prompts held out"
-            f" (best epoch: {made.best_epoch + 1} of {len(made.scores)}){before}"
+            f"fold {record.fold}: {result.best_score:.4f} over {result.judged} held-out prompts"
+            f" (best epoch: {result.best_epoch + 1} of {len(result.scores)}){before}"
         )
     return "\n".join([*lines, f"wrote {report.definition}"])

@@ -1,1 +1,1 @@
-"""What a person looks at."""
+"""Tables and sentences for a person to read."""

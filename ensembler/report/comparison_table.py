@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from ensembler.comparing.comparison import Comparison, Standing
 from ensembler.errors import first_few
 from ensembler.fitting.statuses import remark
-from ensembler.report.spec_table import CHOSEN_ANEW, PLACES, how_little, interval_text
+from ensembler.report.spec_table import (
+    CHOSEN_ANEW,
+    FEW_GROUPS,
+    PLACES,
+    interval_text,
+    size_warnings,
+)
 from ensembler.report.tables import new_table
 
 if TYPE_CHECKING:
@@ -20,10 +26,10 @@ NAME = 20  # characters of a blend's name in a line
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
-    """Blends as a person compares them.
+    """A table of blends, best first, with notes.
 
     Args:
-        comparison: of one store.
+        comparison: the comparison of blends on one store.
 
     Returns:
         A rich renderable, at most 80 columns wide.
@@ -36,11 +42,12 @@ def comparison_table(comparison: Comparison) -> RenderableType:
 def _standings(comparison: Comparison) -> Table:
     table = new_table("blend", "held out", "95 % interval", "behind the best", "gap", "s")
     best = comparison.blends[comparison.best]
+    marked = comparison.chosen if len(comparison.blends) > 1 else None
     for name, standing in comparison.blends.items():
         lead = best.held_out.versus.get(name)
         table.add_row(
             _folded(name),
-            f"{standing.held_out.score:{PLACES}}{'*' if name == comparison.chosen else ' '}",
+            f"{standing.held_out.score:{PLACES}}{'*' if name == marked else ' '}",
             interval_text(standing.held_out.interval),
             interval_text(lead.interval) if lead else "",
             f"{standing.optimism:z.3f}",
@@ -50,7 +57,7 @@ def _standings(comparison: Comparison) -> Table:
 
 
 def _folded(name: str) -> str:
-    """A chain too long for its column in lines that break before a "+"."""
+    """A blend's name, broken into lines before a "+" where it is too long for its column."""
     lines = [""]
     for part in re.split(r"(?=\+)", name):
         if lines[-1] and len(lines[-1]) + len(part) > NAME:
@@ -63,11 +70,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"{comparison.rows} rows in {comparison.groups} groups; {_foldings(comparison)}."
     yield "held out: each whole fit repeated without a fold, scored on that fold's rows."
     yield "(Members' means, which know no target, are taken over all rows.)"
-    yield "behind the best: 95 % interval of what the best scores more on the same rows."
-    yield "gap: in-sample less held out, what a fit flatters itself by. s: seconds of the"
-    yield "fit on all rows, less those of what a simpler blend had fitted in the same run."
-    yield f"* {_choice(comparison)}"
+    yield "behind the best: 95 % interval of the best blend's lead on the same rows."
+    yield "gap: in-sample less held-out score, the optimism of a fit. s: seconds of the fit"
+    yield "on all rows, without parts that a simpler blend had fitted in the same run."
     if len(comparison.blends) > 1:
+        yield f"* {_choice(comparison)}"
         yield "The choice was made by these very scores, which flatters the chosen one."
         choice = comparison.choice
         yield CHOSEN_ANEW
@@ -78,7 +85,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             f"The lead of {comparison.best} over {first_few(unproven)} is unproven: its interval"
             " includes 0."
         )
-    yield from how_little(comparison.rows, comparison.groups)
+    yield from size_warnings(comparison.rows, comparison.groups)
     for name, standing in comparison.blends.items():
         yield from _remarks(name, standing)
 
@@ -90,21 +97,22 @@ def _foldings(comparison: Comparison) -> str:
 
 
 def _choice(comparison: Comparison) -> str:
-    if comparison.chosen == comparison.best:
-        return f"{comparison.best}: the best, and none simpler comes within a standard error."
-    return (
-        f"{comparison.chosen}: the simplest within one standard error of {comparison.best}, whose"
-        " lead is unproven."
-    )
+    chosen, best = comparison.chosen, comparison.best
+    why = f"the simplest within one standard error of {best}, whose lead is unproven."
+    if chosen == best:
+        why = "the best, and none simpler comes within a standard error."
+    if comparison.groups < FEW_GROUPS:  # what choosing otherwise is worth: `comparing.choice`
+        why += f" {comparison.groups} groups are few to choose by: others may well choose another."
+    return f"{chosen}: {why}"
 
 
 def _unproven(comparison: Comparison) -> list[str]:
-    """The blends that the best may not beat."""
+    """The blends over which the lead of the best is unproven."""
     versus = comparison.blends[comparison.best].held_out.versus
     return [name for name in comparison.blends if name in versus and versus[name].interval[0] <= 0]
 
 
 def _remarks(name: str, standing: Standing) -> Iterator[str]:
-    said = remark(standing.status)
-    if said is not None:
-        yield f"{name}: {said}."
+    sentence = remark(standing.status)
+    if sentence is not None:
+        yield f"{name}: {sentence}."

@@ -1,4 +1,4 @@
-"""What `evaluate` prints: the comparison, then each question that was asked."""
+"""The output of `evaluate`: the comparison, then an answer to each question that was asked."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-COLUMNS_WIDTH = 50  # characters for columns of blends or members beside names and numbers
-SCORE_WIDTH, GAP = 6, 3  # of a column at least, and before it
-VALUES = 8  # of a column with many: the worst
-VALUE = 20  # characters of one
+COLUMNS_WIDTH = 50  # characters for columns of blends or members, beside names and numbers
+SCORE_WIDTH, GAP = 6, 3  # characters of a column at least, and before it
+VALUES = 8  # values of a column that are shown, the worst ones
+VALUE = 20  # characters of a value that are shown
 PROMPT = 44  # characters of a prompt that are shown
-WORTH = 0.001  # of score: for less no budget has a line of its own
+WORTH = 0.001  # score gained: a budget that gains less has no line of its own
 MEASURED = ("held out", "95 % interval", "behind the best")
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
-    """A whole evaluation as a person reads it.
+    """The tables of a whole evaluation.
 
     Args:
-        evaluation: of one store.
+        evaluation: the evaluation of one store.
 
     Returns:
         A rich renderable, at most 80 columns wide.
@@ -61,16 +61,16 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     if evaluation.contributions is not None:
         if several and not evaluation.column_asked:
             parts += ["", *_members_by_value(evaluation)]
-        parts += ["", f"What members give to {evaluation.plain}:"]
+        parts += ["", f"Contributions of the members to {evaluation.plain}:"]
         parts += [*_contributions(evaluation.contributions)]
     if evaluation.budgets:
-        parts += ["", f"What seconds per image buy, blended by {evaluation.plain}:"]
+        parts += ["", f"Scores by seconds per image, blended by {evaluation.plain}:"]
         parts += [*_budgets(evaluation.budgets)]
     return Group(*parts)
 
 
 def _shown(evaluation: Evaluation) -> list[str]:
-    """The best blends, the chosen one always among them."""
+    """The names of the best blends that fit as columns, the chosen one always among them."""
     best_first = list(evaluation.comparison.blends)
     chosen_first = sorted(best_first, key=lambda name: name != evaluation.chosen)
     fitting = _fitting(chosen_first)
@@ -78,18 +78,19 @@ def _shown(evaluation: Evaluation) -> list[str]:
 
 
 def _fitting(names: Sequence[str]) -> Sequence[str]:
-    """The first name, and those after it up to the first that has no room as a column."""
-    left = COLUMNS_WIDTH
-    for place, name in enumerate(names):
-        left -= max(len(name), SCORE_WIDTH) + GAP
-        if place and left < 0:
-            return names[:place]
+    """The leading names that fit as columns; always the first."""
+    room = COLUMNS_WIDTH
+    for count, name in enumerate(names):
+        room -= max(len(name), SCORE_WIDTH) + GAP
+        if count and room < 0:
+            return names[:count]
     return names
 
 
 def _rest(what: str, shown: Sequence[str], names: Collection[str]) -> Iterator[str]:
     if len(shown) < len(names):
-        yield f"Shown are {len(shown)} of {len(names)} {what}; --json has all."
+        are = "is" if len(shown) == 1 else "are"
+        yield f"{len(shown)} of {len(names)} {what} {are} shown; --json has all."
 
 
 def _by_value(
@@ -99,34 +100,34 @@ def _by_value(
     table = new_table(heading, "rows", *shown)
     for part in parts[:VALUES]:
         scores = (f"{part.blends[name]:{PLACES}}" for name in shown)
-        table.add_row(_value(part), f"{part.rows}", *scores)
+        table.add_row(_value(part.value), f"{part.rows}", *scores)
     if len(parts) > VALUES:
         table.add_row(f"({len(parts) - VALUES} better)", "")
     yield table
     yield from _rest("blends", shown, evaluation.comparison.blends)
 
 
-def _value(part: Part) -> str:
-    text = part.value or "(none)"
+def _value(value: str) -> str:
+    text = value or "(none)"
     return text if len(text) <= VALUE else f"{text[: VALUE - 1]}…"
 
 
 def _members_by_value(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """As many members as fit, those first that score highest in the mean over the values."""
+    """A table of as many members as fit, in falling order of the mean score over the values."""
     parts = evaluation.parts
     mean = {name: sum(p.members[name] or 0.0 for p in parts) for name in parts[0].members}
     shown = _fitting(sorted(mean, key=lambda name: -mean[name]))
     table = new_table(f"members by {evaluation.column}", "rows", *shown)
     for part in parts[:VALUES]:
-        found = (part.members[name] for name in shown)
-        scores = ("–" if score is None else f"{score:{PLACES}}" for score in found)
-        table.add_row(_value(part), f"{part.rows}", *scores)
+        scores = (part.members[name] for name in shown)
+        cells = ("–" if score is None else f"{score:{PLACES}}" for score in scores)
+        table.add_row(_value(part.value), f"{part.rows}", *cells)
     yield table
     yield from _rest("members", shown, mean)
 
 
 def _rows(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """Two lines a row: what it is, and what its prediction is taken for."""
+    """A table with two lines per row: the row itself, and the row nearest to its prediction."""
     what = "group" if evaluation.worst[0].prompt is None else "prompt"
     table = new_table(f"rows of {evaluation.chosen}", "cosine")
     table.add_column(what, overflow="ellipsis", no_wrap=True)
@@ -149,7 +150,7 @@ def _left_out(evaluation: Evaluation) -> Iterator[RenderableType]:
     table = new_table("source left out", "rows", *shown)
     for part in evaluation.left_out:
         scores = (f"{part.scores[name]:{PLACES}}" for name in shown)
-        table.add_row(part.source, f"{part.rows}", *scores)
+        table.add_row(_value(part.source), f"{part.rows}", *scores)
     yield table
     yield from _rest("blends", shown, evaluation.comparison.blends)
     if evaluation.target_mix is not None:
@@ -165,34 +166,39 @@ def _safest(evaluation: Evaluation) -> Iterator[str]:
         yield f"Fitted on the other sources; {evaluation.left_out[0].best} is the best for each."
     else:
         yield "Fitted on the other sources; the best for each: " + ", ".join(
-            f"{source} {name}" for source, name in best.items()
+            f"{_value(source)} {name}" for source, name in best.items()
         )
     if evaluation.kept_in:
-        yield f"Without {first_few(evaluation.kept_in)} the others are too few to fit on."
+        needed = first_few(map(_value, evaluation.kept_in))
+        yield f"Without {needed} the others are too few to fit on."
     if several:
         yield (
-            f"Behind each source's best, {safest(evaluation.left_out)} loses least where it loses"
-            " most."
+            f"{safest(evaluation.left_out)} is the safest: its worst loss against a source's best"
+            " is the smallest."
         )
 
 
 def _own_means(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """Of the best blend that can be: is a source better centred on its own means?"""
+    """A table that shows whether sources are better centred on their own means.
+
+    It is about the best blend that can be centred.
+    """
     parts = evaluation.left_out
     blend = next((name for name in evaluation.comparison.blends if name in parts[0].own_means), "")
     if blend:
         yield ""
         table = new_table(f"{blend}, centred on", "others' means", "its own")
         for part in parts:
-            own = f"{part.own_means[blend]:{PLACES}}" if blend in part.own_means else "–"
-            table.add_row(part.source, f"{part.scores[blend]:{PLACES}}", own)
+            centred = f"{part.own_means[blend]:{PLACES}}" if blend in part.own_means else "–"
+            table.add_row(_value(part.source), f"{part.scores[blend]:{PLACES}}", centred)
         yield table
 
 
-def _contributions(found: Contributions) -> Iterator[RenderableType]:
+def _contributions(contributions: Contributions) -> Iterator[RenderableType]:
     table = new_table("member", "loss without", "errs most like", "correlation")
-    for name, loss in sorted(found.losses.items(), key=lambda item: -item[1]):
-        others = {n: r for n, r in found.correlations[name].items() if n != name and r is not None}
+    for name, loss in sorted(contributions.losses.items(), key=lambda item: -item[1]):
+        correlations = contributions.correlations[name]
+        others = {n: r for n, r in correlations.items() if n != name and r is not None}
         alike = max(others, key=others.__getitem__, default=None)
         table.add_row(
             name,
@@ -202,8 +208,8 @@ def _contributions(found: Contributions) -> Iterator[RenderableType]:
         )
     yield table
     for heading, path in (
-        ("dropped, the weakest", found.drop),
-        ("taken, the strongest", found.take),
+        ("dropped, the weakest", contributions.drop),
+        ("taken, the strongest", contributions.take),
     ):
         yield ""
         yield _path(heading, path)
@@ -231,14 +237,12 @@ def _budgets(budgets: tuple[Budget, ...]) -> Iterator[RenderableType]:
         table.add_row(f"{budget.seconds:.3g}", f"{len(budget.members)}", *cells)
     yield table
     enough = _enough(budgets)
-    yield (
-        f"{enough.seconds:.3g} s come within one standard error of the best: "
-        + ", ".join(enough.members)
-    )
+    members = ", ".join(enough.members)
+    yield f"From {enough.seconds:.3g} s on, within one standard error of the best: {members}"
 
 
 def _worth_showing(budgets: tuple[Budget, ...]) -> Iterator[Budget]:
-    """The first, then each that scores more by WORTH, and the first within an error of the best."""
+    """The first budget, each that gains WORTH, and the first within an error of the best."""
     shown = None
     for budget in budgets:
         score = budget.held_out.score

@@ -1,4 +1,4 @@
-"""The table that `predict` prints of a folder of images: how each member fared."""
+"""The table that `predict` prints for a folder of images: one row for each member."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def images_table(prediction: ImagePrediction) -> RenderableType:
-    """What ran, what was dropped and why, and what that is expected to cost.
+    """A table of the members that ran, the reasons of those dropped, and the expected loss.
 
     Args:
-        prediction: of a folder of images.
+        prediction: the prediction of a folder of images.
 
     Returns:
         A rich renderable, at most 80 columns wide.
@@ -31,7 +31,7 @@ def images_table(prediction: ImagePrediction) -> RenderableType:
             f"{run.embedded}",
             f"{run.seconds:.1f}",
             f"{1000.0 * run.seconds / run.embedded:.1f}" if run.embedded else "–",
-            _fate(run),
+            _outcome(run),
         )
     return Group(table, *_notes(prediction))
 
@@ -51,7 +51,7 @@ def _notes(prediction: ImagePrediction) -> Iterator[str]:
         )
 
 
-def _fate(run: MemberRun) -> str:
+def _outcome(run: MemberRun) -> str:
     if not run.blended:
         return "dropped"
     return "blended" if run.dropped is None else f"{run.blended} blended"

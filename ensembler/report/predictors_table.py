@@ -1,4 +1,4 @@
-"""What `predictors list` prints: a row for each predictor, then what to install."""
+"""The table that `predictors list` prints: a row for each predictor, then the pip lines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def predictors_table(listed: Sequence[Listed]) -> RenderableType:
-    """The predictors; below them the pip lines, whole, for those that lack a package.
+    """A table of predictors; below it an unbroken pip line for those that lack a package.
 
     Args:
-        listed: what is registered.
+        listed: the registered predictors.
     """
     from rich.console import Group
     from rich.text import Text
@@ -27,19 +27,19 @@ def predictors_table(listed: Sequence[Listed]) -> RenderableType:
             " ensembler.predictors"
         )
     table = new_table("predictor")
-    table.columns[0].no_wrap = True  # to be copied whole
+    table.columns[0].no_wrap = True  # so that it can be copied
     table.add_column("package", overflow="fold")
     table.add_column("installed", no_wrap=True)
     table.add_column("what it is")
-    for one in listed:
-        table.add_row(one.name, one.package, "yes" if one.installed else "no", one.about)
-    wanting: dict[str, list[str]] = {}
-    for one in listed:
-        if one.install is not None:
-            wanting.setdefault(one.install, []).append(one.name)
-    below: list[Text] = []
-    for line, names in wanting.items():
-        below.append(Text(f"\n{', '.join(names)}:"))
-        below.append(Text(f"  {line}", no_wrap=True, overflow="ignore"))  # to be copied whole
-    below += [Text(f"\n{one.name}: {one.broken}") for one in listed if one.broken is not None]
-    return Group(table, *below)
+    for entry in listed:
+        table.add_row(entry.name, entry.package, "yes" if entry.installed else "no", entry.about)
+    missing: dict[str, list[str]] = {}  # pip line → names of predictors
+    for entry in listed:
+        if entry.install is not None:
+            missing.setdefault(entry.install, []).append(entry.name)
+    notes: list[Text] = []
+    for line, names in missing.items():
+        notes.append(Text(f"\n{', '.join(names)}:"))
+        notes.append(Text(f"  {line}", no_wrap=True, overflow="ignore"))  # so that it can be copied
+    notes += [Text(f"\n{entry.name}: {entry.broken}") for entry in listed if entry.broken]
+    return Group(table, *notes)

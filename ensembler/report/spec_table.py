@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ensembler.report.tables import new_table
 from ensembler.report.tree_lines import tree_lines
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.model import EnsembleSpec, HeldOut, Scores
 from ensembler.spec.weighted import MemberSpec
 from ensembler.store.mix import mix_text
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACES = "z.4f"  # z: what rounds to zero has no sign
 FEW_GROUPS = 20  # a bootstrap over fewer draws much the same groups again and again
-FEW_ROWS = 100  # with fewer, the fit on other rows would be quite another
+FEW_ROWS = 100  # with fewer, a fit on other rows could be very different
 
 CHOSEN_ANEW = "For each fold chosen anew by the others' scores (of fits that saw the fold):"
 
@@ -26,7 +26,7 @@ _PLAIN = {"prior": "the constant prior", "uniform": "uniform", "single_best": "t
 
 
 def spec_table(spec: EnsembleSpec) -> RenderableType:
-    """A frozen spec as a person reads it.
+    """The tables of a frozen spec, with notes.
 
     Args:
         spec: any frozen spec.
@@ -62,8 +62,8 @@ def _norm(member: MemberSpec) -> str:
 
 
 def _tree(spec: EnsembleSpec) -> Iterator[str]:
-    if isinstance(spec.blend, ComposedBlend):
-        yield "the blend, whose parts stand indented below it:"
+    if isinstance(spec.blend, ComposedSpec):
+        yield "the blend, its parts indented below it:"
         yield from tree_lines(spec.blend.tree, "  ")
         yield ""
 
@@ -89,7 +89,7 @@ def _scores(spec: EnsembleSpec) -> Table:
 
 
 def interval_text(interval: tuple[float, float], sign: str = "") -> str:
-    """Both ends of an interval; `sign` "+" for one of differences."""
+    """The two ends of an interval as text; `sign` is "+" for an interval of differences."""
     low, high = interval
     return f"{low:{sign}{PLACES}} … {high:{sign}{PLACES}}"
 
@@ -98,11 +98,12 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     scores, study = spec.scores, spec.provenance.study
     centring = "centred (less its mean)" if spec.weighted.centred else "as it is"
     yield f"{scores.rows} rows in {scores.groups} groups; each member {centring};"
-    yield f"{spec.provenance.trials} trials of study {study['name']!r}."
+    trials = f"{spec.provenance.trials} trials of " if spec.provenance.trials else ""
+    yield f"{trials}study {study['name']!r}."
     if "preselection" in study:
         looked_at, taken = (study["preselection"][key] for key in ("looked_at", "taken"))
         yield f"{looked_at} members were looked at, each by itself; {taken} of them, those above,"
-        yield "were taken by a selection, on all rows or without a fold. Baselines are of all."
+        yield "were selected, on all rows or without a fold. Baselines are of all members."
     if "blender" in study:
         yield f"blender: {study['blender']}."
     if "corpus" in study:
@@ -110,10 +111,12 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     if "target_mix" in study:
         yield f"All scores are for the mix of sources {mix_text(study['target_mix'])};"
         yield "rows of other sources weigh nothing."
+    if spec.seconds_per_image is not None:
+        yield f"The members take {spec.seconds_per_image:.3g} s per image together."
     yield "share: weight times mean length under the norm; magnitudes sum to 1."
-    if isinstance(spec.blend, ComposedBlend):
-        yield "(share, norm, centring, loss without: of the plain weights that stand in"
-        yield "for the blend when a member is missing.)"
+    if isinstance(spec.blend, ComposedSpec):
+        yield "(share, norm, centring, trials, loss without: of the plain weights that stand"
+        yield "in for the blend when a member is missing.)"
     yield "alone: over the rows a member covers."
     if scores.held_out is None:
         yield "No held-out score: the study's validation is none."
@@ -121,11 +124,12 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     solved = study.get("weights", "exact") == "exact"
     yield "loss without: held-out score lost when it is left out and the others"
     yield f"{'are solved again' if solved else 'keep their weights'}."
-    yield f"held out: the whole search repeated without each of {scores.folds} folds of whole"
+    whole = "fit" if "blender" in study else "search"
+    yield f"held out: the whole {whole} repeated without each of {scores.folds} folds of whole"
     yield "groups, priors included; nothing that scores a row saw its group's targets."
     if "chosen_among" in study:
         yield f"Only the choice of the blender among {len(study['chosen_among'])} was made by these"
-        yield "scores themselves, which flatters the chosen one's a little."
+        yield "scores themselves, which flatters the chosen blender's score a little."
         if "choice_held_out" in study:  # the first specs do not have it
             score = f"{study['choice_held_out']:{PLACES}}"
             yield CHOSEN_ANEW
@@ -133,17 +137,17 @@ def _notes(spec: EnsembleSpec) -> Iterator[str]:
     yield "(Members' means, which know no target, are taken over all rows.)"
     yield f"folds: {_origin_of_folds(scores)}."
     yield "lead: of the blend, held out, over each baseline on the same rows."
-    yield from how_little(scores.rows, scores.groups)
+    yield from size_warnings(scores.rows, scores.groups)
     yield from _doubts(scores.held_out)
 
 
-def how_little(rows: int, groups: int) -> Iterator[str]:
-    """What a small store leaves open, a sentence each."""
+def size_warnings(rows: int, groups: int) -> Iterator[str]:
+    """Warnings about a small store, a sentence each."""
     if groups < FEW_GROUPS:
-        yield f"The intervals are rough: they rest on {groups} groups only."
+        yield f"The intervals are rough: they rest on only {groups} groups."
     if rows < FEW_ROWS:
-        yield f"{rows} rows tell little: fitted on others, the blend may be quite another, and"
-        yield "intervals know nothing of that, since nothing is fitted again for them."
+        yield f"{rows} rows are few: fitted on others, the blend may be very different, which the"
+        yield "intervals do not show, since nothing is fitted again for them."
 
 
 def _origin_of_folds(scores: Scores) -> str:
@@ -151,7 +155,7 @@ def _origin_of_folds(scores: Scores) -> str:
 
 
 def _doubts(held_out: HeldOut) -> Iterator[str]:
-    """What the intervals of the leads leave open, or deny."""
+    """A sentence for each baseline over which the lead is unproven or negative."""
     for name, lead in held_out.versus.items():
         low, high = lead.interval
         if high < 0.0:

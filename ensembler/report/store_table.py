@@ -1,11 +1,11 @@
-"""What `store show` prints: the samples in a few lines, then a row for each member."""
+"""The output of `store show`: the samples in a few lines, then a row for each member."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ensembler.errors import first_few
+from ensembler.errors import counted, first_few
 from ensembler.report.tables import new_table
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def store_table(summary: StoreSummary) -> RenderableType:
-    """A store's summary as a person reads it, at most 80 columns wide."""
+    """A store's summary as text and a table, at most 80 columns wide."""
     from rich.console import Group
     from rich.text import Text
 
     folds = {fold: rows for fold, rows in summary.folds.items() if fold >= 0}
     in_none = summary.folds.get(-1, 0)
     lines = [
-        f"{summary.samples} samples in {summary.groups} groups",
-        f"folds: {_counts(folds)}" + (f", {in_none} rows in none" if in_none else ""),
+        f"{counted(summary.samples, 'sample')} in {counted(summary.groups, 'group')}",
+        f"folds: {_counts(folds)}" + (f", {counted(in_none, 'row')} in none" if in_none else ""),
         f"sources: {_counts({name or '(unnamed)': n for name, n in summary.sources.items()})}",
         *([f"further columns: {first_few(summary.columns, 8)}"] if summary.columns else []),
         f"targets: {_targets(summary)}",

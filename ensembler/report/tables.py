@@ -1,4 +1,4 @@
-"""The one look of our tables, and their way to text and to a notebook."""
+"""The common style of all tables, and their rendering as text and HTML."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-WIDTH = 80  # fits a mail, a log and a README
+WIDTH = 80  # columns; fits a terminal, a log and a README
 
 
 def new_table(name: str, *numbers: str) -> Table:
-    """An empty table: a column of names, then columns of numbers.
+    """Make an empty table: a column of names, then columns of numbers.
 
     Args:
         name: heading of the first column.
-        numbers: headings of the others.
+        numbers: headings of the other columns.
     """
     from rich import box
     from rich.table import Table
@@ -38,7 +38,7 @@ def as_text(renderable: RenderableType) -> str:
         markup=False,
         emoji=False,
         highlight=False,
-        force_jupyter=False,  # in a notebook it would display its own, empty, output as well
+        force_jupyter=False,  # or a notebook would display an empty output of rich's own
     )
     with console.capture() as capture:
         console.print(renderable)

@@ -1,4 +1,4 @@
-"""A composed blend as indented lines: each part below what is made of it."""
+"""A composed blend as indented lines, each part below the blend that contains it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ensembler.spec.composed import (
     WeightedNode,
 )
 
-STEP = "  "  # what a part stands further in
+STEP = "  "  # the indent of a part below its blend
 
 
 def tree_lines(node: Node, indent: str = "") -> Iterator[str]:
-    """Kind and single numbers of a node, then its parts.
+    """The kind and scalar settings of a node, then its parts.
 
     Args:
-        node: the outermost.
-        indent: what every line begins with.
+        node: the outermost node.
+        indent: the beginning of every line.
     """
     inner = indent + STEP
     match node:

@@ -112,12 +112,12 @@ def test_everything_asked_for_is_printed_within_80_columns(ensembler: Run, plain
         "nearest: of other groups, the prompt whose target is nearest",
         "source left out",
         "others' means",
-        "loses least where it loses most",
+        "is the safest: its worst loss",
         "loss without",
         "dropped, the weakest",
         "taken, the strongest",
-        "What members give to weighted:",
-        "What seconds per image buy, blended by weighted:",
+        "Contributions of the members to weighted:",
+        "Scores by seconds per image, blended by weighted:",
         "s per image",
         "The choice was made by these very scores",
     ):
@@ -346,8 +346,10 @@ def test_thirty_rows_work_and_say_how_little_they_know(ensembler: Run, written: 
     ran = ensembler(*_asking(written(world)))
     assert ran.code == 0, ran.err
     assert "30 rows in 8 groups; 4 folds of whole groups." in ran.out
-    assert "The intervals are rough: they rest on 8 groups only." in ran.out
-    assert "30 rows tell little" in ran.out
+    said = " ".join(ran.out.split())
+    assert " 8 groups are few to choose by: others may well choose another." in said
+    assert "The intervals are rough: they rest on only 8 groups." in ran.out
+    assert "30 rows are few" in ran.out
 
 
 def test_fewer_groups_than_folds_make_each_group_a_fold(ensembler: Run, written: Written) -> None:
@@ -368,7 +370,7 @@ def test_a_source_with_one_row_is_scored_on_it(ensembler: Run, written: Written)
     assert (left_out["source"], left_out["rows"], found["kept_in"]) == ("lone", 1, ["drawn"])
     told = ensembler(*asked).out
     assert "Without drawn the others are too few to fit on." in told
-    assert "loses least" not in told  # nobody else is there to lose less
+    assert "is the safest" not in told  # there is no other to compare with
 
 
 @pytest.mark.parametrize(
@@ -381,11 +383,11 @@ def test_a_source_with_one_row_is_scored_on_it(ensembler: Run, written: Written)
         (("--blender", "greedy", "--by", "grup"), "no column named 'grup'; did you mean 'group'?"),
         (("--target-mix", "drwan=1"), "no source named 'drwan'; did you mean 'drawn'?"),
         (("--target-mix", "drawn=0"), "gives every source the share 0"),
-        (("--target-mix", "drawn"), "'drawn' is no source=weight"),
-        (("--target-mix", "drawn=x"), "'x' is no number"),
+        (("--target-mix", "drawn"), "'drawn' is not of the form source=weight"),
+        (("--target-mix", "drawn=x"), "'x' is not a number"),
         (("--target-mix", "drawn=1", "--target-mix", "drawn=2"), "'drawn' is given twice"),
         (("--blender", "greedy", "--blender", "greedy"), "two contestants are called greedy"),
-        (("--blender", "greedy", "--contributions"), "told of the weighted blend, which is not"),
+        (("--blender", "greedy", "--contributions"), "those of the weighted blend, which is not"),
         (("--blender", "weighted:budget=0.01"), "the fastest is 'm3' with 0.05 s"),
         (("--corpus", "none.safetensors"), "there is no corpus none.safetensors"),
         (("--members", "m7"), "no member named 'm7'"),
@@ -413,15 +415,37 @@ def test_one_group_is_too_few(ensembler: Run, written: Written) -> None:
     samples = {**world.samples, "group": ["g"] * 8, "fold": ["0"] * 8}
     ran = ensembler(*_asking(written(replace(world, samples=samples), SECONDS)))
     assert ran.code == 2
-    assert "1 groups are too few to hold one out; 3 are needed" in ran.err
+    assert "1 group is too few to hold one out; 3 are needed" in ran.err
 
 
-def test_one_source_cannot_be_left_out(ensembler: Run, written: Written) -> None:
+@pytest.mark.parametrize(("source", "said"), [("sd", "source 'sd'"), ("", "one unnamed source")])
+def test_one_source_cannot_be_left_out(
+    ensembler: Run, written: Written, source: str, said: str
+) -> None:
     world = make_world()
-    alike = replace(world, samples={**world.samples, "source": ["sd"] * len(world)})
+    alike = replace(world, samples={**world.samples, "source": [source] * len(world)})
     ran = ensembler(*_asking(written(alike), "--leave-source-out"))
     assert (ran.code, ran.out) == (2, "")
-    assert "no source can be left out: without sd the others have 0 groups" in ran.err
+    assert f"no source can be left out: all samples are of {said}; name sources" in ran.err
+
+
+def test_samples_of_no_source_are_told_apart_from_those_of_one(
+    ensembler: Run, written: Written
+) -> None:
+    world = make_world()
+    source = ["sd" if row % 2 else "" for row in range(len(world))]
+    path = written(replace(world, samples={**world.samples, "source": source}))
+    told = ensembler(*_asking(path, "--blender", "uniform", "--leave-source-out")).out
+    assert [line.split()[:2] for line in told.splitlines() if line.startswith("(none) ")] == [
+        ["(none)", "48"],
+        ["(none)", "48"],
+    ]
+
+
+def test_one_blend_alone_is_neither_chosen_nor_the_best(ensembler: Run, plain: Path) -> None:
+    told = ensembler(*_asking(plain, "--blender", "uniform", "--rows", 0)).out
+    assert "*" not in told
+    assert "the best, and none simpler" not in told
 
 
 def test_specs_of_different_stores_are_not_compared(

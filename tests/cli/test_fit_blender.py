@@ -75,6 +75,33 @@ def test_a_corpus_that_no_blender_reads_is_not_recorded(ensembler: Run, small: S
         assert ("corpus: " in ensembler("spec", "show", "ensemble.json").out) == recorded
 
 
+def test_a_blend_of_plain_weights_is_fitted_without_the_studys_search(
+    ensembler: Run, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_given: object, **_named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("ensembler.fitting.searched.search", work)
+    for blender in ("greedy", "weighted:shrinkage=0.5"):
+        ran = ensembler("fit", small.path, *QUICK, "--blender", blender, "--json")
+        assert ran.code == 0, ran.err
+        found = json.loads(ran.out)
+        assert (found["trials"], found["held_out"]["score"] < found["score"]) == (0, True)
+        assert {one["loss_without"] for one in found["members"].values()} == {None}
+        shown = ensembler("spec", "show", "ensemble.json").out
+        assert "\nstudy 'default'.\n" in shown
+        assert "held out: the whole fit repeated without each of 5 folds" in shown
+
+
+def test_trials_of_a_composed_blend_are_those_of_the_weights_that_stand_in(
+    ensembler: Run, small: Store
+) -> None:
+    ran = ensembler("fit", small.path, *QUICK, "--blender", "gated")
+    said = "trials, loss without: of the plain weights that stand in for the blend"
+    assert "12 trials of study 'default'." in ran.out
+    assert said in " ".join(ran.out.split())
+
+
 def test_plain_weights_by_name_are_the_plain_fit(ensembler: Run, small: Store) -> None:
     assert ensembler("fit", small.path, *QUICK, "--spec", "plain.json").code == 0
     named = ("--blender", "weighted", "--spec", "named.json")
@@ -99,7 +126,7 @@ def test_a_fit_for_another_mix_says_so_and_verifies(ensembler: Run, oof: Path) -
         (("--blender", "ridge+uniform"), "stands on no other"),
         (("--target-mix", "sdlx=1"), "'sdxl'"),
         (("--target-mix", "sd"), "source=weight"),
-        (("--budget", "soon"), "'soon' is no duration; give one like 1.2s"),
+        (("--budget", "soon"), "'soon' is not a duration; give one like 1.2s"),
         (("--budget", "1s", "--blender", "ridge"), "weighted:budget=1+gains"),
         (("--blender", "weighted:budget=1+gains"), "seconds per image"),
         (("--budget", "1s"), "`ensembler store add --seconds-per-image`"),
@@ -114,14 +141,38 @@ def test_what_cannot_be_asked_is_refused_with_the_remedy(
     assert not Path("ensemble.json").exists()
 
 
-def test_a_budget_that_cannot_be_kept_is_refused_before_any_work(
-    ensembler: Run, oof: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--budget", "1s"), "no seconds per image are known"),
+        (("--blender", "fixed"), 'or a study with weights = "fixed"'),
+        (("--blender", "nested(greedy, fixed)+gains"), "there are no weights to replay"),
+    ],
+)
+def test_what_no_fit_could_do_is_refused_before_any_work(
+    ensembler: Run,
+    oof: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    said: str,
 ) -> None:
     def work(*_given: object, **_named: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ensembler.fitting.inputs.fit_statistics", work)
-    assert ensembler("fit", oof, "--budget", "1s").code == 2
+    monkeypatch.setattr("ensembler.fitting.preparing.fit_statistics", work)
+    ran = ensembler("fit", oof, *options)
+    assert ran.code == 2
+    assert said in ran.err
+    assert not list(Path().iterdir())
+
+
+def test_a_fit_that_fails_before_its_first_trial_leaves_no_journal(
+    ensembler: Run, small: Store
+) -> None:
+    ran = ensembler("fit", small.path, *QUICK, "--blender", "gains+gated")
+    assert ran.code == 2
+    assert "put gated before it" in ran.err
+    assert not list(Path().iterdir())
 
 
 def test_seconds_given_when_members_are_added_are_what_a_budget_goes_by(
@@ -136,9 +187,14 @@ def test_seconds_given_when_members_are_added_are_what_a_budget_goes_by(
         assert json.loads(added.out)["seconds_per_image"] == 0.5 + number
     ran = ensembler("fit", "timed", *QUICK, "--budget", "2.2s", "--json")
     assert ran.code == 0, ran.err
-    used = {name for name, one in json.loads(ran.out)["members"].items() if one["weight"]}
+    found = json.loads(ran.out)
+    used = {name for name, one in found["members"].items() if one["weight"]}
     assert used
-    assert sum(0.5 + number for number, name in enumerate(small.names) if name in used) <= 2.2
+    taken = sum(0.5 + number for number, name in enumerate(small.names) if name in used)
+    assert taken <= 2.2
+    assert found["seconds_per_image"] == pytest.approx(taken)
+    shown = ensembler("spec", "show", "ensemble.json").out
+    assert f"The members take {taken:g} s per image together." in shown
     refused = ensembler("store", "add", "timed", "m9", "v.npz", "--seconds-per-image", 0)
     assert refused.code == 2
 

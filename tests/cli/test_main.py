@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+Patch = pytest.MonkeyPatch
 
 
 def commands(group: click.Group, *path: str) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -70,6 +72,33 @@ def test_every_command_that_reports_has_json() -> None:
     for path, command in commands(cli):
         options = {name for parameter in command.params for name in parameter.opts}
         assert ("--json" in options) != isinstance(command, click.Group), path
+
+
+def test_every_option_says_what_it_changes_beginning_with_a_noun_or_a_verb() -> None:
+    fragments = {"As", "How", "In", "Instead", "Of", "To", "What", "Where", "Whether", "Which"}
+    for path, command in commands(cli):
+        for option in command.params:
+            if isinstance(option, click.Option):
+                said = option.help or ""
+                assert re.fullmatch(r"[A-Z].+[.]", said), (path, option.name)
+                assert said.split()[0] not in fragments, (path, option.name)
+
+
+def test_every_help_fits_a_terminal_of_80_columns(ensembler: Run, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, _ in commands(cli):
+        lines = ensembler(*path, "--help").out.splitlines()
+        assert max(map(len, lines)) <= 80, path
+
+
+def test_an_option_of_several_commands_says_the_same_in_each() -> None:
+    shared = {"--corpus", "--encoder", "--members", "--seed", "--study", "--jobs"}
+    said: dict[str, set[str | None]] = {}
+    for _, command in commands(cli):
+        for option in command.params:
+            if isinstance(option, click.Option) and option.opts[0] in shared:
+                said.setdefault(option.opts[0], set()).add(option.help)
+    assert {name: len(texts) for name, texts in said.items()} == dict.fromkeys(shared, 1)
 
 
 def test_the_version_is_the_packages(ensembler: Run) -> None:

@@ -71,11 +71,21 @@ def test_predict_json_is_one_object_on_stdout(run: Run, capsys: pytest.CaptureFi
         "rows": 3,
         "members": ["convnext", "blip-captions"],
         "missing_members": [],
+        "unused_members": [],
         "prior_rows": 1,
         "cancelled_rows": 0,
         "digest": load_spec(SPEC).digest,
     }
     assert Path("mine.csv").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_predict_names_the_members_that_the_spec_does_not_know(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_member("test", "conv_next", ["vectors.npy"], ids=["ids.txt"])
+    assert run("predict", "test", "--spec", SPEC) == 0
+    assert capsys.readouterr().err == "Not in the spec, and left alone: conv_next.\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from ensembler.store.reader import Store
 
@@ -33,6 +34,19 @@ def test_an_unknown_blender_offers_the_nearest(ensembler: Run, oof: Path, tmp_pa
     ran = ensembler("store", "blend", tmp_path / "new", "b", "--of", oof, "--blender", "weigthed")
     assert ran.code == 2
     assert "'weighted'" in ran.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_no_fit_could_do_is_refused_before_any_work(
+    ensembler: Run, oof: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_given: object, **_named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("ensembler.fitting.preparing.fit_statistics", work)
+    ran = ensembler("store", "blend", tmp_path / "new", "b", "--of", oof, "--blender", "fixed")
+    assert ran.code == 2
+    assert 'or a study with weights = "fixed"' in ran.err
     assert not (tmp_path / "new").exists()
 
 

@@ -53,6 +53,14 @@ def test_a_store_is_created_filled_shown_and_emptied(files: Path) -> None:
     assert [result.exit_code for result in (created, added, shown, removed)] == [0, 0, 0, 0]
 
 
+def test_a_store_of_one_sample_is_told_in_the_singular(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("id\na\n")
+    created = invoke("create", tmp_path / "store", tmp_path / "s.csv")
+    assert created.stdout == (
+        f"{tmp_path / 'store'}: 1 sample in 1 group and 0 folds, no targets\n"
+    )
+
+
 def test_json_is_one_object_on_stdout_and_nothing_else(files: Path) -> None:
     store = files / "store"
     created = invoke("create", store, files / "s.csv", "--targets", files / "t.npy", "--json")

@@ -116,7 +116,7 @@ def test_the_command_serves_our_study_and_its_trials_until_ctrl_c(
     with urlopen(f"{address}dashboard") as answer:
         assert b"<html" in answer.read()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (0, "", "Ctrl-C ends it.\n")
 
 

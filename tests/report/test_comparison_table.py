@@ -1,4 +1,4 @@
-"""The names of long chains in a narrow column."""
+"""Long names of blends in a narrow column."""
 
 from __future__ import annotations
 

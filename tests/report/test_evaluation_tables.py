@@ -1,4 +1,4 @@
-"""Columns of blends and members: the best that fit, and how many more there are."""
+"""Columns of blends and members: the best that fit, and the number of the others."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_many_members_leave_the_table_readable_and_the_rest_counted(wide: Store)
         scores = [part.members[name] for name in shown]
         found = ["–" if score is None else f"{score:.4f}" for score in scores]
         assert line.split() == [part.value, str(part.rows), *found]
-    assert f"Shown are {len(shown)} of {MEMBERS} members; --json has all." in lines
+    assert f"{len(shown)} of {MEMBERS} members are shown; --json has all." in lines
 
 
-def test_blends_told_by_value_are_the_best_without_a_gap(wide: Store) -> None:
+def test_blends_shown_by_value_are_the_best_without_a_gap(wide: Store) -> None:
     result = api.evaluate(wide, blenders=LONG, column="fold", rows=0)
     lines = str(result).splitlines()
     (heading,) = (line for line in lines if line.startswith("by fold"))
@@ -54,4 +54,4 @@ def test_blends_told_by_value_are_the_best_without_a_gap(wide: Store) -> None:
     best = [name for name in comparison.blends if name != comparison.chosen]
     assert set(shown) == {comparison.chosen, *best[: len(shown) - 1]}
     assert len(shown) < len(LONG)
-    assert f"Shown are {len(shown)} of {len(LONG)} blends; --json has all." in lines
+    assert f"{len(shown)} of {len(LONG)} blends are shown; --json has all." in lines

@@ -1,4 +1,4 @@
-"""The table of a spec: what it says, and how wide it gets."""
+"""The table of a spec: its content and its width."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensembler.spec.model import EnsembleSpec
 
 
 class Fitted(NamedTuple):
-    """What tests/conftest.py gives as `fitted_oof`."""
+    """The type of the fixture `fitted_oof` in tests/conftest.py."""
 
     spec: str
     result: FitResult
@@ -87,7 +87,7 @@ def test_text_is_plain_where_colours_are_forced(
     assert "\x1b" not in expected
 
 
-def test_a_studys_name_is_no_markup(fitted_oof: Fitted) -> None:
+def test_a_studys_name_is_not_taken_for_markup(fitted_oof: Fitted) -> None:
     spec = fitted_oof.result.spec
     study = {**spec.provenance.study, "name": "[bold]:smile:[/bold]"}
     provenance = spec.provenance.model_copy(update={"study": study})
@@ -160,15 +160,13 @@ def test_intervals_over_few_groups_are_called_rough(
     groups: int, rough: bool, fitted_oof: Fitted
 ) -> None:
     text = with_scores(fitted_oof, groups=groups)
-    assert (f"The intervals are rough: they rest on {groups} groups only." in text) == rough
+    assert (f"The intervals are rough: they rest on only {groups} groups." in text) == rough
 
 
 @pytest.mark.parametrize(("rows", "little"), [(99, True), (100, False)])
-def test_a_blend_of_few_rows_is_said_to_hang_on_them(
-    rows: int, little: bool, fitted_oof: Fitted
-) -> None:
+def test_a_blend_of_few_rows_has_a_warning(rows: int, little: bool, fitted_oof: Fitted) -> None:
     text = with_scores(fitted_oof, rows=rows)
-    assert (f"{rows} rows tell little: " in text) == little
+    assert (f"{rows} rows are few: " in text) == little
 
 
 def test_a_spec_without_held_out_scores_says_so(fitted_oof: Fitted) -> None:

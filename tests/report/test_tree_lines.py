@@ -1,4 +1,4 @@
-"""A composed blend as a person reads it."""
+"""The indented lines of a composed blend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from ensembler.report.spec_table import spec_table
 from ensembler.report.tables import WIDTH, as_text
 from ensembler.report.tree_lines import tree_lines
-from ensembler.spec.composed import ComposedBlend
+from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.freeze_tree import freeze_tree
 from ensembler.spec.loading import load_spec
 from tests.composed_specs import every_kind
@@ -46,7 +46,7 @@ def test_each_part_stands_indented_below_what_is_made_of_it() -> None:
 def test_the_table_of_a_composed_spec_shows_its_tree_and_whose_the_shares_are() -> None:
     spec = load_spec(GOLDEN)
     text = as_text(spec_table(spec))
-    assert isinstance(spec.blend, ComposedBlend)
+    assert isinstance(spec.blend, ComposedSpec)
     assert "\n".join(tree_lines(spec.blend.tree, "  ")) in text
-    assert "of the plain weights that stand in\nfor the blend when a member is missing" in text
+    assert "of the plain weights that stand\nin for the blend when a member is missing" in text
     assert max(map(len, text.splitlines())) <= WIDTH
