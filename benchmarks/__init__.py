@@ -1,1 +1,1 @@
-"""Opt-in benchmarks: each asserts its answer, then shows ours beside what people use today."""
+"""Opt-in benchmarks: each checks its answers, then compares ours with what people use today."""

@@ -51,9 +51,9 @@ def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
     They are fit, statistics, scale, selection, csv, startup, held-out, images,
     blenders, curation and training.
 
-    Each checks its answers and stops with an error where one is wrong. Products of matrices take
-    one thread, whoever asks for them. A ratio is over the seconds of the table's first line. One
-    whose packages are not installed says so and is passed over.
+    Each checks its answers and stops with an error where one is wrong. All matrix products use one
+    thread. A ratio is over the seconds of the table's first line. A benchmark whose packages are
+    not installed says so and is skipped.
     """
     results: list[Result] = []
     absent: dict[str, str] = {}
@@ -61,14 +61,14 @@ def main(names: tuple[str, ...], size: str, as_json: bool) -> None:
         for name in names or BENCHMARKS:
             click.echo(f"{name} …", err=True)
             try:
-                found = BENCHMARKS[name](size)
+                tables = BENCHMARKS[name](size)
             except NotInstalledError as error:
                 absent[name] = str(error)
                 click.echo(f"{name}: not run, {error}", err=True)
                 continue
-            results += found
+            results += tables
             if not as_json:
-                for result in found:
+                for result in tables:
                     click.echo(f"{result}\n")
     about = {"machine": machine(), "versions": versions()}
     if as_json:

@@ -1,21 +1,21 @@
-"""A benchmark with a wrong answer stops: how fast a wrong answer came is of no interest."""
+"""Checking of answers: a benchmark stops at a wrong one, whose speed is of no interest."""
 
 from __future__ import annotations
 
 
 class WrongAnswerError(AssertionError):
-    """A contestant's answer, ours included, is not what it should be."""
+    """A contestant's answer, ours included, is wrong."""
 
 
 def check(right: bool, sentence: str) -> None:
     """Stop the benchmark unless an answer is right.
 
     Args:
-        right: whether it is.
-        sentence: what was found instead.
+        right: whether the answer is right.
+        sentence: the message where it is wrong.
 
     Raises:
-        WrongAnswerError: it is not.
+        WrongAnswerError: the answer is wrong.
     """
     if not right:
         raise WrongAnswerError(sentence)

@@ -1,8 +1,8 @@
 """Blenders: held-out scores of ours and of what people use, by the same outer folds.
 
-Everyone fits on the rows of all folds but one and is scored on that one, fold after fold, from the
-vectors. Ours get no corpus, which the others could not use. The best of ours may trail nobody by
-more than noise. A last table tells what `evaluate` takes for all of ours together.
+Every contestant fits on the rows of all folds but one and is scored on that one, fold after fold,
+from the vectors. Ours get no corpus, which the others could not use. The best of ours may trail
+no contestant by more than noise. A last table has the time of `evaluate` for all of ours together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.environment import NotInstalledError
 from benchmarks.sd_images import sd_images_store
 from benchmarks.stackers import Rows, Stacker, stackers
 from benchmarks.table import Line, Result
-from benchmarks.timing import raced, timed
+from benchmarks.timing import race, timed
 from ensembler.comparing.contestants import Contestant, contestants
 from ensembler.comparing.estimate import hold_out
 from ensembler.comparing.folding import fold_assignments
@@ -34,13 +34,13 @@ from ensembler.metrics import paired_cosine
 from ensembler.store.reader import Store
 
 OOF = Path(__file__).parents[1] / "oof"
-EVALUATIONS = {"toy": 20, "small": 200, "full": 200}  # what a search of weights may spend
-FIRST = "weighted"  # all times are beside its own
+EVALUATIONS = {"toy": 20, "small": 200, "full": 200}  # that a search of weights may spend
+FIRST = "weighted"  # the blender whose time all ratios are over
 OF_WEIGHTS = ("uniform", "single_best", "greedy", FIRST)
 THREADS = 2  # of an evaluation
 SEED = 0
 
-Cosines = NDArray[np.float64]  # (rows,) each under a fit that did not see its fold
+Cosines = NDArray[np.float64]  # (rows,), each from a fit that did not see the row's fold
 
 
 class _Ran(NamedTuple):
@@ -49,7 +49,7 @@ class _Ran(NamedTuple):
 
 
 def run(size: str) -> list[Result]:
-    """A table for each store, and one of what a whole evaluation takes."""
+    """A table for each store, and one of the time of a whole evaluation."""
     evaluations, shape = EVALUATIONS[size], TOY if size == "toy" else SHAPES["small"][0]
     results = []
     if size != "toy":
@@ -64,7 +64,7 @@ def run(size: str) -> list[Result]:
 
 
 def compare_images(evaluations: int) -> Result:
-    """Everyone on the store of real images; a line that says why where there is none."""
+    """Compare all contestants on the store of real images, or say why it is missing."""
     title = "sd_images"
     try:
         store = sd_images_store()
@@ -74,19 +74,19 @@ def compare_images(evaluations: int) -> Result:
 
 
 def _compare(title: str, store: Store, evaluations: int) -> Result:
-    """Everyone on one store.
+    """Compare all contestants on one store.
 
     Raises:
-        WrongAnswerError: somebody's lead over the best of ours is more than noise.
+        WrongAnswerError: a rival's lead over the best of ours is more than noise.
     """
     (fold,) = fold_assignments(store, 1, SEED)
-    ours = {name: timed(partial(_hold_out, store, one, fold)) for name, one in _ours(store).items()}
+    ours = {name: timed(partial(_hold_out, store, our, fold)) for name, our in _ours(store).items()}
     rivals = stackers(evaluations)
     rows = Rows(*_arrays(store), store.samples.group)
     able = [rival for rival in rivals if not rival.why_not(len(fold))]
     theirs = {rival.name: timed(partial(hold_out_rival, rival, rows, fold)) for rival in able}
-    found = {name: _Ran(*ran) for name, ran in {**ours, **theirs}.items()}
-    cosines = {name: ran.cosines for name, ran in found.items()}
+    runs = {name: _Ran(*ran) for name, ran in {**ours, **theirs}.items()}
+    cosines = {name: ran.cosines for name, ran in runs.items()}
     bootstrap = GroupBootstrap(store.samples.group, store.samples.weight, SEED)
     best = max(ours, key=lambda name: bootstrap.mean(cosines[name]))
     for name in theirs:
@@ -95,7 +95,7 @@ def _compare(title: str, store: Store, evaluations: int) -> Result:
     return Result(
         title=f"held out, {title}",
         lines=(
-            *(_line(name, ran, found[best], bootstrap) for name, ran in found.items()),
+            *(_line(name, ran, runs[best], bootstrap) for name, ran in runs.items()),
             *(Line(name=name, absent=why) for name, why in absent.items()),
         ),
         fact="score",
@@ -105,14 +105,14 @@ def _compare(title: str, store: Store, evaluations: int) -> Result:
 
 
 def _ours(store: Store) -> dict[str, Contestant]:
-    """What `ensembler evaluate` compares, the one that all times are beside first."""
+    """The contestants of `ensembler evaluate`, beginning with FIRST."""
     _, definition = resolve_study("default", members=None, trials=None, seed=None)
     every = contestants(store, definition, None, ())
     return {FIRST: every[FIRST], **every}
 
 
 def _hold_out(store: Store, contestant: Contestant, fold: NDArray[np.int64]) -> Cosines:
-    """One of ours from the vectors on disk, with nothing that another has computed."""
+    """Fit and score one of ours from the vectors on disk, without results of another."""
     with fresh_cache():
         ground = Ground(
             store=store, foldings=[fold], weight=store.samples.weight, corpus=None, jobs=1
@@ -121,12 +121,12 @@ def _hold_out(store: Store, contestant: Contestant, fold: NDArray[np.int64]) -> 
 
 
 def hold_out_rival(rival: Stacker, rows: Rows, fold: NDArray[np.int64]) -> Cosines:
-    """(rows,) the cosines of a stacker fitted without each fold.
+    """The held-out cosines of a stacker, (rows,), fitted once without each fold.
 
     Args:
-        rival: any.
-        rows: of the whole store.
-        fold: (rows,) of each.
+        rival: the stacker.
+        rows: the rows of the whole store.
+        fold: (rows,) the fold of each row.
     """
     cosines = np.empty(len(fold))
     for number in np.unique(fold):
@@ -140,7 +140,7 @@ def hold_out_rival(rival: Stacker, rows: Rows, fold: NDArray[np.int64]) -> Cosin
 def check_lead(
     best: str, rival: str, cosines: Mapping[str, Cosines], bootstrap: GroupBootstrap
 ) -> None:
-    """Stop where a rival is better than the best of ours beyond noise.
+    """Stop if a rival is better than the best of ours by more than noise.
 
     Raises:
         WrongAnswerError: the 95 % interval of the rival's lead is above 0.
@@ -161,13 +161,13 @@ def _line(name: str, ran: _Ran, best: _Ran, bootstrap: GroupBootstrap) -> Line:
 
 
 def _arrays(store: Store) -> tuple[Array32, Array32]:
-    """(M, N, d) members, zero rows where one has none, and (N, d) targets, in memory."""
+    """Members, (M, N, d) with zeros for missing rows, and targets, (N, d), in memory."""
     members = [member.block(0, len(store.samples)) for member in store.members()]
     return np.stack(members), np.array(store.targets())
 
 
 def _evaluation(shape: Shape, store: Store) -> Result:
-    """What comparing blenders takes beside one fit, each from the vectors on disk."""
+    """The time of comparing blenders beside that of one fit, each from the vectors on disk."""
     works: dict[str, Callable[[], object]] = {
         "one fit": partial(en.fit, store, jobs=THREADS),
         "evaluate, the weight blenders": partial(
@@ -175,12 +175,12 @@ def _evaluation(shape: Shape, store: Store) -> Result:
         ),
         "evaluate, every blender": partial(en.evaluate, store, jobs=THREADS),
     }
-    ran = raced(1, {name: partial(_from_disk, work) for name, work in works.items()})
-    lines = [Line(name=name, seconds=one.seconds, fact=one.cpu) for name, one in ran.items()]
+    ran = race(1, {name: partial(_from_disk, work) for name, work in works.items()})
+    lines = [Line(name=name, seconds=time.seconds, fact=time.cpu) for name, time in ran.items()]
     return Result(title=f"evaluate, {shape}, {THREADS} threads", lines=tuple(lines), fact="CPU s")
 
 
 def _from_disk(work: Callable[[], object]) -> object:
-    """Work with nothing that another has computed."""
+    """Do a piece of work with an empty statistics cache."""
     with fresh_cache():
         return work()

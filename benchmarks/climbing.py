@@ -1,4 +1,4 @@
-"""Hill climbing as notebooks write it, and the package made of that loop."""
+"""Hill climbing as notebooks write it, and the package with the same loop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.contestants import (
     Array32,
+    Chosen,
     Contestant,
-    Found,
     mean_cosine_of,
     of_unit_members,
     unit,
@@ -21,37 +21,37 @@ from benchmarks.contestants import (
 SHARES = np.arange(0.01, 0.51, 0.01, dtype=np.float32)  # that a member may take of the blend
 
 
-def _hill_climbing(members: Array32, targets: Array32, _: int) -> Found:
-    """From the best member on, mix in the member and the share that lift the score most."""
+def _hill_climbing(members: Array32, targets: Array32, _: int) -> Chosen:
+    """Begin with the best member; mix in the member and share that raise the score most."""
     rows = unit(members)
     alone = [mean_cosine_of(vectors, targets) for vectors in rows]
     best = int(np.argmax(alone))
     weights, blend, value = np.eye(len(rows))[best], rows[best], alone[best]
-    left = set(range(len(rows))) - {best}
-    while left:
-        found, m, share = max(
+    untried = set(range(len(rows))) - {best}
+    while untried:
+        score, m, share = max(
             (mean_cosine_of((1 - share) * blend + share * rows[m], targets), m, share)
-            for m in left
+            for m in untried
             for share in SHARES
         )
-        if found <= value:
+        if score <= value:
             break
         weights *= 1 - share
         weights[m] = share
-        blend, value = (1 - share) * blend + share * rows[m], found
-        left.remove(m)
+        blend, value = (1 - share) * blend + share * rows[m], score
+        untried.remove(m)
     return of_unit_members(weights)
 
 
-def _hillclimbers(members: Array32, targets: Array32, _: int) -> Found:
-    """The package blends columns of numbers: vectors go in flattened, and its metric folds them.
+def _hillclimbers(members: Array32, targets: Array32, _: int) -> Chosen:
+    """Fit with the package, which blends columns of numbers: vectors are flattened for it.
 
-    It returns test predictions only; those of an identity matrix are the weights.
+    It returns only test predictions; those for an identity matrix are the weights.
     """
     import pandas as pd
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package's source, when it is compiled
+        warnings.simplefilter("ignore")  # warnings of compiling the package's source
         from hillclimbers import climb_hill, partial
 
     def mean_cosine(_: pd.Series[float], blend: pd.Series[float]) -> float:
@@ -59,7 +59,7 @@ def _hillclimbers(members: Array32, targets: Array32, _: int) -> Found:
 
     names = [f"m{m}" for m in range(len(members))]
     flat = unit(members).reshape(len(members), -1).T
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells its progress
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         weights: NDArray[np.float64] = climb_hill(
             train=pd.DataFrame({"target": targets.ravel()}),
             oof_pred_df=pd.DataFrame(flat, columns=names),

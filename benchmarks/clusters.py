@@ -1,4 +1,4 @@
-"""Generated vectors of prompts: clusters whose rows are .8 to .97 alike, in mixed order."""
+"""Generated prompt vectors: clusters with cosines from .8 to .97 within, in random order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Vectors = NDArray[np.float32]
 
 
 def clustered_vectors(file: Path, rows: int) -> Vectors:
-    """Unit vectors around random centres, each row at its own distance.
+    """Generate unit vectors around random centres, each at its own distance.
 
     Args:
-        file: to write, an .npy; so many vectors are in memory only as far as they are looked at.
-        rows: how many.
+        file: an .npy file to write; the vectors are memory-mapped, because they are many.
+        rows: number of vectors.
 
     Returns:
-        (rows, DIM) float32, a memory map of it.
+        (rows, DIM) float32, a memory map of the file.
     """
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((max(1, rows // IN_A_CLUSTER), DIM), dtype=np.float32)

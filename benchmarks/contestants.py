@@ -1,7 +1,7 @@
-"""What people fit blends with today, written as they write it: on arrays, in float32.
+"""The ways in which people fit blends today, as they write them: on arrays, in float32.
 
-Where a contestant's usual code is slow for no reason of its own, it gets the better one: the blend
-is one matrix-vector product, and those that only seek weights are given unit-length rows.
+Where a contestant's usual code is needlessly slow, it is improved here: the blend is one
+matrix-vector product, and contestants that seek only weights are given unit-length rows.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import installed
-from ensembler.search.record import quiet_optuna
+from ensembler.search.quiet import quiet_optuna
 
 if TYPE_CHECKING:
     import optuna
 
-ROUNDS = 50  # of ensemble selection, as many as our own greedy baseline may take
+ROUNDS = 50  # of ensemble selection, the most that our own greedy baseline takes
 
 Array32 = NDArray[np.float32]
 
 
-class Found(NamedTuple):
-    """What a contestant chose.
+class Chosen(NamedTuple):
+    """The blend that a contestant chose.
 
     Attributes:
         weights: (M,) nonnegative, any scale.
@@ -40,18 +40,18 @@ class Contestant(NamedTuple):
     """A way to fit a blend.
 
     Attributes:
-        name: as the table has it.
-        fit: from members (M, N, d), targets (N, d) and the evaluations allowed, to what it chose.
-        needs: the package it comes with.
+        name: the name in the table.
+        fit: a function of members (M, N, d), targets (N, d) and the number of evaluations allowed.
+        needs: the package that it needs.
     """
 
     name: str
-    fit: Callable[[Array32, Array32, int], Found]
+    fit: Callable[[Array32, Array32, int], Chosen]
     needs: str = "numpy"
 
     @property
     def installed(self) -> bool:
-        """Whether the package is there."""
+        """Whether the package is installed."""
         return installed(self.needs)
 
 
@@ -61,20 +61,20 @@ def _mean_cosine(members: Array32, targets: Array32, weights: NDArray[np.floatin
 
 
 def mean_cosine_of(blend: Array32, targets: Array32) -> float:
-    """The score of (N, d) rows as people compute it, in float32; targets are of unit length."""
+    """The mean cosine of (N, d) rows as people compute it, in float32; targets are unit vectors."""
     length = np.maximum(np.linalg.norm(blend, axis=1), np.float32(1e-12))
     return float((np.einsum("id,id->i", blend, targets) / length).mean())
 
 
 def unit(vectors: Array32) -> Array32:
-    """Rows at unit length along the last axis; a zero row, of a member that lacks it, stays."""
+    """Scale vectors along the last axis to unit length; zero vectors, of missing rows, stay."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0.0, np.float32(1.0), lengths))
 
 
-def of_unit_members(weights: NDArray[np.floating]) -> Found:
-    """Weights that were found on members at unit length."""
-    return Found(weights, np.ones(len(weights), dtype=bool))
+def of_unit_members(weights: NDArray[np.floating]) -> Chosen:
+    """The blend of weights that were fitted on members at unit length."""
+    return Chosen(weights, np.ones(len(weights), dtype=bool))
 
 
 def _best_params(
@@ -90,7 +90,7 @@ def _best_params(
 
 def _optuna_weights(
     members: Array32, targets: Array32, trials: int, sampler: optuna.samplers.BaseSampler
-) -> Found:
+) -> Chosen:
     rows = unit(members)
 
     def objective(trial: optuna.Trial) -> float:
@@ -101,20 +101,20 @@ def _optuna_weights(
     return of_unit_members(np.array([best[f"w{m}"] for m in range(len(members))]))
 
 
-def _tpe(members: Array32, targets: Array32, trials: int) -> Found:
+def _tpe(members: Array32, targets: Array32, trials: int) -> Chosen:
     import optuna
 
     return _optuna_weights(members, targets, trials, optuna.samplers.TPESampler(seed=0))
 
 
-def _cma_es(members: Array32, targets: Array32, trials: int) -> Found:
+def _cma_es(members: Array32, targets: Array32, trials: int) -> Chosen:
     import optuna
 
     return _optuna_weights(members, targets, trials, optuna.samplers.CmaEsSampler(seed=0))
 
 
-def _tpe_with_norms(members: Array32, targets: Array32, trials: int) -> Found:
-    """Weights and norms: the members are scaled inside the objective, trial after trial."""
+def _tpe_with_norms(members: Array32, targets: Array32, trials: int) -> Chosen:
+    """Search weights and norms: the members are scaled within the objective, in each trial."""
     import optuna
 
     def objective(trial: optuna.Trial) -> float:
@@ -128,16 +128,16 @@ def _tpe_with_norms(members: Array32, targets: Array32, trials: int) -> Found:
         return mean_cosine_of(blend, targets)
 
     best = _best_params(objective, trials, optuna.samplers.TPESampler(seed=0))
-    return Found(
+    return Chosen(
         np.array([best[f"w{m}"] for m in range(len(members))]),
         np.array([best[f"unit{m}"] for m in range(len(members))]),
     )
 
 
-def _scipy(method: str, budget: str) -> Callable[[Array32, Array32, int], Found]:
-    """`budget` names the method's option that bounds its work; differences are SciPy's own."""
+def _scipy(method: str, budget: str) -> Callable[[Array32, Array32, int], Chosen]:
+    """A fit by a method of SciPy, whose option `budget` bounds its work, without gradients."""
 
-    def fit(members: Array32, targets: Array32, evaluations: int) -> Found:
+    def fit(members: Array32, targets: Array32, evaluations: int) -> Chosen:
         from scipy.optimize import minimize
 
         rows = unit(members)
@@ -155,8 +155,8 @@ def _scipy(method: str, budget: str) -> Callable[[Array32, Array32, int], Found]
     return fit
 
 
-def _greedy(members: Array32, targets: Array32, _: int) -> Found:
-    """Caruana et al. (ICML 2004): add the member that lifts the running sum most."""
+def _greedy(members: Array32, targets: Array32, _: int) -> Chosen:
+    """Greedy selection (Caruana et al., ICML 2004): add the member that raises the score most."""
     rows = unit(members)
     total, taken = np.zeros_like(targets), np.zeros(len(members))
     best, best_value = taken, -np.inf
@@ -170,7 +170,7 @@ def _greedy(members: Array32, targets: Array32, _: int) -> Found:
     return of_unit_members(best)
 
 
-def _amltk(members: Array32, targets: Array32, _: int) -> Found:
+def _amltk(members: Array32, targets: Array32, _: int) -> Chosen:
     from amltk.ensembling.weighted_ensemble_caruana import weighted_ensemble_caruana
 
     rows = unit(members)
@@ -185,14 +185,14 @@ def _amltk(members: Array32, targets: Array32, _: int) -> Found:
     return of_unit_members(np.array([shares.get(m, 0.0) for m in range(len(members))]))
 
 
-def _autogluon(members: Array32, targets: Array32, _: int) -> Found:
+def _autogluon(members: Array32, targets: Array32, _: int) -> Chosen:
     from autogluon.core.metrics import make_scorer
     from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
 
     def score(truth: Array32, blend: Array32) -> float:
         return mean_cosine_of(blend, truth)
 
-    # Several numbers a row pass its checks only as probabilities.
+    # Several numbers per row pass its checks only as probabilities.
     metric = make_scorer("mean_cosine", score, needs_proba=True)
     selection = EnsembleSelection(ensemble_size=ROUNDS, problem_type="regression", metric=metric)
     selection.fit(list(unit(members)), targets)

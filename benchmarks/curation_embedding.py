@@ -1,4 +1,4 @@
-"""`embed` beside SentenceTransformer.encode: real prompts, from a table to vectors on disk."""
+"""Our `embed` beside SentenceTransformer.encode: real prompts, from a table to vectors on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.answers import check
 from benchmarks.table import Line, Result
-from benchmarks.timing import raced
+from benchmarks.timing import race
 from ensembler.curation.embedding import embed
 from ensembler.curation.embedding_folder import read_shards
 from ensembler.store.encoder import BATCH, quiet_loading
@@ -20,11 +20,11 @@ from ensembler.store.encoder import BATCH, quiet_loading
 PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "prompts"
 COUNTS = {"toy": 8, "small": 512, "full": 3_264}  # at most twice the number of PartiPrompts
 RUNS = {"toy": 1, "small": 3, "full": 3}
-CLOSE = 1e-5  # of unit vectors: other neighbours in a batch are other sums
+CLOSE = 1e-5  # tolerance of unit vectors: float32 sums depend on the rest of the batch
 
 
 def compare_encoders(size: str) -> Result:
-    """Both load the encoder, embed the same prompts and write their vectors."""
+    """Time both at loading the encoder, embedding the same prompts and writing the vectors."""
     title = f"embed, {COUNTS[size]:,} prompts"
     script, ours = "SentenceTransformer.encode", "ours: embed"
     if not PROMPTS.is_dir():
@@ -45,12 +45,12 @@ def compare_encoders(size: str) -> Result:
             ours: embed_anew,
         }
         _encode(prompts[:BATCH], folder / "script.npy")  # warms up: libraries, page cache
-        found = raced(RUNS[size], works)
-    off = float(np.abs(found[script].answer - found[ours].answer).max())
+        raced = race(RUNS[size], works)
+    off = float(np.abs(raced[script].answer - raced[ours].answer).max())
     check(off <= CLOSE, f"the vectors differ by {off:.1e}")
     lines = [
-        Line(name=name, seconds=one.seconds, fact=len(prompts) / one.seconds)
-        for name, one in found.items()
+        Line(name=name, seconds=run.seconds, fact=len(prompts) / run.seconds)
+        for name, run in raced.items()
     ]
     return Result(title=title, lines=tuple(lines), fact="prompts / s")
 
@@ -69,7 +69,7 @@ def _encode(prompts: list[str], file: Path) -> NDArray[np.float32]:
 
 
 def _read_prompts(wanted: int) -> list[str]:
-    """PartiPrompts and DiffusionDB's by turns: short and long, clean and not."""
+    """Prompts of PartiPrompts and DiffusionDB by turns: short and long, clean and not."""
     with (PROMPTS / "partiprompts.tsv").open(encoding="utf-8", newline="") as file:
         parti = [
             row["Prompt"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)

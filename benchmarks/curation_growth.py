@@ -1,6 +1,7 @@
-"""How `dedupe` and `fold` grow, each in a watched process of its own: time, memory, what they miss.
+"""Growth of `dedupe` and `fold` with rows: time, memory and misses, each in its own process.
 
-Up to EXACT_ROWS rows all are compared, which grows with their square; above, a row looks in cells.
+Up to EXACT_ROWS all pairs of rows are compared, whose number grows with the square of the rows;
+above, a row is compared with those in some cells.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from ensembler.curation.grouping_leaks import Leak, measure_leak
 from ensembler.curation.neighbours_choice import make_index
 from ensembler.folds import group_folds
 
-ROOT = Path(__file__).parents[1]  # where the process that is watched finds this package
+ROOT = Path(__file__).parents[1]  # where the child process finds this package
 ROWS = {"toy": (400,), "small": (20_000, 60_000), "full": (200_000, 1_000_000)}
-DEDUPE, FOLD, FOLDS = 0.9, 0.7, 10  # the commands' own
+DEDUPE, FOLD, FOLDS = 0.9, 0.7, 10  # thresholds and folds: the commands' defaults
 MISSED = 0.05  # the largest share that a search by cells may miss
 
 
 class Grown(NamedTuple):
-    """What one process found of one command."""
+    """The measurements of one command in one process."""
 
     seconds: float
-    memory: float | None  # MB that are no file's pages
+    memory: float | None  # peak in MB, without pages of files
     missed: float  # share of near-duplicates that stay, or of rows with a near one in another fold
 
 
@@ -59,11 +60,11 @@ def grow(size: str) -> list[Result]:
 
 
 def fold_groups(vectors: Vectors, group: NDArray[np.int64]) -> Leak:
-    """Deal groups to folds, and look at what is left of similarity across them.
+    """Deal groups to folds, and measure the similarity that is left across them.
 
     Args:
         vectors: (n, d) float32 of unit length.
-        group: (n,) of each row.
+        group: (n,) the group of each row.
     """
     return measure_leak(vectors, group_folds(group.astype(np.str_), FOLDS), FOLD)
 
@@ -71,13 +72,16 @@ def fold_groups(vectors: Vectors, group: NDArray[np.int64]) -> Leak:
 def _in_a_child(command: str, vectors: Path) -> Grown:
     done = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", "benchmarks.curation_growth", command, vectors],
-        check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
     return Grown(*json.loads(done.stdout))
 
 
 def _watch(command: str, vectors: Vectors) -> Grown:
-    """The command's own work between its files, in the child process."""
+    """Measure a command's work, without reading and writing its files, in the child process."""
     with watched() as peak:
         if command == "fold":
             seconds, leak = timed(partial(_fold, vectors))

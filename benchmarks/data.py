@@ -23,7 +23,7 @@ CACHE = "ENSEMBLER_CACHE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How much is generated."""
+    """The size of a generated store."""
 
     rows: int
     members: int
@@ -40,7 +40,7 @@ SHAPES = {"toy": (TOY,), "small": (SMALL,), "full": (SMALL, FULL)}
 
 
 def make_targets(shape: Shape, seed: int = 0) -> NDArray[np.float32]:
-    """(rows, d) unit targets that share a direction, the same for all rows of a group."""
+    """Unit targets, (rows, d), that share a direction and are equal within a group."""
     rng = np.random.default_rng(seed)
     groups = -(-shape.rows // ROWS_PER_GROUP)
     centre = rng.standard_normal(shape.dim, dtype=np.float32)
@@ -51,15 +51,15 @@ def make_targets(shape: Shape, seed: int = 0) -> NDArray[np.float32]:
 def make_members(
     targets: NDArray[np.float32], members: int, seed: int = 1
 ) -> Iterator[NDArray[np.float32]]:
-    """Members one at a time: target + common noise + own noise + a bias, under two kinds of norm.
+    """Generate members one by one: target + common noise + own noise + bias, with two norms.
 
-    The norms of even members carry confidence, for they are long where the noise is small; those of
+    The norms of even members carry confidence: they are large where the noise is small. Those of
     odd members are noise themselves.
 
     Args:
         targets: (rows, d) of unit length.
-        members: how many.
-        seed: of all that is drawn.
+        members: number of members.
+        seed: random seed.
 
     Yields:
         (rows, d) float32.
@@ -79,11 +79,11 @@ def make_members(
 
 @contextlib.contextmanager
 def generated_store(shape: Shape, dtype: Dtype = "float32") -> Iterator[Store]:
-    """A store of generated members in a temporary folder, with a statistics cache of its own.
+    """Make a store of generated members in a temporary folder, with an empty statistics cache.
 
     Args:
-        shape: how much.
-        dtype: what the members are stored in.
+        shape: the size of the store.
+        dtype: type in which the members are stored.
     """
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as place:
         folder = Path(place)
@@ -104,7 +104,7 @@ def generated_store(shape: Shape, dtype: Dtype = "float32") -> Iterator[Store]:
 
 @contextlib.contextmanager
 def fresh_cache() -> Iterator[None]:
-    """Statistics go to an empty folder, and the user's cache is left alone."""
+    """Use an empty statistics cache within the block; the user's cache is left alone."""
     before = os.environ.get(CACHE)
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
         os.environ[CACHE] = folder

@@ -1,4 +1,4 @@
-"""What the numbers were measured on, and which contestants are there at all."""
+"""The machine and the package versions that the numbers were measured with."""
 
 from __future__ import annotations
 
@@ -9,34 +9,47 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    *("numpy", "scipy", "optuna", "pyarrow", "numba"),
-    *("pandas", "scikit-learn", "cmaes", "amltk", "autogluon.core", "hillclimbers"),
-    *("torch", "timm", "accelerate", "faiss-cpu", "sentence-transformers"),
+    "numpy",
+    "scipy",
+    "optuna",
+    "pyarrow",
+    "numba",
+    "pandas",
+    "scikit-learn",
+    "cmaes",
+    "amltk",
+    "autogluon.core",
+    "hillclimbers",
+    "torch",
+    "timm",
+    "accelerate",
+    "faiss-cpu",
+    "sentence-transformers",
 )
 
 
 class NotInstalledError(Exception):
-    """A whole benchmark's packages are not installed; says which, and what installs them."""
+    """A benchmark's packages are not installed; the message says which and how to install them."""
 
 
 def machine() -> dict[str, object]:
-    """The processor's name, how many cores there are, and the GPUs that a benchmark could use."""
+    """The processor's name, the number of cores, and the GPUs that a benchmark could use."""
     return {"cpu": _cpu(), "cores": os.cpu_count(), "gpus": _gpus()}
 
 
 def describe_machine() -> str:
-    """The same in a line."""
+    """The machine in one line of text."""
     return " · ".join([f"{_cpu()}, {os.cpu_count()} cores", *_gpus()])
 
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that are installed."""
-    found = {package: number for package in PACKAGES if (number := _version(package))}
-    return {"python": platform.python_version(), **found}
+    numbers = {package: number for package in PACKAGES if (number := _version(package))}
+    return {"python": platform.python_version(), **numbers}
 
 
 def installed(package: str) -> bool:
-    """Whether a package is installed, by the name it is published under."""
+    """Whether a package is installed, by the name of its distribution."""
     return _version(package) is not None
 
 
@@ -48,7 +61,7 @@ def _version(package: str) -> str | None:
 
 
 def _gpus() -> list[str]:
-    """Names of CUDA devices; none where no benchmark has loaded torch, which takes seconds."""
+    """The names of CUDA devices; none before a benchmark loads torch, which takes seconds."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []
@@ -58,7 +71,7 @@ def _gpus() -> list[str]:
 
 
 def _cpu() -> str:
-    """Linux keeps the processor's name in a file; elsewhere the platform's guess has to do."""
+    """The processor's name: from /proc/cpuinfo on Linux, elsewhere from `platform`."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

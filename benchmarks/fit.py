@@ -1,4 +1,4 @@
-"""Fit: ours against the samplers, optimisers and selections that people run on arrays."""
+"""Fit: ours beside the samplers, optimisers and selections that people run on arrays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers import check
-from benchmarks.contestants import CONTESTANTS, Found
+from benchmarks.contestants import CONTESTANTS, Chosen
 from benchmarks.data import SHAPES, TOY, Shape, fresh_cache, generated_store
-from benchmarks.statistics import build, evaluated
+from benchmarks.statistics import build, store_folds
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
 from ensembler.blending.build import default_kernel
@@ -29,8 +29,8 @@ from ensembler.search.searching import search
 from ensembler.search.space import Space
 from ensembler.store.reader import Store
 
-EVALUATIONS = {"toy": 20, "small": 200, "full": 200}  # what each contestant may spend
-SLACK = 1e-6  # what float32 statistics may cost
+EVALUATIONS = {"toy": 20, "small": 200, "full": 200}  # that each contestant may spend
+SLACK = 1e-6  # score that float32 statistics may cost
 EXHAUSTIBLE = 8  # members up to which all norms and centrings are solved, 2 * 2**M of them
 
 
@@ -38,7 +38,7 @@ class _Fitted(NamedTuple):
     space: Space
     statistics: Statistics
     outcome: Outcome
-    building: float  # seconds of the whole that the statistics took
+    building: float  # seconds of building the statistics, part of the whole
 
 
 def run(size: str) -> list[Result]:
@@ -50,7 +50,7 @@ def _compare(shape: Shape, evaluations: int) -> Result:
     with generated_store(TOY) as store:  # warms up: imports, thread pools, compiled kernels
         _fit(store)
         with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
-            build(store, evaluated(store), Path(folder), default_kernel(shape.rows, "float32"))
+            build(store, store_folds(store), Path(folder), default_kernel(shape.rows, "float32"))
         members, targets = _arrays(store)
         for contestant in CONTESTANTS:
             if contestant.installed:
@@ -70,8 +70,8 @@ def _compare(shape: Shape, evaluations: int) -> Result:
             if not contestant.installed:
                 lines.append(Line(name=contestant.name, absent="not installed"))
                 continue
-            seconds, found = timed(partial(contestant.fit, members, targets, evaluations))
-            theirs = score_in_float64(members, targets, _weighting(found), fold)
+            seconds, chosen = timed(partial(contestant.fit, members, targets, evaluations))
+            theirs = score_in_float64(members, targets, _weighting(chosen), fold)
             check(ours >= theirs - SLACK, f"{contestant.name} scores {theirs}, ours {ours}")
             lines.append(Line(name=contestant.name, seconds=seconds, fact=theirs))
         if shape.members <= EXHAUSTIBLE:
@@ -84,7 +84,7 @@ def _compare(shape: Shape, evaluations: int) -> Result:
 
 
 def _fit(store: Store) -> _Fitted:
-    """The default study, from the vectors on disk to the best weighting, with nothing cached."""
+    """Run the default study, from the vectors on disk to the best weighting, without a cache."""
     _, definition = resolve_study("default", members=None, trials=None, seed=None)
     with fresh_cache():
         space = make_space(definition, store)
@@ -94,16 +94,16 @@ def _fit(store: Store) -> _Fitted:
 
 
 def _arrays(store: Store) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(M, N, d) members and (N, d) targets in memory."""
+    """Members, (M, N, d), and targets, (N, d), in memory."""
     members = [np.asarray(store.member(name).embeddings, np.float32) for name in store.names]
     return np.stack(members), np.array(store.targets())
 
 
-def _weighting(found: Found) -> Weighting:
-    weights = found.weights / found.weights.sum()
+def _weighting(chosen: Chosen) -> Weighting:
+    weights = chosen.weights / chosen.weights.sum()
     return Weighting(
         centred=False,
-        alphas=tuple(found.unit.astype(float).tolist()),
+        alphas=tuple(chosen.unit.astype(float).tolist()),
         weights=(0.0, *weights.tolist()),
     )
 
@@ -114,14 +114,15 @@ def exhaustive_optimum(
     members: NDArray[np.float32],
     targets: NDArray[np.float32],
 ) -> float:
-    """The score, in float64, of the best of all norms and centrings, each solved exactly."""
+    """The float64 score of the best combination of norms and centring, each solved exactly."""
     rows, definition = np.arange(len(statistics)), space.definition
     scorer = Scorer(statistics, rows, None, columns=space.columns, bounds=definition.bounds, seed=0)
     flags = itertools.product((0.0, 1.0), repeat=len(space.names))
     candidates = [
         Candidate(centred=centred, alphas=alphas) for alphas in flags for centred in space.centrings
     ]
-    best = max((scorer.score([one])[0] for one in candidates), key=lambda scored: scored.value)
+    scored = (scorer.score([candidate])[0] for candidate in candidates)
+    best = max(scored, key=lambda result: result.value)
     return score_in_float64(members, targets, best.weighting, statistics.fold)
 
 
@@ -131,12 +132,12 @@ def score_in_float64(
     weighting: Weighting,
     fold: NDArray[np.int64],
 ) -> float:
-    """Mean cosine of a blend from the vectors, by the formula, nothing shared with the fit.
+    """The mean cosine of a blend by its formula, without code shared with the fit.
 
     Args:
-        members: (M, N, d), no row zero.
+        members: (M, N, d), without zero rows.
         targets: (N, d).
-        weighting: what to score; the prior of a row is the mean target of the other folds.
+        weighting: the weights; the prior of a row is the mean target of the other folds.
         fold: (N,) the evaluation folds.
     """
     unit = targets / np.linalg.norm(targets.astype(np.float64), axis=1, keepdims=True)

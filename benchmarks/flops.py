@@ -1,4 +1,4 @@
-"""Floating-point operations: what a training step needs, and what a device can do at most."""
+"""Floating-point operations of a training step, and the peak of a device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from ensembler.predicting.batches import Precision
 
-# Dense tensor-core peaks in 16 bits, by the vendor's data sheets; the first name that a device's
-# begins with counts.
+# Dense 16-bit tensor-core peaks from the vendor's data sheets; the first entry counts that a
+# device's name begins with.
 DATA_SHEET = {
     "NVIDIA H200": 989e12,
     "NVIDIA H100 PCIe": 756e12,
@@ -20,26 +20,26 @@ DATA_SHEET = {
     "Tesla V100": 125e12,
     "Tesla T4": 65e12,
 }
-SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices that are multiplied
+SIDE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices that are multiplied
 TRIES = 5
 
 
 def step_flops(model: Any) -> float:  # noqa: ANN401 - a torch module
-    """Operations of an image's way forward and back through a `bare_model`.
+    """Operations of one image's forward and backward pass through a `bare_model`.
 
-    Those of matrix products and convolutions, a multiplication and an addition counting as two.
-    What a step recomputes, normalises or adds up is not counted: this is the numerator of model
-    FLOPs utilisation (Chowdhery et al., 2022).
+    Matrix products and convolutions are counted, a multiplication and an addition as two.
+    Recomputation, normalisation and the optimiser are not: this is the numerator of model FLOPs
+    utilisation (Chowdhery et al., 2022).
 
     Args:
-        model: on the CPU; its gradients are left empty.
+        model: the model, on the CPU; its gradients are left empty.
     """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     pixels = torch.zeros(1, *model["tower"].pretrained_cfg["input_size"])
-    # Attention as plain products: not every fused kernel is known to the counter.
+    # Attention as plain products: the counter does not know every fused kernel.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model["head"](model["tower"](pixels)).sum().backward()
     model.zero_grad(set_to_none=True)
@@ -47,10 +47,10 @@ def step_flops(model: Any) -> float:  # noqa: ANN401 - a torch module
 
 
 def peak_flops(device: str, precision: Precision) -> tuple[float, str]:
-    """Operations a second that a device can do at most, and by whose word.
+    """The most operations per second of a device, and the source of that number.
 
-    A GPU's are its data sheet's, where the sheet is known here; else what large products of
-    matrices reach.
+    For a GPU it is its data sheet, where that is known here; otherwise the speed of large matrix
+    products.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Held out: a fit with its nested repeats, beside one without and beside one bare search."""
+"""Held out: a fit with nested repeats, beside a fit without and beside a bare search."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def _lines(store: Store) -> tuple[Line, ...]:
         return search(space, statistics, rows, None, record=in_memory())
 
     without, repeated = partial(api.fit, store, study=plain), partial(api.fit, store, study=nested)
-    found, scored, honest = alone(), without(), repeated()  # warms up
+    searched, scored, honest = alone(), without(), repeated()  # warms up
     check(scored.spec.blend == honest.spec.blend, "nested validation changed the blend")
     check(honest.held_out is not None, "the fit has no held-out score")
     check(
-        abs(found.best.value - honest.score) <= 1e-6,
-        f"the search scored {found.best.value}, the frozen blend {honest.score}",
+        abs(searched.best.value - honest.score) <= 1e-6,
+        f"the search scored {searched.best.value}, the frozen blend {honest.score}",
     )
     seconds = fastest(
         RUNS,

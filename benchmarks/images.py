@@ -1,7 +1,8 @@
-"""Images: what the run-time's decoding, checking and keeping add to a model's own work.
+"""Images: the cost of decoding, checking and storing in a run, beyond the model's own work.
 
 The bare loop is what people write: the library's model and transform, its DataLoader, the vectors
-in a list. Ours is a worker's: the same model, batch and precision, its vectors flushed to disk.
+in a list. Ours is a worker's loop: the same model, batch and precision, with vectors flushed to
+disk.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ MODELS = {
     "full": "vit_base_patch16_224.augreg_in1k",
 }
 BATCH = 32
-CLOSE = {"float32": 1e-4, "float16": 2e-2}  # of the longest vector: other batches, other sums
+CLOSE = {"float32": 1e-4, "float16": 2e-2}  # tolerance, as a share of the longest vector
 
 
 class _Scene(NamedTuple):
-    """What both loops embed, and with what."""
+    """The images, model and settings of both loops."""
 
     paths: list[Path]
     model: str
@@ -53,7 +54,7 @@ def run(size: str) -> list[Result]:
     """One table for the CPU, and one for a CUDA device where there is one.
 
     Raises:
-        NotInstalledError: torch and the model libraries are not there.
+        NotInstalledError: torch or the model libraries are not installed.
     """
     tower = find_adapter("tower")
     if missing := missing_packages(tower):
@@ -92,11 +93,11 @@ def _compare(size: str, device: str, precision: Precision) -> Result:
 
 
 def paint(folder: Path, count: int) -> list[Path]:
-    """Write images of 512 × 512 that compress as photographs do: large shapes, a little grain.
+    """Write images of 512 × 512 that compress like photographs: large shapes, a little grain.
 
     Args:
-        folder: that exists.
-        count: how many.
+        folder: an existing folder.
+        count: number of images.
 
     Returns:
         Their files.
@@ -114,7 +115,7 @@ def paint(folder: Path, count: int) -> list[Path]:
 
 
 def _make_model(scene: _Scene) -> Any:  # noqa: ANN401 - timm is untyped
-    """The library's own model, its random weights also in a file for ours."""
+    """Build the library's model, and write its random weights to a file for ours."""
     import timm
     import torch
     from safetensors.torch import save_file
@@ -146,20 +147,20 @@ def _bare_loop(scene: _Scene, module: Any) -> Callable[[], NDArray[np.float32]]:
         BATCH,
         num_workers=scene.loaders,
         pin_memory=scene.device != "cpu",
-        persistent_workers=True,  # starting them is no part of the work
+        persistent_workers=True,  # starting them is not part of the work
     )
 
     def loop() -> NDArray[np.float32]:
         with torch.inference_mode(), half:
-            found = [module(pixels.to(scene.device)).float().cpu() for pixels in loader]
-        vectors: NDArray[np.float32] = torch.cat(found).numpy()
+            batches = [module(pixels.to(scene.device)).float().cpu() for pixels in loader]
+        vectors: NDArray[np.float32] = torch.cat(batches).numpy()
         return vectors
 
     return loop
 
 
 def _worker_loop(scene: _Scene, module: Any, entry: Entry) -> Callable[[], None]:  # noqa: ANN401
-    """A worker with the model loaded, embedding all images anew each time."""
+    """A loop of a worker that has the model loaded and embeds all images anew each time."""
     from predictors.shared.tower_config import TowerConfig
     from predictors.tower.adapter import VisionTower
 
@@ -168,7 +169,7 @@ def _worker_loop(scene: _Scene, module: Any, entry: Entry) -> Callable[[], None]
         TowerConfig.model_validate(config), {"weights": scene.weights}, device="cpu"
     )
     preprocess: Preprocess = loaded.preprocess
-    said: list[str] = []
+    kinds: list[str] = []  # of the worker's messages
     worker = Worker(
         Setup(
             images=tuple(map(str, scene.paths)),
@@ -176,7 +177,7 @@ def _worker_loop(scene: _Scene, module: Any, entry: Entry) -> Callable[[], None]
             precision=scene.precision,
             threads=scene.loaders,
         ),
-        lambda message: said.append(message.kind),
+        lambda message: kinds.append(message.kind),
     )
     worker.take(
         Load(
@@ -191,7 +192,7 @@ def _worker_loop(scene: _Scene, module: Any, entry: Entry) -> Callable[[], None]
 
     def loop() -> None:
         worker.take(Embed(folder=str(entry.folder), positions=positions, batch=BATCH))
-        check(said[-1] == "finished", f"the worker said {said[-1]} instead of finished")
+        check(kinds[-1] == "finished", f"the worker said {kinds[-1]} instead of finished")
 
     return loop
 

@@ -1,4 +1,4 @@
-"""The most memory that a piece of work takes, other than a file's pages."""
+"""The peak memory of a piece of work, without pages of files."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-WATCHED_S = 0.01  # between two looks at the memory
+WATCHED_S = 0.01  # seconds between two measurements
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Callable[[], float | None]]:
-    """Look at this process's RssAnon again and again until the block ends.
+    """Measure this process's RssAnon repeatedly until the block ends.
 
     Yields:
-        What tells the largest so far, in MB; None where the system does not tell.
+        A function that returns the peak so far in MB; None where the system does not report it.
     """
-    seen = _rss_anon()
+    measured = _rss_anon()
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(WATCHED_S):
-            seen.extend(_rss_anon())
+            measured.extend(_rss_anon())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        yield lambda: max(seen, default=None)
+        yield lambda: max(measured, default=None)
     finally:
         stop.set()
         watcher.join()
 
 
 def _rss_anon() -> list[float]:
-    """Anonymous memory now, in MB; empty where the system does not tell."""
+    """The anonymous memory now, in MB; empty where the system does not report it."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:

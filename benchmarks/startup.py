@@ -14,7 +14,7 @@ from benchmarks.timing import medians
 ROOT = Path(__file__).parents[1]  # where a fresh interpreter finds ensembler
 RUNS = {"toy": 1, "small": 11, "full": 21}
 HELP = "import sys; sys.argv = ['ensembler', '--help']; from ensembler.cli.main import main; main()"
-CODE = {  # what runs, and how its output begins
+CODE = {  # the code to run, and the beginning of its output
     "import numpy": ("import numpy; print(numpy.__name__)", "numpy"),
     "import ensembler": ("import ensembler; print(ensembler.__name__)", "ensembler"),
     "ensembler --help": (HELP, "Usage: ensembler"),

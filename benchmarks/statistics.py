@@ -1,7 +1,7 @@
-"""Statistics: what building them costs beside one pass that only sums the same bytes.
+"""Statistics: the cost of building them beside one pass that only sums the same bytes.
 
-With the compiled kernel and without, in turns; the sum and every build run on members that are
-mapped anew, so that each pays for its pages. The folds are dealt before.
+Builds with and without the compiled kernel take turns. The sum and every build map the members
+anew, so that each pays for its pages. The folds are dealt before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ensembler.store.reader import Store
 
 RUNS = {"toy": 1, "small": 3, "full": 5}
 SAMPLED = 50  # rows compared with float64
-TOLERANCE = 5e-6  # of one number in one row: a float32 sum of d products; their mean is far nearer
+TOLERANCE = 5e-6  # of one number in one row, a float32 sum of d products; means are far closer
 
 
 def run(size: str) -> list[Result]:
@@ -48,7 +48,7 @@ def _compare(shape: Shape, runs: int) -> Result:
             threads = ("one thread", "two threads")[jobs - 1]
             names.append(f"{kernel}, {store.manifest.members[0].dtype}, {threads}")
             if installed(kernel):
-                work = partial(_build_anew, store, evaluated(store), kernel, jobs)
+                work = partial(_build_anew, store, store_folds(store), kernel, jobs)
                 work(check_rows)  # warms up: compiled code
                 works[names[-1]] = work
         seconds = fastest(runs, works)
@@ -73,14 +73,14 @@ def _build_anew(
     jobs: int,
     look: Callable[[Store, Statistics], None] = lambda *_: None,
 ) -> float:
-    """Seconds of a build, after which somebody may look at it."""
+    """The seconds of a build, whose result `look` may check afterwards."""
     with tempfile.TemporaryDirectory(prefix="ensembler-bench-") as folder:
         seconds, built = timed(partial(build, store, fold, Path(folder), kernel, jobs))
         look(store, built)
     return seconds
 
 
-def evaluated(store: Store) -> NDArray[np.int64]:
+def store_folds(store: Store) -> NDArray[np.int64]:
     """The evaluation folds of a store's rows."""
     return evaluation_folds(store.samples.fold, store.samples.group)
 
@@ -92,14 +92,14 @@ def build(
     kernel: Kernel | None = None,
     jobs: int = 1,
 ) -> Statistics:
-    """The statistics of all members of a store, built in an empty folder.
+    """Build the statistics of all members of a store in an empty folder.
 
     Args:
-        store: with targets.
-        fold: (rows,) int64, from `evaluated`.
-        folder: where the arrays go.
-        kernel: what computes; by default what a fit would take.
-        jobs: threads.
+        store: a store with targets.
+        fold: (rows,) int64, from `store_folds`.
+        folder: the folder for the arrays.
+        kernel: the kernel that computes; by default the one that a fit would use.
+        jobs: number of threads.
     """
     return build_statistics(
         folder,
@@ -113,7 +113,7 @@ def build(
 
 
 def check_rows(store: Store, statistics: Statistics) -> None:
-    """Cosines, cross products and lengths of some rows agree with float64, raw and centred."""
+    """Check cosines, cross products and lengths of some rows against float64, raw and centred."""
     rows = np.random.default_rng(2).choice(len(statistics), SAMPLED, replace=False)
     members = [member.embeddings for member in store.members(store.names)]
     stored = np.stack([vectors[rows] for vectors in members], axis=1).astype(np.float64)

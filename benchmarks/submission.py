@@ -1,7 +1,7 @@
-"""CSV: submission.csv from embeddings, ours against pandas, each in a process of its own.
+"""CSV: writing submission.csv from embeddings, ours beside pandas, each in its own process.
 
 `python -m benchmarks.submission WRITER FILE IMAGES` is such a process: it prints its seconds and
-its peak memory, which only a fresh process can tell apart from what ran before.
+its peak memory, which only a fresh process can tell apart from earlier work.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _in_fresh_process(writer: str, file: Path, images: int) -> dict[str, float]:
 
 
 def _check_file(file: Path, images: int) -> None:
-    """The file's keys and values are those of the embeddings, in order, to the last bit."""
+    """Check that keys and values of the file are those of the embeddings, to the last bit."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -78,7 +78,7 @@ def _check_file(file: Path, images: int) -> None:
 
 
 def _embeddings(images: int) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
-    """Sorted ids of the competition's form and unit-length rows."""
+    """Sorted ids of the competition's form, and unit-length rows."""
     ids = np.array([f"{image:09x}" for image in range(images)])
     return ids, make_targets(Shape(rows=images, members=0, dim=DIM))
 
@@ -88,7 +88,7 @@ def _write_ours(file: Path, ids: NDArray[np.str_], values: NDArray[np.float32]) 
 
 
 def _write_pandas(file: Path, ids: NDArray[np.str_], values: NDArray[np.float32]) -> None:
-    """As the competition's notebooks do, the keys made by pandas' own text operations."""
+    """Write as the competition's notebooks do, with keys from pandas' text operations."""
     import pandas as pd
 
     names = pd.Series(np.repeat(ids, DIM))
@@ -106,7 +106,7 @@ WRITERS: dict[str, Callable[[Path, NDArray[np.str_], NDArray[np.float32]], None]
 def _peak_mb() -> float:
     """This process's peak memory in MB.
 
-    Linux counts the parent's memory into a child's `ru_maxrss`; VmHWM is the child's alone.
+    On Linux a child's `ru_maxrss` includes the parent's memory; VmHWM does not.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,4 +1,4 @@
-"""A benchmark's result: who took how many seconds, and what that is beside the first."""
+"""A benchmark's result: the seconds of each contestant, and their ratio to the first's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Line:
     """One contestant.
 
     Attributes:
-        name: what ran.
+        name: the contestant's name.
         seconds: how long it took; None where it did not run.
-        fact: what else is worth knowing, in the table's `fact` unit; None where there is none.
-        interval: of what the table's `interval` names; None where there is none.
+        fact: a further number, in the unit of the table's `fact`; None where there is none.
+        interval: an interval of the quantity that the table's `interval` names; None without one.
         absent: why it did not run.
     """
 
@@ -31,11 +31,11 @@ class Result:
     """All contestants of one benchmark, from one run.
 
     Attributes:
-        title: what was compared.
+        title: heading of the first column.
         lines: the contestants; ratios are over the first one's seconds.
         fact: heading of the lines' facts, "" where they have none.
         interval: heading of the lines' intervals, "" where they have none.
-        decimals: of the facts and the intervals.
+        decimals: number of decimals of facts and intervals.
     """
 
     title: str

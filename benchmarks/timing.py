@@ -1,4 +1,4 @@
-"""Timing work that was warmed up: the fastest or the median of runs taken in turns."""
+"""Timing of warmed-up work: the fastest or the median of runs taken in turns."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Answer = TypeVar("Answer")
 
 
 def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
-    """Seconds of one run, and its answer."""
+    """Run a work once; return its seconds and its answer."""
     begun = time.perf_counter()
     answer = work()
     return time.perf_counter() - begun, answer
 
 
 def fastest(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Seconds of each work's fastest run, taken in turns, so that a busy moment hits them alike.
+    """The seconds of each work's fastest run, in turns, so that a busy moment hits them alike.
 
-    What else the machine does can only add to a run, so the fastest is the nearest to the work.
+    Other load on the machine can only slow a run, so the fastest run is closest to the work itself.
 
     Args:
-        runs: how many turns; at least one.
-        works: by name; each returns the seconds of what it does that counts.
+        runs: number of turns; at least one.
+        works: name → work, which returns the seconds of its timed part.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
@@ -34,19 +34,19 @@ def fastest(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, fl
 
 
 class Raced(NamedTuple, Generic[Answer]):
-    """How long a work took, by its runs' medians, and what its last run gave."""
+    """The medians of a work's runs, and the answer of the last."""
 
     seconds: float
-    cpu: float  # seconds of this process's threads, which a busy machine does not stretch
+    cpu: float  # seconds of this process's threads, which other load does not change
     answer: Answer
 
 
-def raced(runs: int, works: Mapping[str, Callable[[], Answer]]) -> dict[str, Raced[Answer]]:
+def race(runs: int, works: Mapping[str, Callable[[], Answer]]) -> dict[str, Raced[Answer]]:
     """Time works in turns, so that a busy moment hits them alike.
 
     Args:
-        runs: how many turns; at least one.
-        works: what is timed, by name.
+        runs: number of turns; at least one.
+        works: name → work.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     cpu: dict[str, list[float]] = {name: [] for name in works}
@@ -62,5 +62,5 @@ def raced(runs: int, works: Mapping[str, Callable[[], Answer]]) -> dict[str, Rac
 
 
 def medians(runs: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each work; see `raced`."""
-    return {name: one.seconds for name, one in raced(runs, works).items()}
+    """The median seconds of each work; see `race`."""
+    return {name: raced.seconds for name, raced in race(runs, works).items()}

@@ -1,9 +1,9 @@
 """From pairs of images and prompts to trained towers in a blend, on real images.
 
-`python -m benchmarks.trained_towers` does all of it by the command line, as anybody would. A fifth
-of the images is held back, in whole groups of similar prompts; the rest are dealt to folds. On two
-EfficientNet-Lite towers, as they were published, heads are trained for every fold. They are blended
-with neighbour searches in the same towers, and all is scored on what was held back.
+`python -m benchmarks.trained_towers` runs all of it by the command line, as a user would. A fifth
+of the images is held back, in whole groups of similar prompts; the rest are dealt to folds. Heads
+are trained for every fold on two published EfficientNet-Lite towers. They are blended with
+neighbour searches in the same towers, and everything is scored on the images held back.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from ensembler.training.records import read_finished
 WHERE: Final = ("--images", IMAGES / "images", "--device", "cpu")
 # The prompts share a template: at .7, all but a few are one component; at .85 the largest has 12.
 TWINS, ALIKE = 0.95, 0.85
-HELD_BACK: Final = 0  # of the folds that the images are dealt to first
+HELD_BACK: Final = 0  # the one of the folds first dealt whose images are held back
 FOLDS: Final = 5
 DIM: Final = 384
-# By a few trials on folds of what is not held back.
+# Chosen by a few trials on folds of the images that are not held back.
 HEAD: Final = """\
 description = "A head on a frozen EfficientNet-Lite."
 epochs = {epochs}
@@ -74,7 +74,7 @@ validation = "none"
 
 @click.command()
 def main() -> None:
-    """Run it on all 983 images and print what is worth what; it takes some ten minutes."""
+    """Run everything on all 983 images and print the scores; it takes some ten minutes."""
     if not IMAGES.is_dir():
         raise click.UsageError("needs ../shared")
     rows = read_table(IMAGES / "prompts.csv")
@@ -93,52 +93,53 @@ def main() -> None:
 
 
 def trained_table(towers: Sequence[str]) -> str:
-    """What each training's folds scored, each on what it held out; the first tower is tuned too."""
+    """A table of the held-out scores of each training's folds, including the tuned tower's."""
     table = new_table("held out, mean cosine", *map(str, range(FOLDS)), "all")
     for name in (*heads(towers), f"tuned_{towers[0]}"):
         paths = [Path(f"predictors/{name}/fold{fold}") for fold in range(FOLDS)]
-        found = [read_finished(path) for path in paths]
-        scores = [None if one is None else one.result.best_score for one in found]
-        weights = [0 if one is None else one.result.held_out for one in found]
+        folds = [read_finished(path) for path in paths]
+        scores = [None if fold is None else fold.result.best_score for fold in folds]
+        weights = [0 if fold is None else fold.result.held_out for fold in folds]
         mean = np.average([score or 0.0 for score in scores], weights=weights)
-        table.add_row(name, *("" if one is None else f"{one:.4f}" for one in scores), f"{mean:.4f}")
+        cells = ("" if score is None else f"{score:.4f}" for score in scores)
+        table.add_row(name, *cells, f"{mean:.4f}")
     return as_text(table)
 
 
 def scored_table(prompts: Sequence[str], vectors: Mapping[str, NDArray[np.float64]]) -> str:
-    """Every blend and member on what was held back, and how far the blend is ahead."""
+    """A table of every blend's and member's score on the images held back, and the blend's lead."""
     bootstrap = GroupBootstrap(np.array(prompts), np.ones(len(prompts)), seed=0)
     targets = load_encoder().encode(prompts)
-    cosines = {name: paired_cosine(one, targets) for name, one in vectors.items()}
+    cosines = {name: paired_cosine(rows, targets) for name, rows in vectors.items()}
     headings = ("mean cosine", "95 % interval", "the blend's lead")
     table = new_table(f"held back: {len(prompts)}", *headings)
-    for name, own in sorted(cosines.items(), key=lambda one: -one[1].mean()):
-        low, high = bootstrap.interval(own)
-        ahead = cosines["blend"] - own
+    for name, scores in sorted(cosines.items(), key=lambda item: -item[1].mean()):
+        low, high = bootstrap.interval(scores)
+        ahead = cosines["blend"] - scores
         lead = "{:+.4f} ({:+.4f} … {:+.4f})".format(ahead.mean(), *bootstrap.interval(ahead))
         lead = "" if name == "blend" else lead
-        table.add_row(name, f"{own.mean():.4f}", f"{low:.4f} … {high:.4f}", lead)
+        table.add_row(name, f"{scores.mean():.4f}", f"{low:.4f} … {high:.4f}", lead)
     promised = load_spec("blend.json").scores.held_out
     assert promised is not None  # noqa: S101 - every fit with folds has one
     return f"{as_text(table)}\n\nthe fit had promised {promised.score:.4f}"
 
 
 def ensembler(*arguments: object) -> str:
-    """Run a command in this process; it must end well."""
+    """Run a command in this process, and check that it succeeds."""
     ran = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
     check(ran.exit_code == 0, ran.output)
     return ran.stdout
 
 
 def curate(rows: Sequence[dict[str, str]], *, parts: int) -> list[str]:
-    """Pairs to what is trained on, in the current folder: `pool.tsv`, and `samples.csv` of it.
+    """Curate pairs; write the training data, `pool.tsv` and `samples.csv`, to the current folder.
 
     Args:
-        rows: of prompts.csv, with imgId and prompt.
+        rows: the rows of prompts.csv, with imgId and prompt.
         parts: one in so many images is held back.
 
     Returns:
-        The ids of the images held back, whose files are then in `held-back`.
+        The ids of the images held back, whose files are copied to `held-back`.
     """
     _write("prompts.csv", ["imgId", "prompt"], rows)
     ensembler("data", "import", "prompts.csv", "--source", "sd14", "--out", "all.csv")
@@ -166,21 +167,21 @@ def curate(rows: Sequence[dict[str, str]], *, parts: int) -> list[str]:
 
 
 def heads(towers: Sequence[str]) -> tuple[str, ...]:
-    """The members that are trained."""
+    """The names of the trained members."""
     return tuple(f"heads_{tower}" for tower in towers)
 
 
 def searches(towers: Sequence[str]) -> tuple[str, ...]:
-    """The members that search neighbours in the same towers."""
+    """The names of the members that search neighbours in the same towers."""
     return tuple(f"retrieval_{tower}" for tower in towers)
 
 
 def train_heads(towers: Sequence[str], *, epochs: int) -> None:
-    """Train a head on each tower for every fold; `predictors/heads_*` are what `dump` takes.
+    """Train a head on each tower for every fold, into `predictors/heads_*`, for `dump`.
 
     Args:
-        towers: of TOWERS.
-        epochs: of each fold.
+        towers: some of TOWERS.
+        epochs: epochs of each fold.
     """
     write_predictors(Path("predictors"))
     for tower in towers:
@@ -189,23 +190,23 @@ def train_heads(towers: Sequence[str], *, epochs: int) -> None:
 
 
 def tune_fold(tower: str) -> None:
-    """Go on with one fold's best head, the tower's upper half learning too: `predictors/tuned_*`.
+    """Train one fold's best head further with the tower's upper half, into `predictors/tuned_*`.
 
     Args:
-        tower: of TOWERS.
+        tower: one of TOWERS.
     """
     _train(TUNE, tower, Path(f"predictors/heads_{tower}"), f"tuned_{tower}", 0)
 
 
 def fit_blends(towers: Sequence[str]) -> None:
-    """Dump all members and fit: `blend.json`, `searches.json` without the heads, and each alone."""
+    """Dump all members; fit `blend.json`, `searches.json` without the heads, and each alone."""
     members = heads(towers) + searches(towers)
     ensembler("store", "create", "oof", "samples.csv")
     for member in members:
         name = f"{member}/predictor" if member in heads(towers) else member
         definition = ("--predictor", f"predictors/{name}.toml")
         ensembler("dump", "oof", member, *definition, *WHERE, "--batch", 8)
-    ensembler("store", "audit", "oof")  # a leak, a twin or a misaligned row would end it
+    ensembler("store", "audit", "oof")  # fails at a leak, a twin or a misaligned row
     ensembler("fit", "oof", "--spec", "blend.json")
     ensembler("fit", "oof", "--blender", "uniform", "--spec", "uniform.json")
     without = (f"--members={name}" for name in searches(towers))
@@ -221,20 +222,20 @@ def predict_held_back(towers: Sequence[str], ids: Sequence[str]) -> dict[str, ND
 
     Args:
         towers: as for `fit_blends`.
-        ids: of the images, in any order.
+        ids: ids of the images, in any order.
 
     Returns:
-        (ids, DIM) vectors in the ids' order, by spec, and of the constant mean.
+        Name of a spec, or "constant" for the mean target → (ids, DIM) vectors in the ids' order.
     """
     places = [f"--checkpoints=predictors/{name}" for name in ("", *heads(towers))]
     options = (*places, "--work", "work", "--device", "cpu", "--batch", 8)
-    found = {}
+    vectors = {}
     for name in ("blend", "searches", "uniform", *heads(towers), *searches(towers)):
         out = f"{name}.csv"
         ensembler("predict", "held-back", *options, "--spec", f"{name}.json", "--out", out)
-        found[name] = _read_submission(Path(out), ids)
+        vectors[name] = _read_submission(Path(out), ids)
     mean = Store.open("oof").targets().mean(axis=0, dtype=np.float64)
-    return found | {"constant": np.tile(mean, (len(ids), 1))}
+    return vectors | {"constant": np.tile(mean, (len(ids), 1))}
 
 
 def _train(recipe: str, tower: str, begin: Path, name: str, fold: int | str) -> None:
@@ -245,7 +246,7 @@ def _train(recipe: str, tower: str, begin: Path, name: str, fold: int | str) -> 
 
 
 def _convert(tower: str, path: Path) -> Path:
-    """The published weights under timm's names, which stand in the same order."""
+    """Write the published weights under timm's names, which are in the same order."""
     import timm
     import torch
     from safetensors.torch import save_file
@@ -254,13 +255,13 @@ def _convert(tower: str, path: Path) -> Path:
     published = getattr(package, f"Efficientnet{tower.title()}ModelFile").get_model_file_path()
     theirs = torch.load(published, map_location="cpu", weights_only=True)
     ours = timm.create_model(f"tf_efficientnet_{tower}.in1k").state_dict()
-    converted = {name: one.contiguous() for name, one in zip(ours, theirs.values(), strict=True)}
+    converted = {name: t.contiguous() for name, t in zip(ours, theirs.values(), strict=True)}
     save_file(converted, path)
     return path
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a .csv or .tsv."""
+    """Read the rows of a .csv or .tsv."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         tabs = Path(path).suffix == ".tsv"
         return list(csv.DictReader(file, delimiter="\t" if tabs else ","))

@@ -1,8 +1,7 @@
-"""Training: images a second of `ensembler train` beside a bare PyTorch loop.
+"""Training: images per second of `ensembler train` beside a bare PyTorch loop.
 
 Both begin with the same weights, take the same images in the same batches, without augmentation,
-and must end with the same weights. What is timed is steps: from when the pipelines are full to the
-last one.
+and must end with the same weights. Steps are timed, from when the pipelines are full to the last.
 """
 
 from __future__ import annotations
@@ -42,20 +41,20 @@ ON_GPU = {
     "small": ("vit_base_patch16_224.augreg_in1k", 64, 32),
     "full": ("vit_large_patch14_clip_336.laion2b_ft_in12k_in1k", 64, 48),
 }
-# Of the way that the weights went. Sums are taken in another order, and AdamW makes the smallest
-# gradients as large as the others.
+# Tolerance as a share of the distance that the weights move: sums are taken in another order, and
+# AdamW scales the smallest gradients up to the size of the others.
 CLOSE: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.3}
 
 Weights = Mapping[str, Any]  # name → tensor
 
 
 def run(size: str) -> list[Result]:
-    """Images a second and model FLOPs: two tables for the CPU, and two for a GPU if there is one.
+    """Images per second and MFU: two tables for the CPU, and two for a GPU if there is one.
 
-    No GPU was at hand yet: its tables are written, but were never run.
+    The part for a GPU has not been run yet.
 
     Raises:
-        NotInstalledError: what training needs is not there.
+        NotInstalledError: the packages that training needs are not installed.
     """
     try:
         find_trainer("tower")
@@ -104,7 +103,7 @@ def _compare(scene: Scene, runs: int) -> list[Result]:
 
 
 def _train(scene: Scene, prepared: Prepared, out: Path) -> list[float]:
-    """When each step of ours was done."""
+    """Train with ours; the times at which its steps were done."""
     done: list[float] = []
 
     def look(stage: str, *_: int) -> None:
@@ -127,12 +126,12 @@ def _train(scene: Scene, prepared: Prepared, out: Path) -> list[float]:
 
 
 def _timed(done: list[float]) -> float:
-    """Seconds of the steps that count."""
+    """The seconds of the timed steps."""
     return done[-1] - done[UNTIMED - 1]
 
 
 def _apart(ours: Weights, bare: Weights, begin: Weights) -> float:
-    """How far the loops' ends are from one another, as a share of the way to there."""
+    """The distance of the loops' final weights, as a share of the distance from the first ones."""
     gap = sum(float((ours[name] - end).square().sum()) for name, end in bare.items())
     way = sum(float((end - begin[name]).square().sum()) for name, end in bare.items())
     return math.sqrt(gap / way)
@@ -140,7 +139,7 @@ def _apart(ours: Weights, bare: Weights, begin: Weights) -> float:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Products of matrices take one thread, as in all benchmarks."""
+    """Use one thread for matrix products, as in all benchmarks."""
     import torch
 
     threads = torch.get_num_threads()

@@ -10,7 +10,7 @@ from predictors.shared.training.draws import epoch_order
 
 
 def bare_model(name: str) -> Any:  # noqa: ANN401 - a torch module
-    """A timm model and a linear head, newly initialised, under the names of our checkpoints."""
+    """Build a timm model and a linear head, newly initialised, with our checkpoints' names."""
     import timm
     import torch
 
@@ -25,11 +25,11 @@ def train_bare(model: Any, scene: Scene, prepared: Prepared) -> list[float]:  # 
 
     Args:
         model: a `bare_model`; changed in place.
-        scene: how.
-        prepared: on what, and the weights to begin with.
+        scene: the settings.
+        prepared: the data, and the weights to begin with.
 
     Returns:
-        When each step was done, by `time.perf_counter`.
+        The time at which each step was done, by `time.perf_counter`.
     """
     import torch
     from safetensors.torch import load_file
@@ -57,7 +57,7 @@ def train_bare(model: Any, scene: Scene, prepared: Prepared) -> list[float]:  # 
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        loss.item()  # as whoever logs it does; so the step is done, on a GPU too
+        loss.item()  # as for logging; waits for the step, on a GPU too
         done.append(time.perf_counter())
     return done
 

@@ -1,4 +1,4 @@
-"""What both training loops learn: generated images, a table, a recipe, weights to begin with."""
+"""The inputs of both training loops: generated images, a table, a recipe, initial weights."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 
 from benchmarks.images import paint
 from ensembler.predicting.batches import Precision
-from ensembler.predicting.skeleton import toml_value
 from ensembler.store.encoder import load_encoder
+from ensembler.toml import toml_value
 
 PAINTED = 256  # images; where there are more prompts, some share one
-HELD_OUT = 2  # prompts: validation is no part of what is timed
-RATE = 1e-4  # of every step
+HELD_OUT = 2  # prompts: validation is not timed
+RATE = 1e-4  # learning rate of every step
 SEED = 0
 WORKERS = min(8, os.cpu_count() or 1)  # that decode: threads of ours, processes of the bare loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A model and how it is trained.
+    """A model and the settings of its training.
 
     Attributes:
-        model: as timm names it; a linear head of 384 numbers stands on it.
-        batch: prompts of a step.
-        steps: of the one epoch.
+        model: timm's name of the model, which gets a linear head to 384 dimensions.
+        batch: prompts per step.
+        steps: steps in the one epoch.
         device: "cpu" or "cuda".
-        precision: of the arithmetic.
+        precision: precision of the arithmetic.
     """
 
     model: str
@@ -43,7 +43,7 @@ class Scene:
 
     @property
     def learned(self) -> int:
-        """Prompts that are learned from, each once."""
+        """Number of prompts in the epoch, each used once."""
         return self.batch * self.steps
 
     def __str__(self) -> str:
@@ -53,14 +53,14 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A scene's files.
+    """The files and targets of a scene.
 
     Attributes:
-        images: of each prompt that is learned from, its file.
+        images: the image file of each training prompt.
         targets: (prompts, 384) float32, their vectors.
-        table: of all prompts, those held out in fold 0.
-        recipe: for `ensembler train`.
-        begin: the weights of tower and head to begin with.
+        table: the table of all prompts; those held out are in fold 0.
+        recipe: the recipe for `ensembler train`.
+        begin: the initial weights of tower and head.
     """
 
     images: list[Path]
@@ -74,9 +74,9 @@ def prepare(scene: Scene, folder: Path, weights: Mapping[str, Any]) -> Prepared:
     """Write a scene's files.
 
     Args:
-        scene: what is trained.
-        folder: where to.
-        weights: to begin with.
+        scene: the model and the settings of its training.
+        folder: the folder to write to.
+        weights: the initial weights.
     """
     from safetensors.torch import save_file
 

@@ -85,6 +85,19 @@ def test_the_table_of_adapters_has_every_one_of_ours_under_extras_that_there_are
     assert extras <= project["optional-dependencies"].keys()
 
 
+def test_the_map_has_every_package_in_the_order_of_the_import_rules_in_its_own_words() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    rules = [name for layer in reversed(layers) for name in re.findall(r"ensembler\.(\w+)", layer)]
+    packages = [name for name in rules if (ROOT / "ensembler" / name).is_dir()]
+    (table,) = re.findall(r"^\| package \|.*\n(?:\|.*\n)+", README, re.MULTILINE)
+    rows = [re.findall(r"`(\w+)` \| (.*) \|$", line)[0] for line in table.splitlines()[2:]]
+    assert [name for name, _ in rows] == packages
+    for name, words in rows:
+        module = ast.parse((ROOT / "ensembler" / name / "__init__.py").read_text(encoding="utf-8"))
+        assert (ast.get_docstring(module) or "").startswith(words)
+
+
 def test_the_plugin_shown_is_the_one_that_the_tests_install() -> None:
     module = (PLUGIN / "efficientnet_lite_predictors.py").read_text(encoding="utf-8")
     (shown,) = [block for block in blocks("python") if block.startswith("class ")]

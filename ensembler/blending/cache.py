@@ -37,7 +37,7 @@ from ensembler.blending.statistics import (
     load_statistics,
     row_bytes,
 )
-from ensembler.caching import cache_folder, making, mark_used
+from ensembler.caching import cache_folder, lock_entry, mark_used
 from ensembler.errors import StoreError, first_few
 from ensembler.files import BROKEN, atomic_folder, is_full, sha256_arrays, sha256_json
 from ensembler.store.reader import TARGETS, Member, Store
@@ -123,7 +123,7 @@ def _entry(
     if not _is_sound(entry, expected):
         needed = len(fold) * row_bytes(expected)
         _check_size(wanted, needed)
-        with full_disk_told(entry.parent, needed), making(entry):
+        with full_disk_told(entry.parent, needed), lock_entry(entry):
             if not _is_sound(entry, expected):  # nobody built it while we waited
                 shutil.rmtree(entry, ignore_errors=True)  # a broken one
                 if kernel == "numba":

@@ -23,7 +23,7 @@ from ensembler.arrays import map_array
 from ensembler.blending.build import in_order
 from ensembler.blending.cache import RULES, full_disk_told, member_files, stamps
 from ensembler.blending.statistics import Geometry, Statistics
-from ensembler.caching import cache_folder, making, mark_used
+from ensembler.caching import cache_folder, lock_entry, mark_used
 from ensembler.files import BROKEN, atomic_write, sha256_arrays, sha256_json
 from ensembler.store.reader import Store
 
@@ -113,7 +113,7 @@ class ScarcePairs:
             needed = len(missing) * self._lengths.size * self._dtype.itemsize
             with full_disk_told(folder, needed), ExitStack() as held:
                 for entry in sorted(entries[m] for m in missing):  # the same order for everyone
-                    held.enter_context(making(entry))
+                    held.enter_context(lock_entry(entry))
                 still = {m: entries[m] for m in missing if not self._is_sound(entries[m])}
                 if still:  # nobody built them while we waited
                     self._build(still)

@@ -43,6 +43,10 @@ class Status(Enum):
     NON_FINITE = "the objective is not a finite number"
 
 
+GIVEN = "given"  # in place of a status where nothing was solved
+UNREMARKABLE = (Status.CONVERGED.name, GIVEN)  # a fit that ends so calls for no remark
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
     """The best weights found.

@@ -109,7 +109,7 @@ class Statistics:
         the held-out ones, so that nothing scores a row that saw its fold.
 
         Args:
-            held_out: the folds that a nested estimate keeps aside; none for the fit on all rows.
+            held_out: the folds that a nested estimate holds out; None for the fit on all rows.
 
         Returns:
             (F, F) float64: row j holds the coefficients of the F directions for rows of fold j;
@@ -118,8 +118,8 @@ class Statistics:
         lengths = np.linalg.norm(self.fold_sums, axis=1)
         gram = self.fold_sums @ self.fold_sums.T
         allowed = ~np.eye(self.folds, dtype=bool)
-        aside = () if held_out is None else (held_out,) if isinstance(held_out, int) else held_out
-        allowed[:, list(aside)] = False
+        folds = () if held_out is None else (held_out,) if isinstance(held_out, int) else held_out
+        allowed[:, list(folds)] = False
         squares = np.einsum("jf,fg,jg->j", allowed, gram, allowed)
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = allowed * lengths / np.sqrt(squares)[:, None]

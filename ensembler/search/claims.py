@@ -27,7 +27,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ensembler.errors import first_few
 from ensembler.search.candidate import Result, Scaling
-from ensembler.search.record import Proposal, Record, Score, quiet_optuna
+from ensembler.search.quiet import quiet_optuna
+from ensembler.search.record import Proposal, Record, Score
 from ensembler.search.results import DONE, complete, result_of
 
 INDEX = "index"  # the user attribute that tells a trial's place; its number tells who came first

@@ -18,7 +18,7 @@ from optuna.storages.journal import BaseJournalBackend
 from ensembler.errors import InputError, StudyError
 from ensembler.search.journal import RUNNING
 from ensembler.search.place import check_password, driver_reason, without_password
-from ensembler.search.record import quiet_optuna
+from ensembler.search.quiet import quiet_optuna
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError, model_validator
 from ensembler.blending.solver import Bounds
 from ensembler.errors import StudyError, first_few, unknown_name
 from ensembler.faults import faults_of
+from ensembler.frozen import Frozen
 from ensembler.search.samplers import SamplerName
 from ensembler.shipped import shipped
 from ensembler.spec.numbers import Norm
-from ensembler.store.model import Frozen
 
 _SHAPES = {"members": 'members: give "all", a list of names or patterns, or a table of such lists'}
 

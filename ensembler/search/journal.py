@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Record]:
     """A record in a journal file, which appears at `path` when the block ends well.
 
-    Until then it is written beside it, as NAME.running; that is what a later --resume goes on from.
+    Until then it is written beside it, as NAME.running; that is what a later --resume goes on from,
+    and it goes where the block fails before the first trial.
     A fresh start keeps what an interrupted one left there, under a name of its own, and tells so.
 
     Args:
@@ -66,7 +67,12 @@ def journal_record(path: Path, identity: str, *, resume: bool) -> Iterator[Recor
             if not interrupted:
                 running.unlink()
             raise
-        yield record
+        try:
+            yield record
+        except BaseException:
+            if not interrupted and not record.study.get_trials(deepcopy=False):
+                running.unlink()  # there is nothing to go on from
+            raise
         trials = record.study.get_trials(deepcopy=False)
         record.study = in_memory_study(STUDY_NAME, identity, trials)  # the file may be replaced
         with told(path):

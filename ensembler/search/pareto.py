@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ensembler.blending.objective import scores
 from ensembler.blending.problem import Problem
 from ensembler.blending.solver import Bounds, Solution, solve
-from ensembler.search.record import quiet_optuna
+from ensembler.search.quiet import quiet_optuna
 
 FEW = 7  # members up to which all subsets are tried
 SAMPLE = 4096  # rows that subsets are solved on where there are twice as many; the best then on all

@@ -7,9 +7,7 @@ is written by one process, each trial in one write and in order; claims.py has o
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ensembler.errors import StudyError
 from ensembler.search.candidate import Candidate, Result
+from ensembler.search.quiet import quiet_optuna
 from ensembler.search.results import as_recorded, result_of
 
 IDENTITY = "ensembler:identity"
@@ -129,19 +128,6 @@ def in_memory() -> Record:
     """A record that lasts as long as the process."""
     with quiet_optuna():
         return Record(optuna.create_study(direction="maximize"))
-
-
-@contextlib.contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna's information messages and experimental warnings, off for a while."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def open_study(

@@ -12,12 +12,12 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from ensembler.blending.solver import Status
+from ensembler.blending.solver import GIVEN, Status
 from ensembler.errors import StudyError
 from ensembler.search.candidate import SCREENED, Result
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-STATUSES = (*Status.__members__, "given", SCREENED)
+STATUSES = (*Status.__members__, GIVEN, SCREENED)
 
 
 def as_recorded(result: Result) -> dict[str, Any]:

@@ -8,7 +8,7 @@ evaluate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -19,9 +19,10 @@ from optuna.trial import create_trial
 from ensembler.blending.weighting import Weighting
 from ensembler.errors import StudyError
 from ensembler.search.candidate import SCREENED, TIE, Candidate, Result, Trial, best_trial
-from ensembler.search.record import Proposal, Record, quiet_optuna
+from ensembler.search.quiet import quiet_optuna
+from ensembler.search.record import Proposal, Record
 from ensembler.search.samplers import make_sampler
-from ensembler.search.scoring import Scorer
+from ensembler.search.scoring import SMALLEST_LEAD, Scorer
 from ensembler.search.space import Space
 
 # Norms that gain only together hide the best candidate behind a runner-up, one flip away from it.
@@ -107,6 +108,11 @@ class _Run:
             self.on_trial(trial)
         return done
 
+    def try_once(self, flip: Candidate) -> None:
+        """Score a flip unless it was scored before."""
+        if flip not in self.results:
+            self.evaluate("flip", [flip])
+
     def _score(self, proposals: Sequence[Proposal], batch: Sequence[Candidate]) -> list[Result]:
         """Score some of a batch's proposals; a candidate of an earlier batch keeps its result.
 
@@ -173,7 +179,13 @@ def run_study(
 def _flip(run: _Run) -> None:
     """Flips around the best few candidates, best first, until all their neighbours are known.
 
-    Norms act almost independently: the flips that gain, made together, save most of the way.
+    Norms act almost independently: the flips that gain, made together, save most of the way. Where
+    a sample foretells which those are, that comes first: it then screens out each flip alone,
+    which would need all rows, as flips that gain are too close to one another to be told apart.
+    This is the one proposal that no recorded value decides, but the sample, solved again when a
+    study is resumed or joined. Another machine rounds it otherwise in the ninth digit; gains are a
+    thousand times as large, or, of a member whose norm is of no account, none at all. Should two
+    machines still disagree, the record stops the second.
     """
     flipped: set[Candidate] = set()
     while run.left and len(run.space.definition.norms) > 1:
@@ -181,23 +193,33 @@ def _flip(run: _Run) -> None:
         if around is None:
             return
         flipped.add(around)
+        flips = list(run.space.flips(around))
+        foretold = run.scorer.foretell([around, *flips])
+        run.try_once(_gains_together(around, flips, foretold, SMALLEST_LEAD))
         tried = {trial.candidate for trial in run.trials}
-        flips = (c for c in run.space.flips(around) if c not in tried)
-        for batch in _batches(flips, run.space.definition.batch):
+        for batch in _batches((c for c in flips if c not in tried), run.space.definition.batch):
             run.evaluate("flip", batch)
-        together = _gains_together(run, around)
-        if together not in run.results:
-            run.evaluate("flip", [together])
+        known = {candidate: result.value for candidate, result in run.results.items()}
+        run.try_once(_gains_together(around, flips, known, TIE))
 
 
-def _gains_together(run: _Run, around: Candidate) -> Candidate:
-    """A candidate with all the flips that gain, for each member the one that gains most."""
-    alphas, best = list(around.alphas), [run.results[around].value + TIE] * len(around.alphas)
-    flips = list(run.space.flips(around))
+def _gains_together(
+    around: Candidate, flips: list[Candidate], values: Mapping[Candidate, float], least: float
+) -> Candidate:
+    """A candidate with all the flips that gain, for each member the one that gains most.
+
+    Args:
+        around: what was flipped.
+        flips: each differs from it in one member's norm.
+        values: what of all these is known.
+        least: what a gain must exceed.
+    """
+    alphas = list(around.alphas)
+    best = [values.get(around, math.inf) + least] * len(alphas)
     for flipped in flips:
         (member,) = (m for m, alpha in enumerate(flipped.alphas) if alpha != around.alphas[m])
-        if flipped in run.results and run.results[flipped].value > best[member]:
-            best[member] = run.results[flipped].value
+        if values.get(flipped, -math.inf) > best[member]:
+            best[member] = values[flipped]
             alphas[member] = flipped.alphas[member]
     return replace(flips[0], alphas=tuple(alphas))
 

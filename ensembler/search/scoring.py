@@ -8,7 +8,7 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.greedy import foremost, greedy_selection, places_by_name
 from ensembler.blending.objective import scores
-from ensembler.blending.solver import TIE, Bounds, normalise
+from ensembler.blending.solver import GIVEN, NOISE, TIE, Bounds, normalise
 from ensembler.blending.statistics import HeldOut, Statistics
 from ensembler.blending.weighting import Weighting
 from ensembler.search.candidate import SCREENED, Candidate, Scaling, Trial
@@ -75,13 +75,10 @@ class Scorer:
             columns=columns,
             bounds=bounds,
             seed=seed,
-            trust=trust,
             to_cut=to_cut,
         )
         self._columns, self._bounds, self._jobs = columns, bounds, jobs
         self._places = places_by_name(statistics.names)  # so that ties know no order of members
-        self.ground: Ground = ground(rows, whole=whole.ground if whole else None)
-        self.sample = self.ground
         if whole:
             drawn = np.intersect1d(whole.sample.rows, rows)
         elif len(rows) >= 2 * SAMPLE:
@@ -90,8 +87,14 @@ class Scorer:
             drawn = rows
         weight = statistics.weight[rows]
         counting = weight.sum() ** 2 / max(weight @ weight, 1e-300)  # Kish's effective sample size
-        if len(drawn) < len(rows) and counting >= EVEN * len(rows):
-            self.sample = ground(drawn, whole=whole.sample if whole else None)
+        few = len(drawn) < len(rows) and counting >= EVEN * len(rows)
+        if few:  # the last step from a sample's weights gains less than float32 can show
+            trust = max(trust, NOISE)
+        self.ground: Ground = ground(rows, trust=trust, whole=whole.ground if whole else None)
+        self.sample: Ground = self.ground
+        if few:
+            lent = whole.sample if whole else None
+            self.sample = ground(drawn, trust=SMALLEST_LEAD, whole=lent)
         self._solved = cache(self._score_solved)
 
     def score(
@@ -136,6 +139,29 @@ class Scorer:
         }
         return [placed[place] for place in range(len(candidates))]
 
+    def foretell(self, candidates: Iterable[Candidate]) -> dict[Candidate, float]:
+        """What candidates score on the sample, in their order.
+
+        Args:
+            candidates: any; left out is one that is not solved or has no column on the sample.
+
+        Returns:
+            Each candidate once, with its mean cosine; nothing where there is no sample.
+        """
+        from joblib import Parallel, delayed
+
+        if self.sample is self.ground:
+            return {}
+        told = [
+            candidate
+            for candidate in dict.fromkeys(candidates)
+            if candidate.rule == "solved" and self.sample.columns(candidate.scaling).any()
+        ]
+        means = Parallel(n_jobs=self._jobs, prefer="threads")(
+            delayed(self.sample.mean_cosine)(candidate.scaling) for candidate in told
+        )
+        return dict(zip(told, means, strict=True))
+
     def finish(self, candidate: Candidate) -> Scored:
         """The best candidate's weights: as scored or, where that was from one start, from all."""
         scored = self.score([candidate])[0]
@@ -143,10 +169,12 @@ class Scorer:
             return scored
         scaling = candidate.scaling
         cold = self.sample.solve(scaling)
+        if cold.value <= self.sample.solution(scaling).value + TIE:
+            return scored
         if self.sample is not self.ground:
             cold = self.ground.solve(scaling, cold.weights)
-        if cold.value <= scored.value + TIE:
-            return scored
+            if cold.value <= scored.value + TIE:
+                return scored
         weighting = replace(scored.weighting, weights=tuple(cold.weights.tolist()))
         return Scored(value=cold.value, weighting=weighting, status=cold.status.name)
 
@@ -171,7 +199,7 @@ class Scorer:
         found = [self._weights(scaling, candidate) for candidate in candidates]
         values = scores(problem, np.stack([weights * problem.scale for weights in found]))
         return [
-            _scored(scaling, weights, float(value), "given")
+            _scored(scaling, weights, float(value), GIVEN)
             for weights, value in zip(found, values, strict=True)
         ]
 
@@ -180,19 +208,13 @@ class Scorer:
 
         Later candidates do not count: a batch may be cut short, and the leader must be scored.
         """
-        from joblib import Parallel, delayed
-
-        if self.sample is self.ground:
+        means = self.foretell((best.candidate, *batch))
+        if best.candidate not in means:
             return {}
-        solved = [candidate for candidate in (best.candidate, *batch) if candidate.rule == "solved"]
-        scalings = list(dict.fromkeys(candidate.scaling for candidate in solved))
-        means = Parallel(n_jobs=self._jobs, prefer="threads")(
-            delayed(self.sample.mean_cosine)(scaling) for scaling in scalings
-        )
-        leaders, leader = {}, 0
-        for place, scaling in enumerate(scalings):
-            leader = place if means[place] > means[leader] else leader
-            leaders[scaling] = scalings[leader]
+        leaders, leader = {}, best.candidate
+        for candidate, mean in means.items():
+            leader = candidate if mean > means[leader] else leader
+            leaders[candidate.scaling] = leader.scaling
         return leaders
 
     def _hopeless(self, scaling: Scaling, best: Trial, leader: Scaling | None) -> Scored | None:
@@ -202,7 +224,7 @@ class Scorer:
         blends' cosines has the standard error of a mean over rows drawn without replacement.
         """
         sample = self.sample
-        if leader in (None, scaling) or not sample.columns(scaling).any():
+        if leader in (None, scaling):
             return None
         behind = sample.cosines(leader) - sample.cosines(scaling)
         mean = float(sample.share @ behind)

@@ -20,7 +20,8 @@ from ensembler.search.space import Space
 Progress = Callable[[str, int, int], None]  # stage, done so far, of how many
 
 # What a last step may promise, in score, to be taken on trust: where weights only serve to be
-# scored, in repeats and in losses. The fit's own are frozen to nine digits and always looked at.
+# scored, in repeats and in losses. The fit's own are frozen to nine digits and looked at, as far as
+# float32 can show anything.
 TRUST = 1e-6
 
 

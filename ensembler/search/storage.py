@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,10 +16,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ensembler.errors import StudyError
+from ensembler.files import locked
 from ensembler.search import claims
 from ensembler.search.claims import SharedRecord
 from ensembler.search.place import check_password, driver_reason, without_password
-from ensembler.search.record import STUDY_NAME, Record, in_memory_study, open_study, quiet_optuna
+from ensembler.search.quiet import quiet_optuna
+from ensembler.search.record import STUDY_NAME, Record, in_memory_study, open_study
 
 OPENINGS = 4  # processes that make the tables at the same time fall over each other: try again
 AGAIN_S = 0.5
@@ -77,7 +80,7 @@ def _open(url: str) -> RDBStorage:
         options["connect_args"] = {"timeout": LOCKED_S, "isolation_level": None}
     for left in reversed(range(OPENINGS)):
         try:
-            with quiet_optuna():
+            with quiet_optuna(), _alone(url):
                 storage = RDBStorage(
                     url,
                     engine_kwargs=options,
@@ -98,6 +101,18 @@ def _open(url: str) -> RDBStorage:
         sqlalchemy.event.listen(storage.engine, "connect", _agree_on_time(UTC[storage.engine.name]))
         storage.engine.dispose()  # the connections made before
     return storage
+
+
+def _alone(url: str) -> contextlib.AbstractContextManager[None]:
+    """Let one process at a time open an SQLite file.
+
+    A server creates all tables in one transaction, an SQLite file gets them one by one: on a slow
+    disk, processes that start together would collide at one table after another.
+    """
+    database = sqlalchemy.make_url(url).database
+    if not url.startswith("sqlite") or not database or not Path(database).parent.is_dir():
+        return contextlib.nullcontext()
+    return locked(Path(database).parent)  # not the file: closing that drops SQLite's own locks
 
 
 def _agree_on_time(statement: str) -> Callable[[DBAPIConnection, object], None]:

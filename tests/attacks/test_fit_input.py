@@ -111,10 +111,10 @@ def test_a_member_with_nan(refused: Callable[..., str], copied: Path) -> None:
     assert "embeddings.npy holds NaN or infinity" in refused(copied)
 
 
-def test_something_that_is_no_store(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_something_that_is_not_a_store(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for name in ("empty", "nowhere"):
-        assert f"Error: {name} is not an OOF store" in refused(name)
+    assert "Error: empty is not an OOF store" in refused("empty")
+    assert "Error: there is no folder nowhere; name a store" in refused("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def test_text_that_is_not_utf_8_is_named(tmp_path: Path, store: Path) -> None:
     (tmp_path / "v.csv").write_bytes(b"id,x,y,z\n\xff\xfe,1,2,3\n")
     (tmp_path / "ids.txt").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "v.npy", np.ones((1, 3)))
-    with pytest.raises(StoreError, match=r"v\.csv cannot be read as a table: .*UTF8"):
+    with pytest.raises(StoreError, match=r"v\.csv is not text in UTF-8; save it as UTF-8"):
         add_member(store, "n", [tmp_path / "v.csv"])
     with pytest.raises(StoreError, match=r"ids\.txt cannot be read .*; give a text file"):
         add_member(store, "n", [tmp_path / "v.npy"], ids=[tmp_path / "ids.txt"])
@@ -325,7 +325,7 @@ def edit_manifest(store: Path, *keys: str | int, value: object) -> None:
             10**9,
             r"rows\.npy is int64\(4,\); the manifest says .*1000000000",
         ),
-        (("members", 0, "dim"), 10**9, r"member 'm' has 1000000000 numbers a row, the store 3"),
+        (("members", 0, "dim"), 10**9, r"member 'm' has 1000000000 numbers per row, the store 3"),
         (("members", 0, "dtype"), "float16", r"embeddings\.npy is float32"),
         (("members", 0, "name"), "../m", r"members\.0\.name: .*'\.\./m' cannot name a member"),
         (("dim",), 2, r"targets\.npy is float32\(4, 3\); the manifest says float32\(4, 2\)"),

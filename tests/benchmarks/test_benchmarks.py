@@ -1,4 +1,4 @@
-"""Each benchmark at toy size: its own checks of the answers are the test, no time is looked at."""
+"""Each benchmark at toy size: its own checks of the answers are the test; nothing is timed."""
 
 from __future__ import annotations
 

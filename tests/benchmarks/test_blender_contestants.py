@@ -1,4 +1,4 @@
-"""Who is compared with our blenders, how they are held out, and when the comparison stops."""
+"""The rivals of our blenders: how they are held out, and when the comparison stops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLD = np.arange(TOY.rows) // ROWS_PER_GROUP % 3
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """As in every benchmark: the small products here only wait for a second one."""
+    """One thread, as in every benchmark: the small products here only wait for a second one."""
     with threadpool_limits(1):
         yield
 
@@ -95,7 +95,7 @@ def test_a_rival_that_leads_by_more_than_noise_stops_the_comparison(rows: Rows) 
         check_lead("ours", "far", {"ours": ours, "far": ours + 0.05 + noise}, bootstrap)
 
 
-def test_images_that_are_not_there_are_said_to_be_needed(
+def test_missing_images_are_named_in_the_table(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sd_images, "IMAGES", tmp_path / "nowhere")

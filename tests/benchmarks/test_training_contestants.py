@@ -1,4 +1,4 @@
-"""How the training loops are compared: by where they end, by the operations that a step needs."""
+"""The comparison of training loops: by their final weights, and by the operations of a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import flops, training
 from benchmarks.flops import peak_flops, step_flops
-from benchmarks.timing import raced
+from benchmarks.timing import race
 
 
 class Patches(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -22,7 +22,7 @@ class Patches(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.patches = torch.nn.Conv2d(3, 5, kernel_size=4, stride=4)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 5) of (n, 3, 8, 8)."""
+        """The features, (n, 5), of (n, 3, 8, 8) pixels."""
         return self.patches(pixels).mean((2, 3))
 
 
@@ -58,7 +58,7 @@ def test_a_device_without_one_is_measured_by_large_products(
     assert whose == "large matrix products"
 
 
-def test_how_far_two_ends_are_apart_is_told_in_shares_of_the_way() -> None:
+def test_the_distance_of_two_ends_is_a_share_of_the_way() -> None:
     begin = {"weight": torch.zeros(2)}
     end, other = {"weight": torch.tensor([3.0, 4.0])}, {"weight": torch.tensor([3.0, 4.5])}
     assert training._apart(end, end, begin) == 0.0
@@ -72,7 +72,7 @@ def test_works_that_race_have_as_many_turns_each_and_give_their_last_answer() ->
         turns.append(name)
         return len(turns)
 
-    found = raced(2, {"one": partial(work, "one"), "other": partial(work, "other")})
+    found = race(2, {"one": partial(work, "one"), "other": partial(work, "other")})
     assert turns == ["one", "other", "one", "other"]
     assert {name: one.answer for name, one in found.items()} == {"one": 3, "other": 4}
     assert all(one.seconds >= 0.0 and one.cpu >= 0.0 for one in found.values())

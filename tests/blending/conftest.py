@@ -95,10 +95,10 @@ def _unit(vector: Vector) -> Vector:
 
 def naive_prior(world: World, row: int, held_out: HeldOut) -> Vector:
     """The unit-length sum of the targets of all rows of other folds, those held out left out."""
-    aside = held_out if isinstance(held_out, frozenset) else {held_out}
+    folds = held_out if isinstance(held_out, frozenset) else {held_out}
     total = np.zeros(world.targets.shape[1])
     for other in range(len(world.fold)):
-        if world.fold[other] not in {world.fold[row], *aside}:
+        if world.fold[other] not in {world.fold[row], *folds}:
             total += world.weight[other] * _unit(world.targets[other].astype(np.float64))
     return _unit(total)
 

@@ -34,7 +34,7 @@ def nonnegative_weights(seed: int, columns: int) -> NDArray[np.float64]:
     return weights if weights.any() else np.eye(columns)[-1]
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 @given(
     seed=seeds,
     scale=st.sampled_from(SCALES),
@@ -65,7 +65,7 @@ def test_nonnegative_blends_score_as_the_oracle_says(
     assert at.value == pytest.approx(expected, rel=0, abs=PROMISE)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     seed=seeds,
     twins=st.sampled_from([1e-2, 1e-4, 1e-6, 0.0]),
@@ -87,7 +87,7 @@ def test_near_duplicate_members_score_as_the_oracle_says(
     assert value == pytest.approx(oracle_score(problem, world, weights), rel=0, abs=PROMISE)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(seed=seeds, alphas=alphas_of_three, centred=st.booleans(), scale=st.sampled_from(SCALES[:2]))
 def test_float16_members_score_as_the_oracle_says_of_the_stored_values(
     make_world: Callable[..., World],
@@ -104,7 +104,7 @@ def test_float16_members_score_as_the_oracle_says_of_the_stored_values(
     assert value == pytest.approx(oracle_score(problem, world, weights), rel=0, abs=PROMISE)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(
     seed=seeds,
     twins=st.sampled_from([None, 1e-1, 1e-3]),
@@ -187,7 +187,7 @@ def test_scaling_all_weights_keeps_every_score(
     np.testing.assert_allclose(scores(problem, factor * candidates), expected, rtol=0, atol=1e-7)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     seed=seeds,
     scale=st.sampled_from(["unit", "spread"]),

@@ -1,4 +1,4 @@
-"""No row is scored by a prior that saw its fold, or the fold that a nested fit keeps aside."""
+"""No row is scored by a prior that saw its fold, or the fold that a nested fit holds out."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def cut(whole: Problem, mine: Problem) -> PartialProblem:
     return PartialProblem(part=Part(selection=mine.selection, whole=whole.selection), whole=whole)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from(["unit", "spread", "tiny", "huge", "mixed"]),

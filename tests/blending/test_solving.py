@@ -94,7 +94,7 @@ def test_the_maximum_is_scipys(
         assert solution.value == pytest.approx(expected, rel=0, abs=1e-7)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     seed=seeds, kind=worlds, centred=st.booleans(), bounds=st.sampled_from(every_bounds),
     prior=st.booleans(),
@@ -120,7 +120,7 @@ def test_never_below_the_uniform_blend_or_any_single_column(
     assert again == pytest.approx(solution.value, rel=0, abs=1e-7)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(seed=seeds, kind=worlds, centred=st.booleans())
 def test_weights_are_scaled_as_their_bounds_say(
     make_world: Callable[..., World], seed: int, kind: str, centred: bool

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ensembler.blending.solver import Solution
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_cosines
 from ensembler.fitting.held_out import search_held_out
+from ensembler.metrics import unit_rows
 from ensembler.search import ground, scoring
 from ensembler.search.candidate import SCREENED, Candidate, Trial, best_trial
 from ensembler.search.record import Record, in_memory
@@ -167,6 +169,94 @@ def test_later_candidates_of_a_batch_screen_nobody_out_and_earlier_ones_do(
     assert scorer.score(before, best=first)[1].status == SCREENED
     assert scorer.score([behind], best=first, batch=before)[0].status == SCREENED
     assert scorer.score([behind], best=first, batch=after)[0].status != SCREENED
+
+
+@pytest.fixture
+def half_noisy(generate: Make, write_store: Make, prepare: Make) -> tuple[Space, Statistics]:
+    """Norms of odd members carry confidence, those of even ones are noise and nothing else."""
+    data = generate("confidence", rows=ROWS, members=6)
+    spread = np.random.default_rng(0).lognormal(size=(6, ROWS, 1))
+    members = {
+        name: vectors if m % 2 else unit_rows(vectors) * spread[m]
+        for m, (name, vectors) in enumerate(data.members.items())
+    }
+    space, statistics = prepare(write_store(data.targets, members, groups=data.groups))
+    return space, statistics
+
+
+def test_flips_that_gain_on_the_sample_come_together_first_and_screen_out_each_alone(
+    half_noisy: tuple[Space, Statistics],
+) -> None:
+    trials = run(half_noisy).trials
+    first, *alone = [trial for trial in trials if trial.stage == "flip"][:7]
+    assert first.candidate.alphas == (1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
+    assert {trial.status for trial in alone} == {SCREENED}
+    before = max(trial.value for trial in trials if trial.stage == "baseline")
+    assert sum(trial.value > before for trial in alone) == 3
+
+
+def test_whether_a_flip_is_tried_together_with_others_needs_a_sample(
+    half_noisy: tuple[Space, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "SAMPLE", ROWS)
+    scorer = new_scorer(half_noisy)
+    candidates = list(half_noisy[0].flips(Candidate(centred=False, alphas=(0.0,) * 6)))
+    assert scorer.foretell(candidates) == {}
+    *alone, together = [t.candidate.alphas for t in run(half_noisy).trials if t.stage == "flip"][:7]
+    assert together == (1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
+    assert together not in alone
+
+
+def test_what_is_foretold_is_the_mean_on_the_sample_of_each_solved_candidate(
+    half_noisy: tuple[Space, Statistics],
+) -> None:
+    _, statistics = half_noisy
+    scorer = new_scorer(half_noisy)
+    solved = [Candidate(centred=True, alphas=(a, *(0.0,) * 5)) for a in (1.0, 0.0, 1.0)]
+    found = scorer.foretell([*solved, replace(solved[0], rule="uniform")])
+    assert list(found) == solved[:2]
+    for candidate, value in found.items():
+        weights = tuple(scorer.sample.solution(candidate.scaling).weights.tolist())
+        weighting = Weighting(centred=True, alphas=candidate.alphas, weights=weights)
+        cosines = weighting_cosines(statistics, weighting, scorer.sample.rows, None)
+        assert value == pytest.approx(cosines.mean(), abs=1e-7)
+
+
+def test_candidates_of_which_the_sample_has_no_row_are_solved_on_all_rows(
+    half_noisy: tuple[Space, Statistics],
+) -> None:
+    _, statistics = half_noisy
+    lengths = statistics.raw.lengths.copy()
+    lengths[new_scorer(half_noisy).sample.rows] = 0.0
+    elsewhere = replace(statistics, raw=replace(statistics.raw, lengths=lengths))
+    members = np.array([False, *[True] * 6])
+    scorer = Scorer(elsewhere, np.arange(ROWS), None, columns=members, bounds="simplex", seed=0)
+    plain = [Candidate(centred=False, alphas=(alpha,) * 6) for alpha in (0.0, 1.0)]
+    assert scorer.foretell(plain) == {}
+    found = scorer.score(plain, best=trial_of(plain[0]))
+    assert [scored.status for scored in found] == ["CONVERGED"] * 2
+
+
+def test_the_best_is_solved_on_all_rows_again_only_if_the_sample_has_another_optimum(
+    half_noisy: tuple[Space, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = run(half_noisy).best.candidate
+    scorer = new_scorer(half_noisy)
+    scored = scorer.score([best])[0]
+    asked = []
+
+    def solve_again(*start: Any) -> Solution:  # noqa: ANN401 - a scaling and weights
+        asked.append(start)
+        return replace(solution, value=scored.value + 1e-3)
+
+    solution = scorer.sample.solution(best.scaling)
+    monkeypatch.setattr(scorer.ground, "solve", solve_again)
+    assert scorer.finish(best) == scored
+    assert not asked
+    worse = replace(solution, value=solution.value - 1e-3)
+    monkeypatch.setattr(scorer.sample, "solution", lambda _: worse)
+    assert scorer.finish(best).value == scored.value + 1e-3
+    assert len(asked) == 1
 
 
 def test_there_is_no_sample_where_few_rows_carry_the_weight(

@@ -26,7 +26,8 @@ from ensembler.fitting.inputs import make_space
 from ensembler.search.candidate import Trial
 from ensembler.search.definition import StudyDefinition
 from ensembler.search.journal import journal_record
-from ensembler.search.record import in_memory, quiet_optuna
+from ensembler.search.quiet import quiet_optuna
+from ensembler.search.record import in_memory
 from ensembler.search.samplers import SAMPLERS, SamplerName
 from ensembler.search.searching import search
 from ensembler.search.tpe import KnownSpaceTPE

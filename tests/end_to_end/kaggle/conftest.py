@@ -156,7 +156,13 @@ def _attach(inputs: Path) -> NDArray[np.float64]:
     oof = inputs / OURS / "oof"
     create_store(oof, inputs / "samples.csv", targets=inputs / "targets.npy")
     for name in TOWERS:
-        dump(oof, name, predictor=checkpoints / f"{name}.toml", images=inputs / "images")
+        dump(
+            oof,
+            name,
+            predictor=checkpoints / f"{name}.toml",
+            images=inputs / "images",
+            device="cpu",
+        )
 
     order = rng.permutation(HELD_BACK)  # a sample submission's is no sorted one
     keys = (f"{unseen[row].stem}_{place},0" for row in order for place in range(DIM))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from ensembler.inference.devices import find_devices
 from ensembler.metrics import mean_cosine
+from ensembler.predicting.devices import find_devices
 
 if TYPE_CHECKING:
     from tests.end_to_end.kaggle.conftest import Kernel, Played
