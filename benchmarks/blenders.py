@@ -24,13 +24,13 @@ from benchmarks.sd_images import sd_images_store
 from benchmarks.stackers import Rows, Stacker, stackers
 from benchmarks.table import Line, Result
 from benchmarks.timing import race, timed
-from ensembler.comparing.contestants import Contestant, contestants
-from ensembler.comparing.estimate import hold_out
-from ensembler.comparing.folding import fold_assignments
-from ensembler.comparing.ground import Ground
-from ensembler.evaluation.intervals import GroupBootstrap
+from ensembler.evaluation.contestants import Contestant, contestants
+from ensembler.evaluation.estimate import hold_out
+from ensembler.evaluation.folding import fold_assignments
+from ensembler.evaluation.ground import Ground
 from ensembler.fitting.inputs import resolve_study
 from ensembler.metrics import paired_cosine
+from ensembler.scoring.intervals import GroupBootstrap
 from ensembler.store.reader import Store
 
 OOF = Path(__file__).parents[1] / "oof"

@@ -26,9 +26,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.answers import check
 from benchmarks.sd_images import IMAGES, TOWERS, write_predictors
 from ensembler.cli.main import cli
-from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.metrics import paired_cosine
 from ensembler.report.tables import as_text, new_table
+from ensembler.scoring.intervals import GroupBootstrap
 from ensembler.spec.loading import load_spec
 from ensembler.store.encoder import load_encoder
 from ensembler.store.reader import Store

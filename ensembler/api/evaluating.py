@@ -11,7 +11,7 @@ from ensembler.report.tables import as_html, as_text
 from ensembler.store.reader import Store
 
 if TYPE_CHECKING:
-    from ensembler.comparing.evaluation import Evaluation
+    from ensembler.evaluation.result import Evaluation
     from ensembler.search.definition import StudyDefinition
     from ensembler.search.searching import Progress
 
@@ -108,8 +108,8 @@ def evaluate(
     """
     from threadpoolctl import threadpool_limits
 
-    from ensembler.comparing.contestants import contestants
-    from ensembler.comparing.run import Questions, run_evaluation
+    from ensembler.evaluation.contestants import contestants
+    from ensembler.evaluation.run import Questions, run_evaluation
     from ensembler.fitting.inputs import resolve_study
     from ensembler.store.corpus import corpus_for
 

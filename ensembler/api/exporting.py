@@ -58,7 +58,7 @@ def export_blend(
 
     from ensembler.blenders.refitting.export import export_member
     from ensembler.blenders.registry import parse_blender
-    from ensembler.comparing.contestants import make_contestant
+    from ensembler.evaluation.contestants import make_contestant
     from ensembler.fitting.inputs import make_space, resolve_study
     from ensembler.fitting.preparing import prepare_data
     from ensembler.store.corpus import corpus_for

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ensembler.blenders.data import Data
-    from ensembler.comparing.choosing import Choice
-    from ensembler.comparing.comparison import Comparison
+    from ensembler.evaluation.choosing import Choice
+    from ensembler.evaluation.comparison import Comparison
     from ensembler.fitting.freezing import Fitted
     from ensembler.fitting.origin import FitOrigin
     from ensembler.fitting.preparing import Prepared
@@ -135,8 +135,8 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     from ensembler.blenders.registry import parse_blender
-    from ensembler.comparing.choosing import choose_blender
-    from ensembler.comparing.contestants import AUTO, make_contestant
+    from ensembler.evaluation.choosing import choose_blender
+    from ensembler.evaluation.contestants import AUTO, make_contestant
     from ensembler.fitting.caveats import caveats
     from ensembler.fitting.freezing import seal_fit
     from ensembler.fitting.inputs import make_space, resolve_study, study_identity
@@ -205,7 +205,7 @@ def _origin(
 ) -> FitOrigin:
     """What the spec says of the fit beside the study's definition."""
     from ensembler.blenders.registry import parse_blender
-    from ensembler.comparing.parts import reads_corpus
+    from ensembler.evaluation.parts import reads_corpus
     from ensembler.fitting.origin import FitOrigin
 
     blender = None if choice is None or choice.name == WEIGHTED else choice.name

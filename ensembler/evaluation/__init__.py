@@ -1,1 +1,1 @@
-"""Honest scores: folds held out, paired intervals, baselines, what a member contributes."""
+"""The steps of an evaluation: contestants, repeated nested fits, who leads and how surely."""

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ensembler.blenders.data import Data
 from ensembler.blending.priors import priors_out_of_fold
 from ensembler.blending.weighting import Weighting
-from ensembler.evaluation.nested import Nested
 from ensembler.fitting.honest import honest_scores
 from ensembler.fitting.origin import FitOrigin
 from ensembler.fitting.preparing import Prepared
 from ensembler.fitting.searched import Searched
+from ensembler.scoring.nested import Nested
 from ensembler.spec.composed import ComposedSpec
 from ensembler.spec.coreset import make_coreset
 from ensembler.spec.freeze import freeze_blend, versions

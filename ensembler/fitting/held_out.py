@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting
-from ensembler.evaluation.nested import Nested, nested_cosines
+from ensembler.scoring.nested import Nested, nested_cosines
 from ensembler.search.scoring import Scorer
 from ensembler.search.searching import Progress, search
 from ensembler.search.space import Space

@@ -12,12 +12,12 @@ from ensembler.blenders.data import Data
 from ensembler.blenders.weights.fitted import weighted_blend
 from ensembler.blending.statistics import Statistics
 from ensembler.blending.weighting import Weighting, weighting_problem
-from ensembler.evaluation.baselines import baseline_fits
-from ensembler.evaluation.contributions import alone, losses_without
-from ensembler.evaluation.intervals import GroupBootstrap
-from ensembler.evaluation.nested import Fit, Nested, nested_cosines
 from ensembler.fitting.preparing import Prepared
 from ensembler.folds import why_dealt_anew
+from ensembler.scoring.baselines import baseline_fits
+from ensembler.scoring.contributions import alone, losses_without
+from ensembler.scoring.intervals import GroupBootstrap
+from ensembler.scoring.nested import Fit, Nested, nested_cosines
 from ensembler.search.searching import without_member
 from ensembler.spec.model import Baselines, Difference, HeldOut, MemberScore, Scores
 

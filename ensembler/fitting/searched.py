@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensembler.blending.statistics import Statistics
-from ensembler.evaluation.nested import Nested
 from ensembler.fitting.held_out import HeldOutSearch, search_held_out
+from ensembler.scoring.nested import Nested
 from ensembler.search.record import Record
 from ensembler.search.run import Outcome
 from ensembler.search.searching import Progress, scorer_of_all, search

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ensembler.comparing.comparison import Comparison, Standing
 from ensembler.errors import first_few
+from ensembler.evaluation.comparison import Comparison, Standing
 from ensembler.fitting.statuses import remark
 from ensembler.report.spec_table import (
     CHOSEN_ANEW,
@@ -101,7 +101,7 @@ def _choice(comparison: Comparison) -> str:
     why = f"the simplest within one standard error of {best}, whose lead is unproven."
     if chosen == best:
         why = "the best, and none simpler comes within a standard error."
-    if comparison.groups < FEW_GROUPS:  # what choosing otherwise is worth: `comparing.choice`
+    if comparison.groups < FEW_GROUPS:  # what choosing otherwise is worth: `evaluation.choice`
         why += f" {comparison.groups} groups are few to choose by: others may well choose another."
     return f"{chosen}: {why}"
 

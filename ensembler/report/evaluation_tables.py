@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ensembler.comparing.breakdown import Part
-from ensembler.comparing.budgets import Budget
-from ensembler.comparing.contributing import Contributions
-from ensembler.comparing.evaluation import Evaluation
-from ensembler.comparing.paths import Step
-from ensembler.comparing.rows import Nearest, Row
-from ensembler.comparing.series import Measured
-from ensembler.comparing.shift import safest
 from ensembler.errors import first_few
+from ensembler.evaluation.breakdown import Part
+from ensembler.evaluation.budgets import Budget
+from ensembler.evaluation.contributing import Contributions
+from ensembler.evaluation.paths import Step
+from ensembler.evaluation.result import Evaluation
+from ensembler.evaluation.rows import Nearest, Row
+from ensembler.evaluation.series import Measured
+from ensembler.evaluation.shift import safest
 from ensembler.report.comparison_table import comparison_table
 from ensembler.report.spec_table import PLACES, interval_text
 from ensembler.report.tables import new_table

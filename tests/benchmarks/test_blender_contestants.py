@@ -17,8 +17,8 @@ from benchmarks.contestants import unit
 from benchmarks.data import ROWS_PER_GROUP, TOY, make_members, make_targets
 from benchmarks.stackers import KERNEL_ROWS, Apply, Rows, Stacker, stackers
 from benchmarks.table import Line, Result
-from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.metrics import mean_cosine, paired_cosine
+from ensembler.scoring.intervals import GroupBootstrap
 
 STACKERS = [stacker for stacker in stackers(20) if not stacker.why_not(TOY.rows)]
 FOLD = np.arange(TOY.rows) // ROWS_PER_GROUP % 3

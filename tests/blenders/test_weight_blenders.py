@@ -25,8 +25,8 @@ from ensembler.blenders.weights.subset import of_members
 from ensembler.blending.build import build_statistics
 from ensembler.blending.statistics import GEOMETRY, Statistics
 from ensembler.errors import InputError, StoreError
-from ensembler.evaluation.baselines import baseline_fits
 from ensembler.metrics import unit_rows
+from ensembler.scoring.baselines import baseline_fits
 from ensembler.search.space import Space
 from ensembler.spec.weighted import WeightedSpec
 from ensembler.store.reader import Store

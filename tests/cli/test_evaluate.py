@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from ensembler.blenders.registry import blender_names
-from ensembler.comparing import run
-from ensembler.comparing.comparison import compare
-from ensembler.comparing.contestants import CHAINS
+from ensembler.evaluation import run
+from ensembler.evaluation.comparison import compare
+from ensembler.evaluation.contestants import CHAINS
 from ensembler.spec.loading import load_spec
 from ensembler.store.corpus import save_corpus
 from ensembler.store.create import create_store

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from benchmarks.sd_images import write_predictors
 from benchmarks.trained_towers import ALONE, ensembler
-from ensembler.evaluation.intervals import GroupBootstrap, Interval
 from ensembler.folds import group_folds
 from ensembler.metrics import mean_cosine, paired_cosine
+from ensembler.scoring.intervals import GroupBootstrap, Interval
 from ensembler.spec.loading import load_spec
 from ensembler.store.encoder import load_encoder
 from ensembler.store.reader import Store

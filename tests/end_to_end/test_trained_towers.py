@@ -32,8 +32,8 @@ from benchmarks.trained_towers import (
     trained_table,
     tune_fold,
 )
-from ensembler.evaluation.intervals import GroupBootstrap
 from ensembler.metrics import paired_cosine
+from ensembler.scoring.intervals import GroupBootstrap
 from ensembler.store.encoder import load_encoder
 from ensembler.store.reader import Store
 from ensembler.training.records import Finished, read_finished

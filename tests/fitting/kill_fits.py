@@ -41,7 +41,7 @@ Kill = tuple[str, int]  # at which kind of change, at which of that kind
 for _loaded_late in (  # by a fit; loaded once here, for the many children
     *("joblib", "pyarrow.dataset", "pyarrow.parquet", "rich.progress", "scipy.optimize"),
     *("ensembler.api", "ensembler.cli.fit", "ensembler.fitting.caveats"),
-    *("ensembler.comparing.choosing", "ensembler.fitting.composing", "ensembler.fitting.held_out"),
+    *("ensembler.evaluation.choosing", "ensembler.fitting.composing", "ensembler.fitting.held_out"),
     *("ensembler.search.journal", "ensembler.store.corpus"),
 ):
     importlib.import_module(_loaded_late)

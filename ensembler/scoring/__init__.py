@@ -1,0 +1,1 @@
+"""Honest scores: folds held out, paired intervals, baselines, what a member contributes."""
