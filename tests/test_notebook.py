@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
 import ensembler as en
 from ensembler.metrics import unit_rows
@@ -87,12 +89,55 @@ def test_ids_that_do_not_fit_the_array_are_refused(
     assert en.Store.open(store.path).names == ()
 
 
+def test_frames_and_tensors_are_arrays_too(store: en.Store) -> None:
+    frame = pd.DataFrame(VECTORS, index=IDS)
+    en.add_member(store, "frame", frame, ids=frame.index)
+    en.add_member(store, "series", VECTORS, ids=pd.Series(IDS, dtype=object))
+    en.add_member(store, "tensor", torch.from_numpy(VECTORS.astype(np.float16)), ids=IDS)
+    opened = en.Store.open(store.path)
+    whole, half = opened.member("frame").embeddings, opened.member("tensor").embeddings
+    np.testing.assert_array_equal(whole, VECTORS.astype(np.float32))
+    np.testing.assert_array_equal(opened.member("series").embeddings, whole)
+    np.testing.assert_allclose(half, whole, rtol=1e-3, atol=1e-4)
+
+
+def test_a_data_frame_is_a_table_of_samples_without_its_index(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": IDS, "artist": ["a", "b"] * (ROWS // 2)})
+    kept = frame[frame.artist == "b"]
+    made = en.create_store(tmp_path / "frame", kept, targets=TARGETS[1::2])
+    assert made.samples.id.tolist() == IDS[1::2]
+    assert list(made.samples.further) == ["artist"]
+    named = en.create_store(tmp_path / "named", kept.set_index("id"), targets=TARGETS[1::2])
+    assert named.manifest == made.manifest
+    with pytest.raises(en.InputError, match="deal at least 2"):
+        en.create_store(tmp_path / "one", kept, targets=TARGETS[1::2], folds=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dtype": "float64"}, "'float64' is not stored"),
+        ({"seconds_per_image": -1.0}, "seconds per image: give a positive number"),
+        ({"encoder": "minilm"}, "an encoder is for captions"),
+    ],
+)
+def test_options_that_do_not_fit_an_array_are_refused(
+    store: en.Store, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(en.StoreError, match=sentence):
+        en.add_member(store, "blip", VECTORS, ids=IDS, **options)
+    with pytest.raises(en.StoreError, match="is not a file's name"):
+        en.add_member(store, "blip", [[1.0, 2.0]], ids=IDS)  # type: ignore[list-item]
+    assert en.Store.open(store.path).names == ()
+
+
 def test_arrays_that_are_no_embeddings_are_refused_by_name(store: en.Store, tmp_path: Path) -> None:
     with pytest.raises(en.StoreError, match="member blip: embeddings are of type int64"):
         en.add_member(store, "blip", np.ones((ROWS, DIM), dtype=np.int64), ids=IDS)
     spoilt = np.where(np.arange(ROWS)[:, None] == 3, np.nan, VECTORS)
-    with pytest.raises(en.StoreError, match="'image 3'"):
-        en.add_member(store, "blip", spoilt, ids=IDS)
+    for hidden in (spoilt, np.ma.masked_invalid(spoilt)):
+        with pytest.raises(en.StoreError, match="'image 3'"):
+            en.add_member(store, "blip", hidden, ids=IDS)
     with pytest.raises(en.StoreError, match="targets has 39 rows for 40 samples"):
         en.create_store(tmp_path / "short", {"id": IDS}, targets=TARGETS[1:])
     with pytest.raises(en.StoreError, match=r"^samples: the id 'a' comes more than once"):
@@ -105,6 +150,8 @@ def test_a_study_and_members_may_be_written_in_place(store: en.Store, tmp_path: 
     for name, seed in (("blip", 1), ("clip", 2), ("clip_2", 3)):
         noise = np.random.default_rng(seed).normal(scale=0.5, size=(ROWS, DIM))
         en.add_member(store, name, TARGETS + noise, ids=IDS)
+    evaluated = en.evaluate(store.path, blenders="uniform", members="all", rows=0)
+    assert list(evaluated.evaluation.comparison.blends) == ["uniform"]
     quick = en.StudyDefinition(trials=4, validation="none")
     result = en.fit(store.path, study=quick, members="clip*, blip")
     assert {m.name for m in result.spec.weighted.members} == {"blip", "clip", "clip_2"}

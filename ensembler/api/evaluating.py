@@ -58,8 +58,8 @@ class EvaluationResult:
 def evaluate(
     store: str | Path | Store,
     *,
-    blenders: Sequence[str] | None = None,
-    specs: Sequence[str | Path] = (),
+    blenders: str | Sequence[str] | None = None,
+    specs: str | Path | Sequence[str | Path] = (),
     study: str | Path | StudyDefinition = "default",
     members: str | Sequence[str] | None = None,
     corpus: str | Path | None = None,
@@ -117,7 +117,12 @@ def evaluate(
     _, definition = resolve_study(study, members=members, trials=None, seed=seed)
     prompts = corpus_for(opened, corpus)
     entrants = contestants(
-        opened, definition, blenders, specs, corpus=prompts, target_mix=target_mix
+        opened,
+        definition,
+        [blenders] if isinstance(blenders, str) else blenders,
+        [specs] if isinstance(specs, str | Path) else specs,
+        corpus=prompts,
+        target_mix=target_mix,
     )
     questions = Questions(
         repeats=repeats,

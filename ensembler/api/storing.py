@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensembler.errors import StoreError
+from ensembler.errors import InputError, StoreError
 from ensembler.store import create, writer
 from ensembler.store.importing.array_files import text_ids, vectors_of
 from ensembler.store.importing.joining import join_by_id
@@ -22,6 +23,8 @@ from ensembler.store.writer import AddReport
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+UNNAMED: Final = "__index_level_0__"  # Arrow's column for the index of a filtered data frame
 
 
 def create_store(
@@ -65,7 +68,10 @@ def create_store(
     with TemporaryDirectory() as folder:  # so that one reader checks the tables of both doors
         file = Path(folder) / "samples.parquet"
         try:
-            pq.write_table(pa.table(samples), file)
+            table = pa.table(samples)
+            if UNNAMED in table.column_names:
+                table = table.drop_columns([UNNAMED])
+            pq.write_table(table, file)
         except (TypeError, ValueError, pa.ArrowException) as error:
             raise StoreError(
                 f"samples: no table can be made of them ({error}); give a data frame, a dict of"
@@ -73,8 +79,8 @@ def create_store(
             ) from error
         try:
             return create.create_store(path, file, **options)
-        except StoreError as error:
-            raise StoreError(str(error).replace(str(file), "samples")) from error
+        except (InputError, StoreError) as error:
+            raise type(error)(str(error).replace(str(file), "samples")) from error
 
 
 def add_member(
@@ -82,7 +88,7 @@ def add_member(
     name: str,
     vectors: str | Path | Sequence[str | Path] | NDArray[np.floating],
     *,
-    ids: str | Path | Sequence[Any] | NDArray[Any] = (),
+    ids: str | Path | Sequence[Any] | NDArray[Any] | pd.Series = (),
     dtype: Dtype = "float32",
     drop_unknown: bool = False,
     encoder: str | Path | None = None,
@@ -94,7 +100,8 @@ def add_member(
     Args:
         store: an opened store or its folder. An opened one goes on showing the members it had.
         name: the member's; letters, digits and . _ + -.
-        vectors: (n, d) floating-point numbers; or one or several files of vectors or captions.
+        vectors: (n, d) floating-point numbers, an array, a tensor or a frame; or one or several
+            files of vectors or captions.
         ids: for an array, the (n,) ids of its rows, text or whole numbers; for files that hold
             none, files of ids.
         dtype: what is stored.
@@ -111,8 +118,10 @@ def add_member(
             NaN, infinite or too large, a file cannot be used, or the store cannot be written.
     """
     folder = store.path if isinstance(store, Store) else Path(store)
+    if seconds_per_image is not None and not 0.0 < seconds_per_image < math.inf:
+        raise StoreError(f"{seconds_per_image!r} seconds per image: give a positive number")
     origin = Origin(seconds_per_image=seconds_per_image)
-    if not isinstance(vectors, np.ndarray):
+    if not hasattr(vectors, "__array__"):  # arrays, tensors and frames have it
         return writer.add_member(
             folder, name, _files(vectors), ids=_files(ids), dtype=dtype, drop_unknown=drop_unknown,
             encoder=encoder, keep_texts=keep_texts, origin=origin,
@@ -120,12 +129,14 @@ def add_member(
     import pyarrow as pa
 
     source = Path(f"member {name}")
+    if encoder is not None:
+        raise StoreError(f"{source}: an encoder is for captions; leave it out with an array")
     if isinstance(ids, str | Path) or len(ids) == 0:
         raise StoreError(
             f"{source}: an array needs ids, one per row; rows are never matched by position"
         )
     names = text_ids(source, ids)
-    rows = vectors_of(source, vectors)
+    rows = vectors_of(source, _plain(vectors))
     if rows.ndim != 2 or len(names) != len(rows):
         raise StoreError(
             f"{source}: {len(names)} ids for embeddings of shape {rows.shape}; give (n, d) numbers"
@@ -141,5 +152,18 @@ def add_member(
     return AddReport(member=record, samples=len(samples), unknown_dropped=join.unknown)
 
 
+def _plain(vectors: Any) -> NDArray[Any]:  # noqa: ANN401 - an array, a tensor or a frame
+    """As an array; what a mask hides is NaN, and so refused by its row."""
+    array = np.asarray(vectors)
+    return np.ma.filled(vectors, np.nan) if isinstance(vectors, np.ma.MaskedArray) else array
+
+
 def _files(files: Any) -> list[str | Path]:  # noqa: ANN401 - a path, or several
-    return [files] if isinstance(files, str | Path) else list(files)
+    listed = [files] if isinstance(files, str | Path) else list(files)
+    for file in listed:
+        if not isinstance(file, str | Path):
+            raise StoreError(
+                f"{file!r} is not a file's name; give names of files, or one array of vectors with"
+                " its ids"
+            )
+    return listed

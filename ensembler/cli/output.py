@@ -19,7 +19,7 @@ def print_json(document: object) -> None:
     """
     text = json.dumps(document, ensure_ascii=False)
     try:
-        text.encode(sys.stdout.encoding)
+        text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(document)
     click.echo(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -106,10 +107,15 @@ def own_means_cosines(
     known = [[weighting for weighting in without if weighting] for without in weightings]
     if not any(weighting.centred for without in known for weighting in without):
         return None
-    names = repeats[0].names
-    own = replace(repeats[0].statistics, means=means_of(repeats[0], names, np.flatnonzero(rows)))
+
+    @cache
+    def means(names: tuple[str, ...]) -> NDArray[np.float32]:
+        return means_of(repeats[0], names, np.flatnonzero(rows))
+
     total = np.zeros(len(rows))
     for data, without in zip(repeats, known, strict=True):
+        # Of many members, each folding may have kept others.
+        own = replace(data.statistics, means=means(data.names))
         for fold, weighting in enumerate(without):
             at = np.flatnonzero(rows & (data.statistics.fold == fold))
             total[at] += data.cosines(weighted_blend(own, weighting), at, frozenset({fold}))

@@ -53,8 +53,10 @@ def resolve_study(
     else:
         name, definition = Path(study).stem, load_study(study)
     if isinstance(members, str):
-        members = [name.strip() for name in members.split(",")]
-    own = {"members": members and list(members), "trials": trials, "seed": seed}
+        members = [name.strip() for name in members.split(",") if name.strip()]
+    if members is not None:
+        members = list(members)
+    own = {"members": "all" if members == ["all"] else members, "trials": trials, "seed": seed}
     changed = {key: value for key, value in own.items() if value is not None}
     return name, parse_study(definition.model_dump(mode="json") | changed, f"study {name}")
 

@@ -89,7 +89,7 @@ def find_sidecar(spec: Path, sha256: str) -> Path:
     """
     own = sidecar_path(spec, sha256)
     others = () if own.exists() else spec.parent.glob(f"*{_ending(sha256)}")
-    return min(others, default=own)
+    return min((file for file in others if not file.name.startswith(".")), default=own)
 
 
 def read_tensors(spec: Path, sha256: str) -> Tensors:

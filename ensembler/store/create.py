@@ -105,6 +105,8 @@ def _folds_to_deal(columns: Sequence[str], folds: int | None, *, given: bool) ->
         reason = "the samples have a column fold"
     elif not given and "prompt" not in columns:
         reason = "a store without targets needs none"
+    elif folds is not None and folds < 2:
+        raise InputError(f"{folds} folds: rows are held out by folds, so deal at least 2")
     else:
         return FOLDS if folds is None else folds
     if folds is not None:

@@ -106,8 +106,7 @@ def add_member(
     """
     opened = Store.open(store)
     check_new_name(opened, name)
-    if dtype not in get_args(Dtype):
-        raise StoreError(f"{dtype!r} is not stored; known: {', '.join(get_args(Dtype))}")
+    _check_dtype(dtype)
     if not files:
         raise StoreError(f"no files for member {name!r}; give at least one")
     paths = [Path(file) for file in files]
@@ -174,6 +173,7 @@ def add_vectors(
 
     opened = Store.open(store)
     check_new_name(opened, name)
+    _check_dtype(dtype)
     ids = opened.samples.id
     texts = None
     if captions is not None:
@@ -227,6 +227,11 @@ def remove_member(store: str | Path, name: str) -> None:
         dim = manifest.dim if manifest.targets or members else None
         replace_manifest(opened.path, manifest.model_copy(update={"members": members, "dim": dim}))
         shutil.rmtree(opened.path / MEMBERS / name, ignore_errors=True)  # unlisted: not a member
+
+
+def _check_dtype(dtype: str) -> None:
+    if dtype not in get_args(Dtype):
+        raise StoreError(f"{dtype!r} is not stored; known: {', '.join(get_args(Dtype))}")
 
 
 def _commit(path: Path, draft: _Draft) -> MemberRecord:

@@ -24,6 +24,8 @@ from ensembler.evaluation.shift import (
     safest,
     sources_to_leave_out,
 )
+from ensembler.fitting.inputs import make_space
+from ensembler.fitting.preparing import prepare_data
 from ensembler.metrics import unit_rows
 from ensembler.store.mix import mix_weights
 from ensembler.testing.worlds import World
@@ -160,6 +162,25 @@ def test_own_means_replace_those_of_the_other_sources(data: Data, world: World) 
             total = total + numbers.weights[m] * x / np.linalg.norm(x)
         blend = prior if absent else unit_rows(total[None, :])[0]
         assert cosine == pytest.approx(float(blend @ world.targets[place]), abs=1e-5)
+
+
+def test_each_folding_may_have_kept_members_of_its_own(data: Data) -> None:
+    rows = data.store.samples.source == "painted"
+    definition = data.space.definition.model_copy(update={"members": tuple(data.names[1:])})
+    fewer = prepare_data(data.store, make_space(definition, data.store)).data
+    assert fewer.names == data.names[1:]
+    weightings = [
+        hold_out(parse_blender("greedy"), [each], 0).weightings[0] for each in (data, fewer)
+    ]
+    both = own_means_cosines([data, fewer], weightings, rows)
+    first, second = (
+        own_means_cosines([each], [own], rows)
+        for each, own in zip((data, fewer), weightings, strict=True)
+    )
+    assert both is not None
+    assert first is not None
+    assert second is not None
+    np.testing.assert_allclose(both, (first + second) / 2, atol=1e-12)
 
 
 def test_own_means_are_not_told_of_what_does_not_centre(data: Data) -> None:

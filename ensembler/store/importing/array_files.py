@@ -135,6 +135,8 @@ def text_ids(path: Path, ids: object) -> list[str]:
         StoreError: they are of another type or shape.
     """
     array = np.asarray(ids)
+    if array.dtype.kind == "O" and all(isinstance(id_, str) for id_ in array.flat):
+        array = array.astype(np.str_)  # text as pandas keeps it
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise StoreError(
             f"{path}: the ids are {array.dtype}{array.shape}; save them as one list of text"
