@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -159,7 +159,7 @@ def _plain(vectors: Any) -> NDArray[Any]:  # noqa: ANN401 - an array, a tensor o
 
 
 def _files(files: Any) -> list[str | Path]:  # noqa: ANN401 - a path, or several
-    listed = [files] if isinstance(files, str | Path) else list(files)
+    listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str) else [files]
     for file in listed:
         if not isinstance(file, str | Path):
             raise StoreError(

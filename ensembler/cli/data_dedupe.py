@@ -8,7 +8,8 @@ from typing import Literal
 
 import click
 
-from ensembler.cli.data_options import check_comparable, comparing_options
+from ensembler.cli.data_options import EMBEDDINGS_KEPT, check_comparable, comparing_options
+from ensembler.cli.interrupting import resumable
 from ensembler.cli.output import print_json
 
 
@@ -40,11 +41,10 @@ def dedupe(
     needs no header. Up to 200,000 rows, all are compared; beyond, a row is compared with those in
     the nearest cells of a k-means partition, and the share of near-duplicates found is printed.
     """
-    from ensembler.cli.progress import stages
     from ensembler.curation.deduplicating import dedupe as dedupe_pairs
 
     check_comparable(by, vectors, encoder)
-    with stages() as advance:
+    with resumable(EMBEDDINGS_KEPT) as advance:
         done = dedupe_pairs(
             pairs,
             out,

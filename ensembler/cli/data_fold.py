@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ensembler.cli.data_options import check_comparable, comparing_options
+from ensembler.cli.data_options import EMBEDDINGS_KEPT, check_comparable, comparing_options
+from ensembler.cli.interrupting import resumable
 from ensembler.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -61,11 +62,10 @@ def fold(
     share a fold. The remaining similarity across folds is printed. PAIRS is a table with the
     columns image (or id) and prompt; a .tsv of image, prompt and fold needs no header.
     """
-    from ensembler.cli.progress import stages
     from ensembler.curation.grouping_folds import fold as fold_pairs
 
     check_comparable(by, vectors, encoder)
-    with stages() as advance:
+    with resumable(EMBEDDINGS_KEPT) as advance:
         done = fold_pairs(
             pairs,
             out,

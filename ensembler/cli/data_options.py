@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from ensembler.curation.pairs_images import WORKERS
 from ensembler.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+EMBEDDINGS_KEPT: Final = "What was embedded is kept: the same command goes on from there."
 
 out_option = click.option(
     "--out",

@@ -185,7 +185,8 @@ def _summary(report: DumpReport) -> str:
     member = report.member
     seconds = member.origin.seconds_per_image
     whole = f"{member.name}: {member.rows} rows, {_coverage(report):.1%} of the samples"
-    lines = [f"{whole}; {member.dtype}, {seconds} s for an image"]
+    pace = "" if seconds is None else f", {seconds} s for an image"
+    lines = [f"{whole}; {member.dtype}{pace}"]
     if report.resumed:
         lines.append(f"  {report.resumed} images had been embedded before an interruption")
     if report.learned_in:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ensembler.cli.interrupting import resumable
+from ensembler.cli.interrupting import resumable, sigterm_as_ctrl_c
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -51,3 +52,14 @@ def test_afterwards_sigterm_does_what_it_did() -> None:
     with resumable():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        before = signal.getsignal(signal.SIGTERM)
+
+        def inside() -> object:
+            with sigterm_as_ctrl_c():
+                return signal.getsignal(signal.SIGTERM)
+
+        assert pool.submit(inside).result() == before
